@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The ABI of /dev/edu-importer, the test importer: it attaches dma-bufs to
+ * QEMU's edu PCI devices and lets a program start real DMA on them.
+ *
+ * Every object belongs to the open file that made it. Closing the file unmaps
+ * and detaches whatever is left. Handles are small positive numbers, unique
+ * within the open file. Offsets and lengths are in bytes.
+ *
+ * Errors, for all calls: EFAULT (bad pointer), EINVAL (reserved field not zero,
+ * bad direction, range outside the buffer or the device), ENODEV (no such edu
+ * device), ENOENT (no such handle), EBUSY (object in use), EBADF or EINVAL (not
+ * a dma-buf, from dma_buf_get()), ETIMEDOUT (device did not finish), ENOTTY.
+ */
+#ifndef _UAPI_EDU_IMPORTER_H
+#define _UAPI_EDU_IMPORTER_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* Size of the memory inside one edu device. */
+#define EDU_MEMORY_SIZE		4096
+
+/* Directions of a mapping, the kernel's enum dma_data_direction. */
+#define EDU_BIDIRECTIONAL	0
+#define EDU_TO_DEVICE		1
+#define EDU_FROM_DEVICE		2
+
+/* What edu device @device is: its PCI name and its DMA mask, in bits. */
+struct edu_query {
+	__u32 device;		/* in: 0, 1, ... in probe order */
+	__u32 dma_bits;		/* out */
+	char  name[32];		/* out: NUL-terminated */
+};
+
+/* Changes the DMA mask of an edu device that nothing is attached to. */
+struct edu_mask {
+	__u32 device;
+	__u32 dma_bits;
+};
+
+/* Copies between the caller and the device's own memory, not through a dma-buf. */
+struct edu_memory {
+	__u32 device;
+	__u32 offset;		/* in the device's memory */
+	__u32 length;
+	__u32 reserved;
+	__u64 data;		/* pointer in the caller */
+};
+
+/* dma_buf_attach(). */
+struct edu_attach {
+	__s32 fd;		/* of a dma-buf */
+	__u32 device;
+	__u32 attachment;	/* out: handle */
+	__u32 reserved;
+};
+
+/* dma_buf_map_attachment(). */
+struct edu_map {
+	__u32 attachment;
+	__u32 direction;
+	__u32 mapping;		/* out: handle */
+	__u32 segments;		/* out: number of DMA segments */
+};
+
+/* One range of a mapped buffer moved to (or from) the device's memory. */
+struct edu_dma {
+	__u32 mapping;
+	__u32 direction;	/* EDU_TO_DEVICE or EDU_FROM_DEVICE */
+	__u64 offset;		/* in the buffer, any alignment */
+	__u32 device_offset;	/* in the device's memory */
+	__u32 length;
+};
+
+/* A CPU access inside the kernel: vmap, begin, copy, end, vunmap. */
+struct edu_vmap {
+	__s32 fd;		/* of a dma-buf */
+	__u32 direction;	/* EDU_TO_DEVICE: write the buffer; EDU_FROM_DEVICE: read it */
+	__u64 offset;		/* in the buffer */
+	__u32 length;
+	__u32 reserved;
+	__u64 data;		/* pointer in the caller */
+};
+
+#define EDU_QUERY	_IOWR('e', 0x00, struct edu_query)
+#define EDU_SET_MASK	_IOW ('e', 0x01, struct edu_mask)
+#define EDU_LOAD	_IOW ('e', 0x02, struct edu_memory)	/* caller to device */
+#define EDU_STORE	_IOW ('e', 0x03, struct edu_memory)	/* device to caller */
+#define EDU_ATTACH	_IOWR('e', 0x10, struct edu_attach)
+#define EDU_DETACH	_IOW ('e', 0x11, __u32)			/* attachment */
+#define EDU_MAP		_IOWR('e', 0x12, struct edu_map)
+#define EDU_UNMAP	_IOW ('e', 0x13, __u32)			/* mapping */
+#define EDU_DMA		_IOW ('e', 0x14, struct edu_dma)
+#define EDU_VMAP	_IOW ('e', 0x20, struct edu_vmap)
+
+#endif /* _UAPI_EDU_IMPORTER_H */
