@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Real devices that read and write a dma-buf: QEMU's edu, through `/dev/edu-importer`.
+
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+
+use rustix::fs;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::io::Result;
+
+use crate::DmaBuf;
+use crate::abi;
+use crate::sys;
+
+/// The importer's device file.
+pub const DEVICE: &str = "/dev/edu-importer";
+
+/// Size of the memory inside one edu device, in bytes.
+pub const MEMORY: usize = abi::EDU_MEMORY_SIZE as usize;
+
+/// Which way data may move through a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Both ways.
+    Bidirectional,
+    /// The device reads the buffer.
+    ToDevice,
+    /// The device writes the buffer.
+    FromDevice,
+}
+
+impl Direction {
+    fn number(self) -> u32 {
+        match self {
+            Direction::Bidirectional => abi::EDU_BIDIRECTIONAL,
+            Direction::ToDevice => abi::EDU_TO_DEVICE,
+            Direction::FromDevice => abi::EDU_FROM_DEVICE,
+        }
+    }
+}
+
+/// One edu device. Everything made through it is given back when it is dropped.
+#[derive(Debug)]
+pub struct Edu {
+    importer: OwnedFd,
+    device: u32,
+}
+
+impl Edu {
+    /// Opens edu device `number`: 0, 1, ... in the order of the bus.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT when the importer is not loaded, ENODEV when there is no such device.
+    pub fn open(number: u32) -> Result<Edu> {
+        let importer = fs::open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        let edu = Edu {
+            importer,
+            device: number,
+        };
+        edu.query()?;
+        Ok(edu)
+    }
+
+    fn query(&self) -> Result<abi::edu_query> {
+        let mut query = abi::edu_query {
+            device: self.device,
+            ..Default::default()
+        };
+        sys::ioctl::call(&self.importer, &mut query)?;
+        Ok(query)
+    }
+
+    /// The device's name on its bus.
+    ///
+    /// # Errors
+    ///
+    /// Those of the importer.
+    pub fn name(&self) -> Result<String> {
+        let name = self.query()?.name.map(|byte| byte as u8);
+        let name = CStr::from_bytes_until_nul(&name).unwrap_or(c"unnamed");
+        Ok(name.to_string_lossy().into_owned())
+    }
+
+    /// How many address bits the device can use.
+    ///
+    /// # Errors
+    ///
+    /// Those of the importer.
+    pub fn dma_bits(&self) -> Result<u32> {
+        Ok(self.query()?.dma_bits)
+    }
+
+    /// Changes how many address bits the device can use.
+    ///
+    /// # Errors
+    ///
+    /// EBUSY while something is attached.
+    pub fn set_dma_bits(&self, dma_bits: u32) -> Result<()> {
+        let mut mask = abi::edu_mask {
+            device: self.device,
+            dma_bits,
+        };
+        sys::ioctl::call(&self.importer, &mut mask).map(drop)
+    }
+
+    /// Copies bytes into the device's own memory, without any dma-buf.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL when they do not fit.
+    pub fn load(&self, device_offset: usize, bytes: &[u8]) -> Result<()> {
+        sys::ioctl::edu_load(&self.importer, self.device, device_offset as u32, bytes)
+    }
+
+    /// Copies bytes out of the device's own memory, without any dma-buf.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL when the range is outside the device's memory.
+    pub fn store(&self, device_offset: usize, bytes: &mut [u8]) -> Result<()> {
+        sys::ioctl::edu_store(&self.importer, self.device, device_offset as u32, bytes)
+    }
+
+    /// Attaches a buffer to the device.
+    ///
+    /// # Errors
+    ///
+    /// Those of dma_buf_attach().
+    pub fn attach(&self, buffer: &DmaBuf) -> Result<Attachment<'_>> {
+        let mut attach = abi::edu_attach {
+            fd: buffer.as_fd().as_raw_fd(),
+            device: self.device,
+            ..Default::default()
+        };
+        sys::ioctl::call(&self.importer, &mut attach)?;
+        Ok(Attachment {
+            edu: self,
+            handle: attach.attachment,
+        })
+    }
+
+    /// Writes the buffer from inside the kernel: vmap, begin, copy, end, vunmap.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL when the range is outside the buffer, and those of the exporter.
+    pub fn vmap_write(&self, buffer: &DmaBuf, offset: usize, bytes: &[u8]) -> Result<()> {
+        let fd = buffer.as_fd().as_raw_fd();
+        sys::ioctl::edu_vmap_write(&self.importer, fd, offset as u64, bytes)
+    }
+
+    /// Reads the buffer from inside the kernel.
+    ///
+    /// # Errors
+    ///
+    /// As [`Edu::vmap_write`].
+    pub fn vmap_read(&self, buffer: &DmaBuf, offset: usize, bytes: &mut [u8]) -> Result<()> {
+        let fd = buffer.as_fd().as_raw_fd();
+        sys::ioctl::edu_vmap_read(&self.importer, fd, offset as u64, bytes)
+    }
+}
+
+/// A buffer attached to a device; detached on drop.
+#[derive(Debug)]
+pub struct Attachment<'a> {
+    edu: &'a Edu,
+    handle: u32,
+}
+
+impl Attachment<'_> {
+    /// Hands the buffer over to the device.
+    ///
+    /// # Errors
+    ///
+    /// Those of dma_buf_map_attachment().
+    pub fn map(&self, direction: Direction) -> Result<DeviceMapping<'_>> {
+        let mut map = abi::edu_map {
+            attachment: self.handle,
+            direction: direction.number(),
+            ..Default::default()
+        };
+        sys::ioctl::call(&self.edu.importer, &mut map)?;
+        Ok(DeviceMapping {
+            edu: self.edu,
+            handle: map.mapping,
+            segments: map.segments,
+        })
+    }
+}
+
+impl Drop for Attachment<'_> {
+    fn drop(&mut self) {
+        // The handle is ours, and its mappings, which borrow from us, are gone: cannot fail.
+        let _ = sys::ioctl::edu_release(&self.edu.importer, abi::REQUEST_EDU_DETACH, self.handle);
+    }
+}
+
+/// A buffer that the device may access; handed back on drop.
+#[derive(Debug)]
+pub struct DeviceMapping<'a> {
+    edu: &'a Edu,
+    handle: u32,
+    segments: u32,
+}
+
+impl DeviceMapping<'_> {
+    /// In how many pieces the device sees the buffer.
+    pub fn segments(&self) -> u32 {
+        self.segments
+    }
+
+    /// Lets the device read buffer bytes from `offset` on, and returns what it got: as many bytes
+    /// as `bytes` is long, in pieces that fit its memory.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL when the mapping's direction or the range forbids it, ETIMEDOUT.
+    pub fn device_reads(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
+        for (index, piece) in bytes.chunks_mut(MEMORY).enumerate() {
+            self.dma(Direction::ToDevice, offset + index * MEMORY, piece.len())?;
+            self.edu.store(0, piece)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the device write `bytes` to the buffer from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// As [`DeviceMapping::device_reads`].
+    pub fn device_writes(&self, offset: usize, bytes: &[u8]) -> Result<()> {
+        for (index, piece) in bytes.chunks(MEMORY).enumerate() {
+            self.edu.load(0, piece)?;
+            self.dma(Direction::FromDevice, offset + index * MEMORY, piece.len())?;
+        }
+        Ok(())
+    }
+
+    fn dma(&self, direction: Direction, offset: usize, length: usize) -> Result<()> {
+        let mut dma = abi::edu_dma {
+            mapping: self.handle,
+            direction: direction.number(),
+            offset: offset as u64,
+            device_offset: 0,
+            length: length as u32,
+        };
+        sys::ioctl::call(&self.edu.importer, &mut dma).map(drop)
+    }
+
+    /// Takes the buffer back from the device.
+    ///
+    /// # Errors
+    ///
+    /// Those of the importer.
+    pub fn unmap(self) -> Result<()> {
+        let result = self.release();
+        std::mem::forget(self);
+        result
+    }
+
+    fn release(&self) -> Result<()> {
+        sys::ioctl::edu_release(&self.edu.importer, abi::REQUEST_EDU_UNMAP, self.handle)
+    }
+}
+
+impl Drop for DeviceMapping<'_> {
+    fn drop(&mut self) {
+        // The handle is ours: cannot fail.
+        let _ = self.release();
+    }
+}

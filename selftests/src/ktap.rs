@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs tests, each in a process of its own, and reports in KTAP.
+//!
+//! Around every test the kernel is checked: as many pages pinned as unpinned, no dma-buf left, no
+//! complaint in its log. A test that passes but leaves something behind has failed.
+
+use std::env;
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::io::Seek;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitCode;
+use std::process::ExitStatus;
+use std::time::Duration;
+use std::time::Instant;
+
+use rustix::event;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::fs::MemfdFlags;
+use rustix::process;
+use rustix::process::Pid;
+use rustix::process::PidfdFlags;
+use rustix::process::Signal;
+
+use crate::bufinfo;
+use crate::kmsg::Kmsg;
+use crate::outcome::Outcome;
+use crate::outcome::Stop;
+use crate::pins::Pins;
+
+/// How long one test may take. An emulated machine with a checking kernel is slow.
+const TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Exit codes of the program.
+const ALL_PASSED: u8 = 0;
+const SOME_FAILED: u8 = 1;
+const BAD_USAGE: u8 = 2;
+
+/// Exit codes of the process of one test; 4 is what the kernel's selftests use.
+const PASSED: u8 = 0;
+const FAILED: u8 = 1;
+const SKIPPED: u8 = 4;
+
+/// One test.
+#[derive(Clone, Copy, Debug)]
+pub struct Test {
+    /// The name of the function.
+    pub name: &'static str,
+    /// The function.
+    pub run: fn() -> Outcome,
+}
+
+/// A list of [`Test`]s from the names of functions.
+#[macro_export]
+macro_rules! tests {
+    ($($test:ident),* $(,)?) => {
+        &[$($crate::ktap::Test { name: stringify!($test), run: $test }),*]
+    };
+}
+
+/// How one test ended.
+enum Verdict {
+    Pass,
+    Fail(String),
+    Skip(String),
+}
+
+/// The main function of a test program: arguments are parts of names, or `--list`.
+pub fn main(tests: &[Test]) -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["--list"] => {
+            for test in tests {
+                println!("{}", test.name);
+            }
+            ExitCode::from(ALL_PASSED)
+        }
+        // The program starts itself so for every test.
+        ["--only", name] => match tests.iter().find(|test| test.name == name) {
+            Some(test) => run_here(test),
+            None => usage(&format!("there is no test {name}")),
+        },
+        _ => match arguments.iter().find(|argument| argument.starts_with('-')) {
+            Some(option) => usage(&format!("unknown option {option}")),
+            None => run_all(tests, &arguments),
+        },
+    }
+}
+
+fn usage(error: &str) -> ExitCode {
+    eprintln!("{error}; usage: [--list | PART_OF_A_NAME...]");
+    ExitCode::from(BAD_USAGE)
+}
+
+/// Runs the test in this process. The reason for its end, if any, is the output's last line.
+fn run_here(test: &Test) -> ExitCode {
+    let (code, reason) = match (test.run)() {
+        Ok(()) => return ExitCode::from(PASSED),
+        Err(Stop::Fail(reason)) => (FAILED, reason),
+        Err(Stop::Skip(reason)) => (SKIPPED, reason),
+    };
+    println!("{}", reason.replace('\n', " "));
+    ExitCode::from(code)
+}
+
+fn run_all(tests: &[Test], filters: &[&str]) -> ExitCode {
+    let chosen: Vec<&Test> = tests
+        .iter()
+        .filter(|test| filters.is_empty() || filters.iter().any(|part| test.name.contains(part)))
+        .collect();
+    if chosen.is_empty() {
+        return usage(&format!("no test has {} in its name", filters.join(" or ")));
+    }
+    println!("KTAP version 1");
+    println!("1..{}", chosen.len());
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for (number, test) in chosen
+        .iter()
+        .enumerate()
+        .map(|(index, test)| (index + 1, test))
+    {
+        let verdict = match run_watched(test.name) {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                // Without the watch a pass would mean nothing.
+                println!("Bail out! {error}");
+                return ExitCode::from(BAD_USAGE);
+            }
+        };
+        match verdict {
+            Verdict::Pass => {
+                passed += 1;
+                println!("ok {number} {}", test.name);
+            }
+            Verdict::Skip(reason) => {
+                skipped += 1;
+                println!("ok {number} {} # SKIP {reason}", test.name);
+            }
+            Verdict::Fail(reason) => {
+                failed += 1;
+                for line in reason.lines() {
+                    println!("# {}: {line}", test.name);
+                }
+                println!("not ok {number} {}", test.name);
+            }
+        }
+        // A machine that crashes next must not take this line with it.
+        let _ = io::stdout().flush();
+    }
+    println!("# Totals: pass:{passed} fail:{failed} xfail:0 xpass:0 skip:{skipped} error:0");
+    ExitCode::from(if failed == 0 { ALL_PASSED } else { SOME_FAILED })
+}
+
+/// Runs one test in a process of its own and looks at what it leaves behind.
+fn run_watched(name: &str) -> io::Result<Verdict> {
+    let program = env::current_exe()?;
+    let mut kmsg = Kmsg::watch()?;
+    let program_name = program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    kmsg.mark(&format!("selftests: {program_name} {name}"))?;
+    let held_before = Pins::now()?.held();
+    let buffers_before = bufinfo::count()?;
+
+    let mut output = File::from(rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC)?);
+    let mut child = Command::new(&program)
+        .args(["--only", name])
+        .stdout(output.try_clone()?)
+        .stderr(output.try_clone()?)
+        .process_group(0)
+        .spawn()?;
+    let status = wait(&mut child)?;
+    let mut text = String::new();
+    output.rewind()?;
+    output.read_to_string(&mut text)?;
+    let verdict = verdict(status, text.trim_end());
+
+    let mut left = Vec::new();
+    let held = Pins::now()?.held();
+    if held != held_before {
+        left.push(format!(
+            "{held_before} pages were pinned before, {held} are after"
+        ));
+    }
+    let buffers = bufinfo::count()?;
+    if buffers != buffers_before {
+        left.push(format!(
+            "there were {buffers_before} dma-bufs before, {buffers} are after"
+        ));
+    }
+    left.extend(
+        kmsg.complaints()?
+            .into_iter()
+            .map(|line| format!("kernel log: {line}")),
+    );
+    if left.is_empty() {
+        return Ok(verdict);
+    }
+    if let Verdict::Fail(reason) | Verdict::Skip(reason) = verdict {
+        left.insert(0, reason);
+    }
+    Ok(Verdict::Fail(left.join("\n")))
+}
+
+/// Waits for the end of the child; `None` when it was ended for taking too long.
+fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    let pid = Pid::from_child(child);
+    let pidfd = process::pidfd_open(pid, PidfdFlags::empty())?;
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        match event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left)) {
+            Ok(0) => break,
+            Ok(_) => return child.wait().map(Some),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // The whole group, as the test may have children.
+    process::kill_process_group(pid, Signal::KILL)?;
+    child.wait()?;
+    Ok(None)
+}
+
+fn verdict(status: Option<ExitStatus>, output: &str) -> Verdict {
+    let with_output = |why: String| match output {
+        "" => Verdict::Fail(why),
+        _ => Verdict::Fail(format!("{output}\n{why}")),
+    };
+    let Some(status) = status else {
+        return with_output(format!("did not end within {} s", TIMEOUT.as_secs()));
+    };
+    if let Some(signal) = status.signal() {
+        return with_output(format!("killed by signal {signal}"));
+    }
+    match status.code().and_then(|code| u8::try_from(code).ok()) {
+        Some(PASSED) => Verdict::Pass,
+        Some(SKIPPED) => Verdict::Skip(
+            output
+                .lines()
+                .last()
+                .unwrap_or("no reason given")
+                .to_owned(),
+        ),
+        Some(FAILED) if !output.is_empty() => Verdict::Fail(output.to_owned()),
+        code => with_output(format!("exit code {code:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(verdict: Verdict) -> String {
+        match verdict {
+            Verdict::Pass => "pass".to_owned(),
+            Verdict::Fail(reason) => format!("fail: {reason}"),
+            Verdict::Skip(reason) => format!("skip: {reason}"),
+        }
+    }
+
+    fn exited(code: i32) -> Option<ExitStatus> {
+        Some(ExitStatus::from_raw(code << 8))
+    }
+
+    #[test]
+    fn verdict_follows_the_exit_status() {
+        assert_eq!(text(verdict(exited(0), "")), "pass");
+        assert_eq!(text(verdict(exited(1), "why")), "fail: why");
+        assert_eq!(
+            text(verdict(exited(4), "no huge pages")),
+            "skip: no huge pages"
+        );
+        assert_eq!(text(verdict(exited(7), "")), "fail: exit code Some(7)");
+    }
+
+    #[test]
+    fn crash_and_timeout_are_failures() {
+        let crashed = Some(ExitStatus::from_raw(11));
+        assert_eq!(
+            text(verdict(crashed, "said")),
+            "fail: said\nkilled by signal 11"
+        );
+        assert_eq!(text(verdict(None, "")), "fail: did not end within 180 s");
+    }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A small safe client of `/dev/udmabuf`, and what the test programs over it share.
+//!
+//! The client is [`Udmabuf`], [`Memfd`], [`DmaBuf`] and [`Mapping`]; read `bin/story.rs` for an
+//! example of their use. [`importer`] drives a real device over a dma-buf. The rest watches what
+//! the kernel keeps ([`pins`], [`bufinfo`], [`kmsg`]) and runs tests ([`ktap`], [`outcome`]).
+//!
+//! All `unsafe` code is in [`sys`].
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod abi;
+pub mod access;
+pub mod bufinfo;
+pub mod dma_buf;
+pub mod driver;
+pub mod hugepage;
+pub mod importer;
+pub mod kmsg;
+pub mod ktap;
+pub mod memfd;
+pub mod outcome;
+pub mod pattern;
+pub mod pins;
+pub mod sys;
+pub mod udmabuf;
+
+pub use access::Access;
+pub use dma_buf::Bracket;
+pub use dma_buf::DmaBuf;
+pub use memfd::Backing;
+pub use memfd::Memfd;
+pub use outcome::Outcome;
+pub use pattern::Pattern;
+pub use rustix::io::Errno;
+pub use sys::mapping::Mapping;
+pub use udmabuf::Item;
+pub use udmabuf::Udmabuf;
+
+/// The page size of every guest, in bytes.
+pub const PAGE: usize = 4096;
+
+/// The huge page size of every guest, in bytes.
+pub const HUGE_PAGE: usize = 2 << 20;

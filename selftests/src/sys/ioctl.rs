@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! ioctls of the three kinds of files that the tests use.
+
+use std::ffi::c_int;
+use std::ffi::c_void;
+use std::os::fd::AsFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Result;
+use rustix::ioctl;
+use rustix::ioctl::Ioctl;
+use rustix::ioctl::IoctlOutput;
+use rustix::ioctl::Opcode;
+
+use crate::abi;
+
+/// One call: a request number and the address it is given. The result is the returned number.
+struct Call {
+    request: u32,
+    address: *mut c_void,
+}
+
+// SAFETY: Only carries the two values through; the functions below say why each use is sound.
+unsafe impl Ioctl for Call {
+    type Output = c_int;
+
+    const IS_MUTATING: bool = true;
+
+    fn opcode(&self) -> Opcode {
+        self.request
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        self.address
+    }
+
+    unsafe fn output_from_ptr(out: IoctlOutput, _: *mut c_void) -> Result<c_int> {
+        Ok(out)
+    }
+}
+
+/// A structure of the ABI with the request that takes it.
+///
+/// # Safety
+///
+/// `NUMBER` must be a request whose argument is a pointer to `Self`.
+pub unsafe trait Request {
+    /// The request number.
+    const NUMBER: u32;
+}
+
+/// Implements [`Request`] for structures that have exactly one request.
+macro_rules! request {
+    ($($type:ident = $number:ident;)*) => {$(
+        // SAFETY: The pair stands side by side in the ABI header.
+        unsafe impl Request for abi::$type {
+            const NUMBER: u32 = abi::$number;
+        }
+    )*};
+}
+
+request! {
+    dma_buf_sync = REQUEST_DMA_BUF_SYNC;
+    edu_query = REQUEST_EDU_QUERY;
+    edu_mask = REQUEST_EDU_SET_MASK;
+    edu_attach = REQUEST_EDU_ATTACH;
+    edu_map = REQUEST_EDU_MAP;
+    edu_dma = REQUEST_EDU_DMA;
+}
+
+/// Makes the request that belongs to the structure.
+///
+/// # Errors
+///
+/// Those of the file that `fd` is; ENOTTY where it does not know the request.
+pub fn call<T: Request>(fd: impl AsFd, argument: &mut T) -> Result<c_int> {
+    let call = Call {
+        request: T::NUMBER,
+        address: std::ptr::from_mut(argument).cast(),
+    };
+    // SAFETY: `Request` pairs the number with the type, and the reference is valid for writing.
+    unsafe { ioctl::ioctl(fd, call) }
+}
+
+/// Calls a udmabuf device with any request number and any address.
+///
+/// # Errors
+///
+/// Those of the driver.
+pub fn udmabuf(device: impl AsFd, request: u32, address: usize) -> Result<c_int> {
+    let call = Call {
+        request,
+        address: address as *mut c_void,
+    };
+    // SAFETY: A udmabuf device only reads through the address, and a bad one is EFAULT. The
+    // argument of a request it does not know is not looked at.
+    unsafe { ioctl::ioctl(device, call) }
+}
+
+/// Calls a udmabuf device and takes the dma-buf that it returns.
+///
+/// # Errors
+///
+/// Those of the driver.
+pub fn create(device: impl AsFd, request: u32, address: usize) -> Result<OwnedFd> {
+    let fd = udmabuf(device, request, address)?;
+    // SAFETY: Both create requests return a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Calls a dma-buf with any request number, for an argument that it only reads.
+///
+/// # Errors
+///
+/// Those of the dma-buf.
+///
+/// # Panics
+///
+/// On a request that writes to its argument.
+pub fn dma_buf(buffer: impl AsFd, request: u32, address: usize) -> Result<c_int> {
+    // _IOC_READ, from the caller's view: the kernel writes the argument.
+    assert_eq!(request >> 31, 0, "the request would write to memory");
+    let call = Call {
+        request,
+        address: address as *mut c_void,
+    };
+    // SAFETY: The kernel only reads through the address, and a bad one is EFAULT.
+    unsafe { ioctl::ioctl(buffer, call) }
+}
+
+/// EDU_LOAD: copies bytes of the caller into the device's own memory.
+///
+/// # Errors
+///
+/// EINVAL when the range does not fit, and the other errors of the importer.
+pub fn edu_load(importer: impl AsFd, device: u32, offset: u32, bytes: &[u8]) -> Result<()> {
+    let mut memory = abi::edu_memory {
+        device,
+        offset,
+        length: bytes.len() as u32,
+        reserved: 0,
+        data: bytes.as_ptr() as u64,
+    };
+    let call = Call {
+        request: abi::REQUEST_EDU_LOAD,
+        address: std::ptr::from_mut(&mut memory).cast(),
+    };
+    // SAFETY: The structure is the request's, and `data` is readable for `length` bytes.
+    unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
+/// EDU_STORE: copies the device's own memory to the caller.
+///
+/// # Errors
+///
+/// As [`edu_load`].
+pub fn edu_store(importer: impl AsFd, device: u32, offset: u32, bytes: &mut [u8]) -> Result<()> {
+    let mut memory = abi::edu_memory {
+        device,
+        offset,
+        length: bytes.len() as u32,
+        reserved: 0,
+        data: bytes.as_mut_ptr() as u64,
+    };
+    let call = Call {
+        request: abi::REQUEST_EDU_STORE,
+        address: std::ptr::from_mut(&mut memory).cast(),
+    };
+    // SAFETY: The structure is the request's, and `data` is writable for `length` bytes.
+    unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
+/// EDU_DETACH or EDU_UNMAP: gives a handle back.
+///
+/// # Errors
+///
+/// ENOENT for an unknown handle, EBUSY for one in use.
+///
+/// # Panics
+///
+/// On any other request.
+pub fn edu_release(importer: impl AsFd, request: u32, mut handle: u32) -> Result<()> {
+    assert!(matches!(
+        request,
+        abi::REQUEST_EDU_DETACH | abi::REQUEST_EDU_UNMAP
+    ));
+    let call = Call {
+        request,
+        address: std::ptr::from_mut(&mut handle).cast(),
+    };
+    // SAFETY: Both requests read one 32-bit handle.
+    unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
+/// EDU_VMAP to the buffer: the kernel writes `bytes` to it.
+///
+/// # Errors
+///
+/// EINVAL when the range does not fit, and those of the exporter.
+pub fn edu_vmap_write(importer: impl AsFd, fd: c_int, offset: u64, bytes: &[u8]) -> Result<()> {
+    let mut vmap = abi::edu_vmap {
+        fd,
+        direction: abi::EDU_TO_DEVICE,
+        offset,
+        length: bytes.len() as u32,
+        reserved: 0,
+        data: bytes.as_ptr() as u64,
+    };
+    let call = Call {
+        request: abi::REQUEST_EDU_VMAP,
+        address: std::ptr::from_mut(&mut vmap).cast(),
+    };
+    // SAFETY: The structure is the request's; in this direction `data` is only read.
+    unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
+/// EDU_VMAP from the buffer: the kernel reads it into `bytes`.
+///
+/// # Errors
+///
+/// As [`edu_vmap_write`].
+pub fn edu_vmap_read(importer: impl AsFd, fd: c_int, offset: u64, bytes: &mut [u8]) -> Result<()> {
+    let mut vmap = abi::edu_vmap {
+        fd,
+        direction: abi::EDU_FROM_DEVICE,
+        offset,
+        length: bytes.len() as u32,
+        reserved: 0,
+        data: bytes.as_mut_ptr() as u64,
+    };
+    let call = Call {
+        request: abi::REQUEST_EDU_VMAP,
+        address: std::ptr::from_mut(&mut vmap).cast(),
+    };
+    // SAFETY: The structure is the request's, and `data` is writable for `length` bytes.
+    unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}

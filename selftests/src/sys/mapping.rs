@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shared memory of a memfd or a dma-buf in the address space of this process.
+
+use std::ffi::c_void;
+use std::os::fd::AsFd;
+use std::ptr;
+use std::ptr::NonNull;
+
+use rustix::io::Errno;
+use rustix::io::Result;
+use rustix::mm;
+use rustix::mm::Advice;
+use rustix::mm::MapFlags;
+use rustix::mm::MprotectFlags;
+use rustix::mm::MremapFlags;
+use rustix::mm::ProtFlags;
+
+use crate::Access;
+
+/// A mapping that is unmapped on drop.
+///
+/// The memory may change at any time, by a device or by another process. Therefore there are no
+/// references into it: bytes are copied in and out. An access that the protection forbids ends the
+/// process with SIGSEGV.
+///
+/// # Invariants
+///
+/// The `len` bytes from `start` are one mapping that belongs to this value alone.
+#[derive(Debug)]
+pub struct Mapping {
+    start: NonNull<c_void>,
+    len: usize,
+}
+
+// SAFETY: The memory belongs to the value, not to a thread, and is only copied from and to.
+unsafe impl Send for Mapping {}
+// SAFETY: As above; racing copies of bytes give some mixture of bytes, which any reader of memory
+// shared with a device must expect.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps `len` bytes of the file from `offset` on, shared.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap().
+    pub fn shared(fd: impl AsFd, offset: u64, len: usize, access: Access) -> Result<Mapping> {
+        Mapping::with(fd, offset, len, access, MapFlags::SHARED)
+    }
+
+    /// Maps `len` bytes of the file from `offset` on, private.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap().
+    pub fn private(fd: impl AsFd, offset: u64, len: usize, access: Access) -> Result<Mapping> {
+        Mapping::with(fd, offset, len, access, MapFlags::PRIVATE)
+    }
+
+    fn with(
+        fd: impl AsFd,
+        offset: u64,
+        len: usize,
+        access: Access,
+        flags: MapFlags,
+    ) -> Result<Mapping> {
+        // SAFETY: Without MAP_FIXED the kernel chooses a free address.
+        let start =
+            unsafe { mm::mmap(ptr::null_mut(), len, protection(access), flags, fd, offset) }?;
+        // INVARIANT: A new mapping of `len` bytes, known to nobody else.
+        Ok(Mapping {
+            start: non_null(start)?,
+            len,
+        })
+    }
+
+    /// As [`Mapping::shared`], at an address that is a multiple of `align`, a power of two. Huge
+    /// page table entries need that.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap().
+    pub fn aligned(
+        fd: impl AsFd,
+        offset: u64,
+        len: usize,
+        access: Access,
+        align: usize,
+    ) -> Result<Mapping> {
+        let hole = Mapping::reserve(len + align)?;
+        let start = hole.address().next_multiple_of(align);
+        // SAFETY: MAP_FIXED replaces a part of `hole`, which nothing else uses.
+        let start = unsafe {
+            mm::mmap(
+                start as *mut c_void,
+                len,
+                protection(access),
+                MapFlags::SHARED | MapFlags::FIXED,
+                fd,
+                offset,
+            )
+        }?;
+        let before = start as usize - hole.address();
+        let after = hole.len - before - len;
+        let (hole_start, end) = (
+            hole.start.as_ptr(),
+            hole.start.as_ptr().wrapping_byte_add(before + len),
+        );
+        // What is left of the hole is given back piece by piece.
+        std::mem::forget(hole);
+        for (piece, piece_len) in [(hole_start, before), (end, after)] {
+            if piece_len != 0 {
+                // SAFETY: The piece is a part of the forgotten hole, beside the new mapping.
+                unsafe { mm::munmap(piece, piece_len) }?;
+            }
+        }
+        // INVARIANT: The new mapping is all that is left of the hole.
+        Ok(Mapping {
+            start: non_null(start)?,
+            len,
+        })
+    }
+
+    /// Takes `len` bytes of address space that nothing can access.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap().
+    pub fn reserve(len: usize) -> Result<Mapping> {
+        Mapping::anonymous(len, ProtFlags::empty(), MapFlags::NORESERVE)
+    }
+
+    /// Takes `len` bytes of zeroed memory below 2 GiB, where 32-bit pointers reach.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap().
+    #[cfg(target_arch = "x86_64")]
+    pub fn low(len: usize) -> Result<Mapping> {
+        /// MAP_32BIT, which rustix does not name.
+        const BELOW_2_GIB: MapFlags = MapFlags::from_bits_retain(0x40);
+        Mapping::anonymous(len, ProtFlags::READ | ProtFlags::WRITE, BELOW_2_GIB)
+    }
+
+    /// Takes `len` bytes of zeroed memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap().
+    pub fn memory(len: usize) -> Result<Mapping> {
+        Mapping::anonymous(len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::empty())
+    }
+
+    /// Sets huge pages aside without touching them: nobody else gets these.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM when there are not that many.
+    pub fn huge_reservation(len: usize) -> Result<Mapping> {
+        Mapping::anonymous(
+            len,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::HUGETLB | MapFlags::HUGE_2MB,
+        )
+    }
+
+    fn anonymous(len: usize, protection: ProtFlags, flags: MapFlags) -> Result<Mapping> {
+        // SAFETY: Without MAP_FIXED the kernel chooses a free address.
+        let start = unsafe {
+            mm::mmap_anonymous(ptr::null_mut(), len, protection, MapFlags::PRIVATE | flags)
+        }?;
+        // INVARIANT: A new mapping of `len` bytes, known to nobody else.
+        Ok(Mapping {
+            start: non_null(start)?,
+            len,
+        })
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The address of the first byte.
+    pub fn address(&self) -> usize {
+        self.start.as_ptr() as usize
+    }
+
+    /// Copies bytes out, from offset `at` on.
+    ///
+    /// # Panics
+    ///
+    /// When the range is not inside the mapping.
+    pub fn read(&self, at: usize, bytes: &mut [u8]) {
+        let from = self.byte(at, bytes.len());
+        // SAFETY: `byte` checked the range, and a slice of ours never overlaps the mapping.
+        unsafe { ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), bytes.len()) }
+    }
+
+    /// Copies bytes in, from offset `at` on.
+    ///
+    /// # Panics
+    ///
+    /// When the range is not inside the mapping.
+    pub fn write(&self, at: usize, bytes: &[u8]) {
+        let to = self.byte(at, bytes.len());
+        // SAFETY: `byte` checked the range, and a slice of ours never overlaps the mapping.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) }
+    }
+
+    /// Reads one byte, so that its page is there.
+    ///
+    /// # Panics
+    ///
+    /// When the offset is not inside the mapping.
+    pub fn touch(&self, at: usize) -> u8 {
+        let from = self.byte(at, 1);
+        // SAFETY: `byte` checked the range. Volatile, as the access itself is wanted.
+        unsafe { from.read_volatile() }
+    }
+
+    /// Changes what is allowed from offset `at` on; `None` forbids every access.
+    ///
+    /// # Errors
+    ///
+    /// Those of mprotect().
+    pub fn protect(&self, at: usize, len: usize, access: Option<Access>) -> Result<()> {
+        let flags = match access {
+            None => MprotectFlags::empty(),
+            Some(Access::Read) => MprotectFlags::READ,
+            Some(Access::Write | Access::ReadWrite) => MprotectFlags::READ | MprotectFlags::WRITE,
+        };
+        // SAFETY: `byte` checked the range, and no reference points into it.
+        unsafe { mm::mprotect(self.byte(at, len).cast(), len, flags) }
+    }
+
+    /// Drops the page table entries of the range (MADV_DONTNEED).
+    ///
+    /// # Errors
+    ///
+    /// Those of madvise().
+    pub fn forget_pages(&self, at: usize, len: usize) -> Result<()> {
+        self.advise(at, len, Advice::LinuxDontNeed)
+    }
+
+    /// Asks for transparent huge pages (MADV_HUGEPAGE).
+    ///
+    /// # Errors
+    ///
+    /// Those of madvise().
+    pub fn want_huge_pages(&self) -> Result<()> {
+        self.advise(0, self.len, Advice::LinuxHugepage)
+    }
+
+    fn advise(&self, at: usize, len: usize, advice: Advice) -> Result<()> {
+        // SAFETY: `byte` checked the range, and no reference points into it.
+        unsafe { mm::madvise(self.byte(at, len).cast(), len, advice) }
+    }
+
+    /// Unmaps everything from offset `at` on.
+    ///
+    /// # Errors
+    ///
+    /// Those of munmap().
+    pub fn truncate(&mut self, at: usize) -> Result<()> {
+        let tail = self.byte(at, self.len - at);
+        // SAFETY: The tail belongs to us, and no reference points into it.
+        unsafe { mm::munmap(tail.cast(), self.len - at) }?;
+        // INVARIANT: What is left is one mapping of `at` bytes.
+        self.len = at;
+        Ok(())
+    }
+
+    /// Splits the mapping in two at offset `at`; each part is unmapped on its own.
+    ///
+    /// # Panics
+    ///
+    /// When `at` is not inside the mapping or not a multiple of the page size.
+    pub fn split(mut self, at: usize) -> (Mapping, Mapping) {
+        assert!(
+            at.is_multiple_of(crate::PAGE) && at != 0,
+            "offset {at} splits no page"
+        );
+        let tail = self.byte(at, self.len - at);
+        // INVARIANT: Two ranges side by side, of one owner each.
+        let second = Mapping {
+            start: NonNull::new(tail.cast()).expect("not at address zero"),
+            len: self.len - at,
+        };
+        self.len = at;
+        (self, second)
+    }
+
+    /// Moves the mapping to another address (mremap), with a new length.
+    ///
+    /// # Errors
+    ///
+    /// Those of mremap(), EFAULT for a mapping that may not grow; the mapping is then as it was.
+    pub fn resize(&mut self, len: usize) -> Result<()> {
+        // SAFETY: No reference points into the mapping, so it may move.
+        let start =
+            unsafe { mm::mremap(self.start.as_ptr(), self.len, len, MremapFlags::MAYMOVE) }?;
+        // INVARIANT: The kernel moved our mapping here; nothing is left at the old place.
+        self.start = non_null(start)?;
+        self.len = len;
+        Ok(())
+    }
+
+    /// A pointer to `len` bytes at offset `at`.
+    fn byte(&self, at: usize, len: usize) -> *mut u8 {
+        assert!(
+            at.checked_add(len).is_some_and(|end| end <= self.len),
+            "{len} bytes at {at} lie outside a mapping of {} bytes",
+            self.len,
+        );
+        self.start.as_ptr().cast::<u8>().wrapping_add(at)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        if self.len != 0 {
+            // SAFETY: The mapping belongs to us, and no reference points into it.
+            let _ = unsafe { mm::munmap(self.start.as_ptr(), self.len) };
+        }
+    }
+}
+
+fn protection(access: Access) -> ProtFlags {
+    match access {
+        Access::Read => ProtFlags::READ,
+        // Not every machine has write-only pages, so mappings for writing are readable.
+        Access::Write | Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+    }
+}
+
+fn non_null(start: *mut c_void) -> Result<NonNull<c_void>> {
+    NonNull::new(start).ok_or(Errno::NOMEM)
+}

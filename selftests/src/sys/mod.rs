@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The fence: system calls that the compiler cannot check, each behind a safe function.
+
+#![allow(unsafe_code)]
+
+pub mod compat;
+pub mod fork;
+pub mod ioctl;
+pub mod mapping;
