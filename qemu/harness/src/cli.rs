@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use protocol::Driver;
+
+use crate::{
+    command::{run, shell, vm},
+    kernel::Flavour,
+    machine::{self, Machine},
+};
+
+/// Boots the test machines and judges what comes out of them.
+#[derive(Parser)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Which guest.
+#[derive(clap::Args)]
+pub struct Guest {
+    /// The machine.
+    #[arg(long, default_value = "x86_64-direct", value_parser = parse_machine)]
+    pub machine: &'static dyn Machine,
+    /// The kernel.
+    #[arg(long, value_enum, default_value_t = Flavour::Plain)]
+    pub kernel: Flavour,
+    /// The driver behind /dev/udmabuf: rust or c.
+    #[arg(long, default_value_t = Driver::Rust)]
+    pub driver: Driver,
+    /// Prints QEMU's command line and stops.
+    #[arg(long)]
+    pub show_command: bool,
+}
+
+fn parse_machine(name: &str) -> Result<&'static dyn Machine, String> {
+    machine::find(name).map_err(|error| error.to_string())
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the main job and tells its story; ends with PASS or FAIL.
+    Run(Guest),
+    /// Runs a static program in a guest, passing its output and exit code on.
+    Vm(vm::Arguments),
+    /// Opens a shell in a guest.
+    Shell(Guest),
+}
+
+impl Cli {
+    /// Does what was asked; the exit code says how it went.
+    pub fn run(self) -> Result<ExitCode> {
+        match self.command {
+            Command::Run(guest) => run::run(&guest),
+            Command::Vm(arguments) => vm::run(&arguments),
+            Command::Shell(guest) => shell::run(&guest),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_names_are_refused() {
+        for wrong in [
+            ["--machine", "vax"],
+            ["--driver", "ada"],
+            ["--kernel", "huge"],
+        ] {
+            let words = ["harness", "run"].into_iter().chain(wrong);
+            assert!(Cli::try_parse_from(words).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One run of QEMU, from its start to its certain end.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    os::unix::{
+        net::{UnixListener, UnixStream},
+        process::CommandExt,
+    },
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use protocol::{Event, Job};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::qemu::{Console, Qemu};
+
+/// How often the clock, the process and the interrupt flag are looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long QEMU may take to go after the guest said that it was done.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The guest reported the end of its job and powered off.
+    Done,
+    /// The guest went away before its job was over.
+    Died(String),
+    /// It was killed, its time was over.
+    OutOfTime(Duration),
+    /// It was killed, the user interrupted us.
+    Interrupted,
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ending::Done => f.write_str("the guest finished"),
+            Ending::Died(how) => write!(f, "the guest died: {how}"),
+            Ending::OutOfTime(limit) => {
+                write!(f, "the guest did not finish within {} s", limit.as_secs())
+            }
+            Ending::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+/// Set by SIGINT and SIGTERM.
+static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // Fails for signals that cannot be caught only, and these two can.
+        let _ = signal_hook::flag::register(signal, Arc::clone(&flag));
+    }
+    flag
+});
+
+/// Whether the user asked us to stop.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// Boots the machine, gives it the job, and passes on its events until it is gone.
+/// `limit` bounds the whole run. QEMU never outlives this call.
+///
+/// # Errors
+///
+/// When QEMU cannot be started. A guest that fails is no error but an [`Ending`].
+pub fn run(
+    qemu: &Qemu<'_>,
+    job: &Job,
+    limit: Option<Duration>,
+    mut on_event: impl FnMut(Event),
+) -> Result<Ending> {
+    let started = Instant::now();
+    let interactive = qemu.console == Console::Terminal;
+    let listener = UnixListener::bind(&qemu.events)
+        .with_context(|| format!("cannot listen on {}", qemu.events.display()))?;
+    let messages = qemu.log.with_extension("qemu");
+    let mut process = Process::start(qemu.command(), messages, interactive)?;
+
+    let stream = match connect(&listener, &mut process, limit, started)? {
+        Ok(stream) => stream,
+        Err(ending) => return Ok(ending),
+    };
+    protocol::send(&mut &stream, job).context("cannot send the job")?;
+    let (sender, receiver) = mpsc::channel();
+    // Ends by itself: killing QEMU closes the other side of the stream.
+    thread::spawn(move || {
+        loop {
+            let message = protocol::receive::<Event>(&mut &stream);
+            let last = !matches!(message, Ok(Some(_)));
+            if sender.send(message).is_err() || last {
+                return;
+            }
+        }
+    });
+
+    let mut done = false;
+    loop {
+        match receiver.recv_timeout(TICK) {
+            Ok(Ok(Some(Event::Done))) => {
+                done = true;
+                on_event(Event::Done);
+            }
+            Ok(Ok(Some(event))) => on_event(event),
+            Ok(Ok(None)) | Err(RecvTimeoutError::Disconnected) => break,
+            Ok(Err(error)) => {
+                return Ok(Ending::Died(format!(
+                    "its last words were cut off ({error})"
+                )));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if interrupted() && !interactive {
+            return Ok(Ending::Interrupted);
+        }
+        if let Some(limit) = limit
+            && started.elapsed() > limit
+        {
+            return Ok(Ending::OutOfTime(limit));
+        }
+    }
+    Ok(match (process.wait(GRACE)?, done) {
+        (Some(status), true) if status.success() => Ending::Done,
+        (None, true) => Ending::Died("it did not power off".into()),
+        (Some(status), _) => Ending::Died(process.last_words(status)),
+        (None, false) => Ending::Died("it closed its port".into()),
+    })
+}
+
+/// Waits for the guest's machine to connect.
+fn connect(
+    listener: &UnixListener,
+    process: &mut Process,
+    limit: Option<Duration>,
+    started: Instant,
+) -> Result<Result<UnixStream, Ending>> {
+    listener.set_nonblocking(true)?;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                return Ok(Ok(stream));
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error).context("cannot accept QEMU's connection"),
+        }
+        if let Some(status) = process.ended()? {
+            bail!("QEMU did not start: {}", process.last_words(status));
+        }
+        if interrupted() {
+            return Ok(Err(Ending::Interrupted));
+        }
+        if let Some(limit) = limit
+            && started.elapsed() > limit
+        {
+            return Ok(Err(Ending::OutOfTime(limit)));
+        }
+        thread::sleep(TICK / 5);
+    }
+}
+
+/// A running QEMU, killed when dropped.
+struct Process {
+    child: Child,
+    messages: PathBuf,
+}
+
+impl Process {
+    fn start(mut command: Command, messages: PathBuf, interactive: bool) -> Result<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let file = File::create(&messages)
+            .with_context(|| format!("cannot make {}", messages.display()))?;
+        if interactive {
+            // The messages of a terminal session belong on the terminal, with it as stdin.
+            drop(file);
+        } else {
+            // Out of the terminal's foreground: Ctrl-C is for us, and we end QEMU in order.
+            command
+                .process_group(0)
+                .stdin(Stdio::null())
+                .stdout(file.try_clone()?)
+                .stderr(file);
+        }
+        let child = command.spawn().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => anyhow::anyhow!("no {program}: run ci/setup"),
+            _ => anyhow::Error::new(error).context(format!("cannot start {program}")),
+        })?;
+        Ok(Process { child, messages })
+    }
+
+    fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    fn wait(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(Some(status));
+            }
+            if Instant::now() > deadline {
+                return Ok(None);
+            }
+            thread::sleep(TICK / 5);
+        }
+    }
+
+    /// Why QEMU ended, in its own words where it had some.
+    fn last_words(&self, status: ExitStatus) -> String {
+        let said = fs::read_to_string(&self.messages).unwrap_or_default();
+        match said.lines().rev().find(|line| !line.trim().is_empty()) {
+            Some(line) => line.trim().to_owned(),
+            None if status.success() => "the machine stopped before the job was over".into(),
+            None => format!("QEMU ended with {status}"),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if matches!(self.ended(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

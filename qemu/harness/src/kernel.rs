@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The two kernels of every architecture.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::{layout::Layout, machine::Machine};
+
+/// Which of the kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Flavour {
+    /// As people run it.
+    Plain,
+    /// With everything that can catch a driver in the act, and slow.
+    Check,
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Flavour::Plain => "plain",
+            Flavour::Check => "check",
+        })
+    }
+}
+
+impl Flavour {
+    /// How much longer everything takes than in the plain kernel, at most.
+    pub fn slowness(self) -> u32 {
+        match self {
+            Flavour::Plain => 1,
+            Flavour::Check => 6,
+        }
+    }
+
+    /// Whether the kernel can find leaked memory.
+    pub fn finds_leaks(self) -> bool {
+        self == Flavour::Check
+    }
+}
+
+/// A built kernel with the modules built against it.
+pub struct Kernel {
+    /// Which one.
+    pub flavour: Flavour,
+    /// The image to boot.
+    pub image: PathBuf,
+    /// Where the modules are.
+    modules: PathBuf,
+}
+
+impl Kernel {
+    /// The kernel of that flavour for a machine.
+    ///
+    /// # Errors
+    ///
+    /// When it was not built.
+    pub fn find(layout: &Layout, machine: &dyn Machine, flavour: Flavour) -> Result<Self> {
+        let board = machine.board();
+        let name = match flavour {
+            Flavour::Plain => board.kernel.to_owned(),
+            Flavour::Check => format!("{}-check", board.kernel),
+        };
+        let image = layout.kernels().join(&name).join(board.image);
+        if !image.is_file() {
+            bail!(
+                "no {flavour} kernel at {}: run ci/setup {name}",
+                image.display()
+            );
+        }
+        Ok(Kernel {
+            flavour,
+            image,
+            modules: layout.modules(&name),
+        })
+    }
+
+    /// A module built against this kernel.
+    ///
+    /// # Errors
+    ///
+    /// When it was not built.
+    pub fn module(&self, name: &str) -> Result<PathBuf> {
+        let path = self.modules.join(name).join(format!("{name}.ko"));
+        if !path.is_file() {
+            bail!("no module at {}: run ci/modules", path.display());
+        }
+        Ok(path)
+    }
+
+    /// The same kernel, with the modules of another directory.
+    pub fn with_modules(&self, modules: &Path) -> Self {
+        Kernel {
+            flavour: self.flavour,
+            image: self.image.clone(),
+            modules: modules.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Kernel {
+    /// A kernel that was never built, for tests that do not boot it.
+    pub fn for_tests(flavour: Flavour) -> Self {
+        Kernel {
+            flavour,
+            image: "/nonexistent/image".into(),
+            modules: "/nonexistent".into(),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The test machines, one type each. Callers never ask which one they have.
+
+mod x86_64;
+
+use object::elf;
+
+use crate::usage::Usage;
+
+pub use x86_64::{X86Direct, X86Swiotlb};
+
+/// What machines of one architecture have in common.
+pub struct Board {
+    /// The QEMU program.
+    pub qemu: &'static str,
+    /// Board, CPU: the arguments that make the bare machine.
+    pub arguments: &'static [&'static str],
+    /// The kernel's console on the serial port.
+    pub console: &'static str,
+    /// The name of the kernel configuration, and of its build directory.
+    pub kernel: &'static str,
+    /// The kernel image inside that directory.
+    pub image: &'static str,
+    /// The Rust target of programs for this machine.
+    pub target: &'static str,
+    /// The ELF machine codes of programs that it can run.
+    pub elf: &'static [u16],
+}
+
+/// A machine to boot: a board, what is plugged in, what the kernel is told.
+pub trait Machine: Sync {
+    /// The name that `MACHINE=` takes.
+    fn name(&self) -> &'static str;
+
+    /// What is special about it, in one line.
+    fn about(&self) -> &'static str;
+
+    /// The board.
+    fn board(&self) -> &'static Board;
+
+    /// The DMA masks of its edu devices, one per device.
+    fn dma_masks(&self) -> &'static [u64] {
+        &[u64::MAX, u64::MAX]
+    }
+
+    /// What is added to the kernel's command line.
+    fn kernel_parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Parameters of the importer module; it has to know how far the edu devices reach.
+    fn importer_parameters(&self) -> String {
+        let reach = self.dma_masks().iter().map(|mask| mask.count_ones()).min();
+        format!("dma_bits={}", reach.unwrap_or(64))
+    }
+
+    /// Whether data bounces, so that a missing sync shows as wrong data.
+    fn bounces(&self) -> bool {
+        false
+    }
+}
+
+/// Every machine there is.
+pub const ALL: &[&dyn Machine] = &[&X86Direct, &X86Swiotlb];
+
+/// The machine of that name; what follows the architecture in a name is enough.
+///
+/// # Errors
+///
+/// [`Usage`] when there is none, naming those there are.
+pub fn find(name: &str) -> Result<&'static dyn Machine, Usage> {
+    let matches = |machine: &&&dyn Machine| {
+        machine.name() == name
+            || machine.name().strip_prefix(machine.board().kernel) == Some(&format!("-{name}"))
+    };
+    ALL.iter().find(matches).copied().ok_or_else(|| {
+        let names: Vec<_> = ALL.iter().map(|machine| machine.name()).collect();
+        Usage(format!(
+            "unknown machine '{name}': say one of {}",
+            names.join(", ")
+        ))
+    })
+}
+
+/// The name of an ELF machine code, for messages.
+pub fn elf_name(code: u16) -> String {
+    match code {
+        elf::EM_X86_64 => "x86-64".into(),
+        elf::EM_386 => "i386".into(),
+        elf::EM_AARCH64 => "arm64".into(),
+        other => format!("machine {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_are_found_by_full_and_short_name() {
+        for machine in ALL {
+            assert_eq!(find(machine.name()).unwrap().name(), machine.name());
+        }
+        assert_eq!(find("swiotlb").unwrap().name(), "x86_64-swiotlb");
+        let message = find("vax").err().unwrap().to_string();
+        assert!(
+            message.contains("'vax'") && message.contains("x86_64-direct"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn importer_is_told_the_narrowest_reach() {
+        assert_eq!(X86Direct.importer_parameters(), "dma_bits=64");
+    }
+}

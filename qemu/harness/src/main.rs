@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Boots the test machines, runs programs in them, and judges what comes out.
+//!
+//! Everything it boots and loads was built before by `ci/`; this program builds
+//! nothing but the initramfs (and, through `ci/modules`, the mutants).
+
+#![forbid(unsafe_code)]
+
+mod boot;
+mod cli;
+mod command;
+mod elf;
+mod guest;
+mod initramfs;
+mod kernel;
+mod layout;
+mod log;
+mod machine;
+mod qemu;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let result = cli::Cli::parse().run();
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<usage::Usage>() { 2 } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! QEMU's command line.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use protocol::PORT;
+
+use crate::{kernel::Kernel, machine::Machine};
+
+/// Where the guest's interactive console is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// There is none.
+    None,
+    /// On the caller's terminal; Ctrl-A x ends the guest.
+    Terminal,
+}
+
+/// Everything that a command line depends on.
+pub struct Qemu<'a> {
+    /// The machine.
+    pub machine: &'a dyn Machine,
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// Runs the KUnit suites of modules when they are loaded.
+    pub kunit: bool,
+    /// The root file system.
+    pub initramfs: PathBuf,
+    /// The socket on which the harness waits for the guest.
+    pub events: PathBuf,
+    /// Where the kernel log goes.
+    pub log: PathBuf,
+    /// The interactive console.
+    pub console: Console,
+}
+
+impl Qemu<'_> {
+    /// The kernel's command line.
+    fn kernel_command_line(&self) -> String {
+        let console = format!("console={}", self.machine.board().console);
+        let kunit = u8::from(self.kunit);
+        let mut words = vec![
+            console,
+            // A kernel that is broken ends at once, and -no-reboot ends QEMU with it.
+            "panic=-1".into(),
+            "oops=panic".into(),
+            "printk.time=1".into(),
+            // No limit on what programs write to /dev/kmsg: the marks must not get lost.
+            "printk.devkmsg=on".into(),
+            format!("kunit.enable={kunit} kunit.autorun={kunit}"),
+        ];
+        words.extend(
+            self.machine
+                .kernel_parameters()
+                .iter()
+                .map(|word| (*word).to_owned()),
+        );
+        words.join(" ")
+    }
+
+    /// The command, ready to be started.
+    pub fn command(&self) -> Command {
+        let board = self.machine.board();
+        let mut command = Command::new(board.qemu);
+        command.args(board.arguments);
+        // Every host can do TCG, and what counts as a result must not depend on the host.
+        command.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "8G"]);
+        command.args([
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+        ]);
+        command.arg("-kernel").arg(&self.kernel.image);
+        command.arg("-initrd").arg(&self.initramfs);
+        command.arg("-append").arg(self.kernel_command_line());
+        command.arg("-serial").arg(option("file:", &self.log));
+        command.args(["-device", "virtio-serial-pci"]);
+        command
+            .arg("-chardev")
+            .arg(option("socket,id=events,path=", &self.events));
+        command.args([
+            "-device",
+            &format!("virtserialport,chardev=events,name={PORT}"),
+        ]);
+        if self.console == Console::Terminal {
+            command.args(["-chardev", "stdio,id=console,mux=on,signal=off"]);
+            command.args([
+                "-device",
+                "virtconsole,chardev=console",
+                "-mon",
+                "chardev=console",
+            ]);
+        }
+        for mask in self.machine.dma_masks() {
+            command.args(["-device", &format!("edu,dma_mask={mask:#x}")]);
+        }
+        command
+    }
+}
+
+/// An option with a path in it; QEMU wants commas in a path doubled.
+fn option(before: &str, path: &Path) -> OsString {
+    format!("{before}{}", path.display().to_string().replace(',', ",,")).into()
+}
+
+/// A command as one could type it into a shell.
+pub fn shown(command: &Command) -> String {
+    let words = [command.get_program()]
+        .into_iter()
+        .chain(command.get_args());
+    shell_words::join(words.map(|word| word.to_string_lossy()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        kernel::{Flavour, Kernel},
+        machine,
+    };
+
+    fn line(machine: &dyn Machine, kunit: bool) -> String {
+        let kernel = Kernel::for_tests(Flavour::Plain);
+        let qemu = Qemu {
+            machine,
+            kernel: &kernel,
+            kunit,
+            initramfs: "/tmp/a b".into(),
+            events: "/tmp/x,y".into(),
+            log: "/tmp/log".into(),
+            console: Console::None,
+        };
+        shown(&qemu.command())
+    }
+
+    #[test]
+    fn every_machine_ends_when_its_kernel_does() {
+        for machine in machine::ALL {
+            let line = line(*machine, false);
+            for needed in [
+                "-no-reboot",
+                "panic=-1",
+                "oops=panic",
+                "-accel tcg",
+                "kunit.enable=0",
+            ] {
+                assert!(line.contains(needed), "{}: {needed}", machine.name());
+            }
+            let devices = line.matches("-device edu,dma_mask=").count();
+            assert_eq!(devices, machine.dma_masks().len());
+        }
+    }
+
+    #[test]
+    fn machines_differ_where_they_should() {
+        let [direct, swiotlb] = ["direct", "swiotlb"].map(|name| machine::find(name).unwrap());
+        assert!(!line(direct, false).contains("swiotlb=force"));
+        assert!(line(swiotlb, false).contains("swiotlb=force"));
+        assert!(line(direct, true).contains("kunit.enable=1 kunit.autorun=1"));
+    }
+
+    #[test]
+    fn odd_paths_survive() {
+        let line = line(machine::ALL[0], false);
+        assert!(
+            line.contains("'/tmp/a b'") && line.contains("path=/tmp/x,,y"),
+            "{line}"
+        );
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! PID 1 of the test guests: sets the machine up, runs one job, powers off.
+
+#![forbid(unsafe_code)]
+
+mod device;
+mod huge_pages;
+mod job;
+mod kmsg;
+mod leaks;
+mod module;
+mod mounts;
+mod port;
+mod program;
+
+use protocol::Event;
+use rustix::system::{RebootCommand, reboot};
+
+fn main() {
+    // Without /dev and /sys there is no port to complain to: the console has to do.
+    let port = match mounts::mount_all().and_then(|()| port::open()) {
+        Ok(port) => port,
+        Err(error) => {
+            eprintln!("init: {error:#}");
+            power_off();
+        }
+    };
+    if let Err(error) = job::run(&port) {
+        port.report(&Event::Failed(format!("{error:#}")));
+    }
+    port.report(&Event::Done);
+    power_off();
+}
+
+/// Powers the machine off. A machine that cannot do it stays up until the
+/// harness ends it and counts that as a failure.
+fn power_off() -> ! {
+    let error = reboot(RebootCommand::PowerOff);
+    eprintln!("init: cannot power off: {error:?}");
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the harness on the host and init in the guest say to each other.
+//!
+//! The two share one virtio-serial port, named [`PORT`]. The harness sends one
+//! [`Job`]; init answers with [`Event`]s in the order in which things happened
+//! and ends with [`Event::Done`]. A guest that falls silent without it has died.
+
+#![forbid(unsafe_code)]
+
+mod event;
+mod frame;
+mod job;
+
+pub use event::{Event, Outcome, Stream};
+pub use frame::{LONGEST, receive, send};
+pub use job::{Driver, Job, Module, Program, UnknownDriver};
+
+/// The name of the virtio-serial port, as it shows up in the guest's sysfs.
+pub const PORT: &str = "udmabuf.events";
+
+/// The driver under test, and the object that it is loaded from.
+pub const DRIVER_MODULE: &str = "udmabuf_rs";
+
+/// The importer that lets a program start real DMA.
+pub const IMPORTER_MODULE: &str = "edu_importer";
