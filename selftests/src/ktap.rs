@@ -74,12 +74,13 @@ enum Verdict {
 }
 
 /// The main function of a test program: arguments are parts of names, or `--list`.
-pub fn main(tests: &[Test]) -> ExitCode {
+pub fn main(groups: &[&[Test]]) -> ExitCode {
+    let tests = groups.concat();
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["--list"] => {
-            for test in tests {
+            for test in &tests {
                 println!("{}", test.name);
             }
             ExitCode::from(ALL_PASSED)
@@ -91,7 +92,7 @@ pub fn main(tests: &[Test]) -> ExitCode {
         },
         _ => match arguments.iter().find(|argument| argument.starts_with('-')) {
             Some(option) => usage(&format!("unknown option {option}")),
-            None => run_all(tests, &arguments),
+            None => run_all(&tests, &arguments),
         },
     }
 }

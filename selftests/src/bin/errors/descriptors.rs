@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The descriptor that a create returns: its flags, and what happens without one.
+
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+
+use rustix::io;
+use rustix::io::FdFlags;
+use rustix::process;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+
+use selftests::Errno;
+use selftests::Memfd;
+use selftests::Outcome;
+use selftests::PAGE;
+use selftests::Udmabuf;
+use selftests::abi;
+use selftests::ktap::Test;
+use selftests::outcome::equal;
+use selftests::sys;
+use selftests::tests;
+use selftests::udmabuf::list_bytes;
+
+use crate::refusal::refused;
+
+pub const TESTS: &[Test] = tests![
+    close_on_exec,
+    unknown_flags_ignored,
+    padding_ignored,
+    no_descriptor_free,
+];
+
+/// Whether both requests give a descriptor that is closed on exec.
+#[track_caller]
+fn closed_on_exec(flags: u32, expected: bool) -> Outcome {
+    let device = Udmabuf::open()?;
+    let memfd = Memfd::new(PAGE)?;
+    let buffers = [
+        device.create_with(memfd.whole(), flags)?,
+        device.create_list_with(&[memfd.whole()], flags)?,
+    ];
+    for buffer in buffers {
+        let closed = io::fcntl_getfd(&buffer)?.contains(FdFlags::CLOEXEC);
+        equal(
+            format_args!("close on exec, flags {flags:#x}"),
+            closed,
+            expected,
+        )?;
+    }
+    Ok(())
+}
+
+fn close_on_exec() -> Outcome {
+    closed_on_exec(abi::UDMABUF_FLAGS_CLOEXEC, true)?;
+    closed_on_exec(0, false)
+}
+
+fn unknown_flags_ignored() -> Outcome {
+    for flags in [0x02, 0x8000_0000, !abi::UDMABUF_FLAGS_CLOEXEC] {
+        closed_on_exec(flags, false)?;
+        closed_on_exec(flags | abi::UDMABUF_FLAGS_CLOEXEC, true)?;
+    }
+    Ok(())
+}
+
+fn padding_ignored() -> Outcome {
+    let device = Udmabuf::open()?;
+    let memfd = Memfd::new(PAGE)?;
+    let mut list = list_bytes(0, 1, &[memfd.whole()]);
+    // The padding of the first item follows the head and the descriptor.
+    list[12..16].fill(0xff);
+    let address = list.as_ptr() as usize;
+    sys::ioctl::create(&device, abi::REQUEST_UDMABUF_CREATE_LIST, address)?;
+    Ok(())
+}
+
+fn no_descriptor_free() -> Outcome {
+    let device = Udmabuf::open()?;
+    let memfd = Memfd::new(64 * PAGE)?;
+    // Numbers are given from the lowest free one up, so this closes the range at the end.
+    let next = io::dup(&device)?.as_fd().as_raw_fd();
+    let before = process::getrlimit(Resource::Nofile);
+    let none_free = Rlimit {
+        current: Some(next as u64),
+        ..before
+    };
+    let items = [memfd.whole(), memfd.whole()];
+    for list in [&items[..1], &items] {
+        let call = || {
+            process::setrlimit(Resource::Nofile, none_free)?;
+            let result = device.create_list(list);
+            process::setrlimit(Resource::Nofile, before)?;
+            result
+        };
+        refused("no descriptor free", call, Errno::MFILE)?;
+    }
+    device.create(memfd.whole())?;
+    Ok(())
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every way in which the driver refuses: the exact error, and nothing left behind. Beside each
+//! refusal stands the nearest request that is not refused.
+
+#[cfg(target_arch = "x86_64")]
+mod compat;
+mod descriptors;
+mod files;
+mod limits;
+mod mappings;
+mod memory;
+mod pointers;
+mod ranges;
+mod refusal;
+mod requests;
+mod seals;
+
+use std::process::ExitCode;
+
+use selftests::ktap;
+
+fn main() -> ExitCode {
+    ktap::main(&[
+        ranges::TESTS,
+        files::TESTS,
+        seals::TESTS,
+        limits::TESTS,
+        pointers::TESTS,
+        requests::TESTS,
+        descriptors::TESTS,
+        memory::TESTS,
+        mappings::TESTS,
+        #[cfg(target_arch = "x86_64")]
+        compat::TESTS,
+    ])
+}
