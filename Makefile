@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+# Forwards to ci/, where every step can be run by hand; Kbuild has the modules.
+# The kernel's make never comes here: it reads Kbuild.
+
+ifdef KDIR
+.DEFAULT_GOAL := module
+else
+.DEFAULT_GOAL := help
+endif
+
+MACHINE ?= x86_64-direct
+DRIVER ?= rust
+
+# One set-up, one build, one guest at a time; the builds themselves use all CPUs.
+.NOTPARALLEL:
+
+.PHONY: help run test shell vm check mutants module clean distclean
+
+help: ## This list
+	@awk -F' *:.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo 'EXEC="./program arguments"  for vm: any static program; ci/harness vm keeps its exit code,'
+	@echo '                            which make turns into 2 (0 stays 0)'
+	@echo 'DRIVER=rust|c               the driver behind /dev/udmabuf: ours, or the one in the kernel tree'
+	@echo 'MACHINE=x86_64-direct|x86_64-swiotlb'
+	@echo 'ONLY=text                   for test and mutants: only what has the text in its name'
+	@echo 'KSRC=directory              a kernel tree of your own for the test kernels'
+	@echo 'KDIR=directory              for module: a configured kernel build, such as /lib/modules/$$(uname -r)/build'
+
+run: ## The main job as a story; sets everything up first
+	@ci/prepare x86_64
+	@ci/harness run --machine '$(MACHINE)' --driver '$(DRIVER)'
+
+test: ## Every test there is
+	@ci/prepare x86_64 x86_64-check
+	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
+
+mutants: ## Broken variants of the module, which the tests have to notice
+	@ci/prepare x86_64
+	@ci/harness mutants $(if $(ONLY),--only '$(ONLY)')
+
+shell: ## A shell in a guest with the module loaded
+	@ci/prepare x86_64
+	@ci/harness shell --machine '$(MACHINE)' --driver '$(DRIVER)'
+
+# The program's words reach the harness as they are, quotes and all.
+vm: export EXEC := $(value EXEC)
+vm: ## EXEC="./program arguments": runs it in a guest
+	@ci/prepare x86_64
+	@ci/harness vm --machine '$(MACHINE)' --driver '$(DRIVER)' "$$EXEC"
+
+check: ## Formatting, lints, licences, ABI: no boot
+	@ci/setup x86_64
+	@ci/check
+
+module: ## Just the module, against KDIR= if given
+ifdef KDIR
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/module' modules
+	@echo 'The module is build/module/udmabuf_rs.ko'
+else
+	@ci/setup x86_64
+	@ci/modules x86_64
+endif
+
+clean: ## Removes what builds and tests made, keeps what set-up fetched and the kernels
+	rm -rf build/target build/modules build/module build/mutants build/check build/kernel-selftest \
+		build/results build/logs
+
+distclean: ## Removes everything that was made or fetched
+	rm -rf build

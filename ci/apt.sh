@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Sourced after lib.sh: packages of this and of other Debian suites. Other
+# suites are read through lists of our own, so that the machine's apt set-up
+# stays as it is.
+
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# Runs a command as root.
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif have sudo; then
+		sudo "$@"
+	else
+		die "this needs root: run it as root or install sudo ($*)"
+	fi
+}
+
+# Installs packages of the machine's own suites.
+apt_install() {
+	as_root apt-get -q update || die "apt-get update failed: is there a network?"
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$@" ||
+		die "apt-get cannot install: $*"
+}
+
+# The Debian archive that this machine is configured for.
+archive() {
+	local codename
+	codename=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
+	# Before the first update no origin is known; another vendor's archive would not have "main".
+	# shellcheck disable=SC2016 # The dollars are apt's.
+	apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI) $(ORIGIN)' 'Created-By: Packages' |
+		awk -v name="$codename" '($1 == name || $1 ~ /^(old)?stable$/) && $2 == "main" &&
+			($4 == "" || $4 == "Debian") { print $3; exit }'
+}
+
+# Sets APT_OPTIONS to those that read only the given suites, and updates their lists.
+other_suites() {
+	local uri suite state=$BUILD/apt
+	uri=$(archive)
+	[ -n "$uri" ] || die "apt knows no Debian archive: check /etc/apt/sources.list*"
+	[ -f "$KEYRING" ] || die "no $KEYRING: install the package debian-archive-keyring"
+	mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+	for suite in "$@"; do
+		printf 'deb [signed-by=%s] %s %s main\n' "$KEYRING" "$uri" "$suite"
+	done >"$state/list"
+	APT_OPTIONS=(
+		-o Dir::Etc::sourcelist="$state/list" -o Dir::Etc::sourceparts=/dev/null
+		-o Dir::State::Lists="$state/lists" -o Dir::Cache="$state/cache"
+		-o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none
+	)
+	apt-get -q "${APT_OPTIONS[@]}" update || die "cannot read the package lists of $*: is there a network?"
+}
+
+# The versions of a package in those suites, newest first.
+versions_of() {
+	apt-cache "${APT_OPTIONS[@]}" madison "$1" | awk -F'|' '{ gsub(/ /, "", $2); print $2 }' | sort -ruV
+}
+
+# Downloads one version of a package (apt checks its hash) and unpacks it into a directory.
+unpack_package() {
+	local package=$1 version=$2 into=$3 scratch
+	scratch=$(mktemp -d "$BUILD/download.XXXXXX")
+	(cd "$scratch" && apt-get -q "${APT_OPTIONS[@]}" download "$package=$version") ||
+		die "cannot download $package $version: is there a network?"
+	dpkg -x "$scratch"/*.deb "$into" || die "cannot unpack $package $version"
+	rm -rf "$scratch"
+}

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Sourced after lib.sh by scripts that build something: the tools that set-up
+# put in place, and how to call the kernel's make.
+
+# The newest unpacked kernel source of a series, or nothing.
+unpacked_source() {
+	find "$BUILD/src" -maxdepth 1 -type d -name "linux-$1*" 2>/dev/null | sort -V | tail -n 1
+}
+
+# The version of the Rust compiler, as in 1.95.0.
+rust_version() {
+	rustc --version | cut -d' ' -f2
+}
+
+# The sources of Rust's core library: rustup's, or those that set-up fetched.
+rust_library() {
+	local library
+	for library in "$(rustc --print sysroot)/lib/rustlib/src/rust/library" \
+		"$BUILD/tools/rust-src/rustc-$(rust_version)/library"; do
+		if [ -d "$library/core" ]; then
+			printf '%s\n' "$library"
+			return
+		fi
+	done
+}
+
+# The user's own tree keeps its products apart from those of the usual one.
+if [ -n "${KSRC:-}" ]; then
+	KSRC=$(cd "$KSRC" 2>/dev/null && pwd -P) || die "no directory KSRC=$KSRC"
+	own=$BUILD/ksrc/$(printf '%s' "$KSRC" | cksum | cut -d' ' -f1)
+	KERNELS=$own/kernel
+	MODULES=$own/modules
+	OWN_TREE=1
+else
+	for series in $KERNEL_SERIES; do
+		KSRC=$(unpacked_source "$series")
+		[ -z "$KSRC" ] || break
+	done
+	KERNELS=$BUILD/kernel
+	MODULES=$BUILD/modules
+	OWN_TREE=
+fi
+
+RUST_LIB_SRC=$(rust_library)
+LIBCLANG_PATH=/usr/lib/llvm-$LLVM_MAJOR/lib
+PATH=$BUILD/tools/bin:$PATH
+UDMABUF_ROOT=$ROOT
+UDMABUF_KERNELS=$KERNELS
+UDMABUF_MODULES=$MODULES
+export KSRC OWN_TREE RUST_LIB_SRC LIBCLANG_PATH PATH UDMABUF_ROOT UDMABUF_KERNELS UDMABUF_MODULES
+
+# The kernel's make, in the source tree in use.
+kmake() {
+	make -C "$KSRC" LLVM="-$LLVM_MAJOR" "$@"
+}
