@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An edu device, and what is attached to it.
+//!
+//! Locks: `hardware` is held during a transfer, so that unmapping waits for it. It is never held
+//! while the dma-buf core or an exporter runs: attachments and mappings are made before they are
+//! put under the lock, and dropped after they were taken from under it. Nothing is locked inside.
+
+use kernel::{
+    new_mutex,
+    prelude::*,
+    str::CString,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
+};
+
+use crate::{
+    direction::{
+        Direction,
+        OneWay, //
+    },
+    dma_bits::DmaBits,
+    engine::Engine,
+    ffi::dma_buf::{
+        Attachment,
+        DmaBuf, //
+    },
+    mapping::Mapping,
+    table::Table, //
+};
+
+/// An edu device, bound or not any more.
+#[pin_data]
+pub(crate) struct Device {
+    name: CString,
+    /// [`None`] once the driver is unbound. What belongs to sessions goes with it: unbinding does
+    /// not wait for programs, their handles just lead nowhere from then on.
+    #[pin]
+    hardware: Mutex<Option<Hardware>>,
+}
+
+/// What exists while the device is bound.
+struct Hardware {
+    // The order is the order of release; it only has to be readable, as a mapping keeps its
+    // attachment.
+    mappings: Table<Mapped>,
+    attachments: Table<Arc<Attachment>>,
+    engine: Engine,
+}
+
+/// A mapping, and the number of the attachment it belongs to.
+struct Mapped {
+    attachment: u32,
+    mapping: Mapping,
+}
+
+impl Device {
+    /// A device that has just been bound.
+    pub(crate) fn new(name: &CStr, engine: Engine) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            try_pin_init!(Self {
+                name: name.try_into()?,
+                hardware <- new_mutex!(Some(Hardware {
+                    mappings: Table::new(),
+                    attachments: Table::new(),
+                    engine,
+                }), "edu_hardware"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The PCI name.
+    pub(crate) fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    /// Unmaps and detaches everything; all calls fail with [`ENODEV`] from now on.
+    pub(crate) fn unbind(&self) {
+        let hardware = self.hardware.lock().take();
+        drop(hardware);
+    }
+
+    /// Does something with the hardware, if there still is some.
+    fn with<T>(&self, action: impl FnOnce(&mut Hardware) -> Result<T>) -> Result<T> {
+        let mut guard = self.hardware.lock();
+        action((*guard).as_mut().ok_or(ENODEV)?)
+    }
+
+    /// How many address bits the device has.
+    pub(crate) fn bits(&self) -> Result<DmaBits> {
+        self.with(|hardware| Ok(hardware.engine.bits()))
+    }
+
+    /// Gives the device another number of address bits.
+    ///
+    /// Fails with [`EBUSY`] while something is attached, and as [`Engine::set_bits`] does.
+    pub(crate) fn set_bits(&self, bits: DmaBits) -> Result {
+        self.with(|hardware| {
+            if !hardware.attachments.is_empty() {
+                return Err(EBUSY);
+            }
+            hardware.engine.set_bits(bits)
+        })
+    }
+
+    /// Copies `bytes` into the device's memory, from `offset` on.
+    pub(crate) fn load(&self, offset: u64, bytes: &[u8]) -> Result {
+        self.with(|hardware| hardware.engine.load(offset, bytes))
+    }
+
+    /// Copies the device's memory, from `offset` on, to `bytes`.
+    pub(crate) fn store(&self, offset: u64, bytes: &mut [u8]) -> Result {
+        self.with(|hardware| hardware.engine.store(offset, bytes))
+    }
+
+    /// Attaches `buffer` and returns the attachment's number.
+    ///
+    /// Fails as the exporter does, and with [`EBUSY`] if the address bits change meanwhile.
+    pub(crate) fn attach(&self, buffer: DmaBuf) -> Result<u32> {
+        let (device, bits) =
+            self.with(|hardware| Ok((hardware.engine.device().clone(), hardware.engine.bits())))?;
+        let attachment = Arc::new(Attachment::new(buffer, device)?, GFP_KERNEL)?;
+        self.with(|hardware| {
+            if hardware.engine.bits() != bits {
+                return Err(EBUSY);
+            }
+            hardware.attachments.insert(attachment)
+        })
+    }
+
+    /// Detaches attachment `number`.
+    ///
+    /// Fails with [`ENOENT`] if there is none, with [`EBUSY`] while it is mapped.
+    pub(crate) fn detach(&self, number: u32) -> Result {
+        let attachment = self.with(|hardware| {
+            let mut mapped = hardware.mappings.values();
+            if mapped.any(|mapped| mapped.attachment == number) {
+                return Err(EBUSY);
+            }
+            hardware.attachments.remove(number)
+        })?;
+        drop(attachment);
+        Ok(())
+    }
+
+    /// Maps attachment `number` once more; returns the mapping's number and how many DMA segments
+    /// it has.
+    ///
+    /// Fails with [`ENOENT`] if there is no such attachment, and as [`Mapping::new`] does.
+    pub(crate) fn map(&self, number: u32, direction: Direction) -> Result<(u32, u32)> {
+        let attachment = self.with(|hardware| Ok(hardware.attachments.get(number)?.clone()))?;
+        let mapped = Mapped {
+            attachment: number,
+            mapping: Mapping::new(attachment, direction)?,
+        };
+        let segments = mapped.mapping.segments();
+        let mapping = self.with(|hardware| {
+            // Somebody may have detached it meanwhile.
+            hardware.attachments.get(number)?;
+            hardware.mappings.insert(mapped)
+        })?;
+        Ok((mapping, segments))
+    }
+
+    /// Takes mapping `number` away from the device, after the transfer that may be running.
+    ///
+    /// Fails with [`ENOENT`] if there is none.
+    pub(crate) fn unmap(&self, number: u32) -> Result {
+        let mapped = self.with(|hardware| hardware.mappings.remove(number))?;
+        drop(mapped);
+        Ok(())
+    }
+
+    /// Moves bytes of mapping `number` to or from the device's memory.
+    ///
+    /// Fails with [`ENOENT`] if there is none, and as [`Mapping::pieces`] and
+    /// [`Engine::transfer`] do.
+    pub(crate) fn transfer(
+        &self,
+        number: u32,
+        offset: u64,
+        length: u64,
+        inside: u64,
+        way: OneWay,
+    ) -> Result {
+        self.with(|hardware| {
+            let mapped = hardware.mappings.get(number)?;
+            let pieces = mapped.mapping.pieces(offset, length, way)?;
+            hardware.engine.transfer(pieces, inside, way)
+        })
+    }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The PCI driver: binds edu devices and makes them known.
+
+use kernel::{
+    device::Core,
+    pci,
+    prelude::*,
+    sync::Arc, //
+};
+
+use crate::{
+    device::Device,
+    dma_bits::DmaBits,
+    engine::Engine,
+    ffi::{
+        bound::BoundDevice,
+        irq,
+        pci::device_id, //
+    },
+    module_parameters,
+    registers::{
+        EduInterrupt,
+        Registers, //
+    },
+    registry, //
+};
+
+/// Vendor number of devices that only QEMU has.
+const QEMU: u16 = 0x1234;
+
+/// QEMU's device number of edu.
+const EDU: u16 = 0x11e8;
+
+/// The driver of edu devices.
+pub(crate) struct EduDriver;
+
+/// A device in the registry for as long as it is bound.
+pub(crate) struct Presence(Arc<Device>);
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        registry::remove(&self.0);
+        self.0.unbind();
+    }
+}
+
+kernel::pci_device_table!(
+    PCI_TABLE,
+    <EduDriver as pci::Driver>::IdInfo,
+    [(device_id(QEMU, EDU), ())]
+);
+
+impl pci::Driver for EduDriver {
+    type IdInfo = ();
+    type Data<'bound> = Presence;
+    const ID_TABLE: pci::IdTable<Self::IdInfo> = &PCI_TABLE;
+
+    fn probe<'bound>(
+        device: &'bound pci::Device<Core<'_>>,
+        _info: Option<&'bound Self::IdInfo>,
+    ) -> impl PinInit<Presence, Error> + 'bound {
+        pin_init::pin_init_scope(move || {
+            let bits = DmaBits::new(*module_parameters::dma_bits.value_ref())?;
+            device.enable_device_mem()?;
+
+            let bound = BoundDevice::new(device)?;
+            let registers = Registers::new(device)?;
+            irq::request(device, c"edu_importer", Ok(EduInterrupt(registers.clone())))?;
+            let engine = Engine::new(bound, registers, bits).inspect_err(|_| {
+                dev_err!(
+                    device,
+                    "the machine has no DMA memory below {} address bits\n",
+                    bits.get()
+                );
+            })?;
+            device.set_master();
+
+            let name = device.as_ref().name();
+            let device = Device::new(name, engine)?;
+            registry::add(device.clone())?;
+            Ok(Ok(Presence(device)))
+        })
+    }
+}

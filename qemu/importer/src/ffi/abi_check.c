@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the C compiler makes of the ABI header, in the order of the KUnit suite
+ * in abi.rs, which compares it with the Rust side.
+ */
+#include <linux/kconfig.h>
+#include <linux/stddef.h>
+#include "../../uapi/edu_importer.h"
+
+#if IS_BUILTIN(CONFIG_KUNIT)
+extern const size_t edu_importer_abi[32];
+
+const size_t edu_importer_abi[32] = {
+	EDU_MEMORY_SIZE,
+	EDU_QUERY,
+	EDU_SET_MASK,
+	EDU_LOAD,
+	EDU_STORE,
+	EDU_ATTACH,
+	EDU_DETACH,
+	EDU_MAP,
+	EDU_UNMAP,
+	EDU_DMA,
+	EDU_VMAP,
+	offsetof(struct edu_query, dma_bits),
+	offsetof(struct edu_query, name),
+	offsetof(struct edu_mask, dma_bits),
+	offsetof(struct edu_memory, offset),
+	offsetof(struct edu_memory, length),
+	offsetof(struct edu_memory, reserved),
+	offsetof(struct edu_memory, data),
+	offsetof(struct edu_attach, device),
+	offsetof(struct edu_attach, attachment),
+	offsetof(struct edu_attach, reserved),
+	offsetof(struct edu_map, direction),
+	offsetof(struct edu_map, mapping),
+	offsetof(struct edu_map, segments),
+	offsetof(struct edu_dma, direction),
+	offsetof(struct edu_dma, offset),
+	offsetof(struct edu_dma, device_offset),
+	offsetof(struct edu_dma, length),
+	offsetof(struct edu_vmap, direction),
+	offsetof(struct edu_vmap, offset),
+	offsetof(struct edu_vmap, length),
+	offsetof(struct edu_vmap, data),
+};
+#endif

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The fence: the only place with `unsafe` and [`kernel::bindings`].
+//!
+//! One file per C header. Each wraps what the importer needs in types that safe code cannot misuse.
+
+pub(crate) mod abi;
+pub(crate) mod bound;
+pub(crate) mod completion;
+pub(crate) mod dma;
+pub(crate) mod dma_buf;
+pub(crate) mod global;
+pub(crate) mod irq;
+pub(crate) mod pci;
+pub(crate) mod scatterlist;

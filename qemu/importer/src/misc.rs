@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/edu-importer`: which ioctl does what.
+
+use kernel::{
+    fs::File,
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    prelude::*,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
+};
+
+use crate::{
+    direction::OneWay,
+    ffi::abi,
+    session::Session, //
+};
+
+/// The misc device of this module.
+pub(crate) const OPTIONS: MiscDeviceOptions = MiscDeviceOptions {
+    name: c"edu-importer",
+};
+
+/// Reads the argument of an ioctl, once.
+fn read<T: FromBytes>(argument: usize) -> Result<T> {
+    let user = UserSlice::new(UserPtr::from_addr(argument), size_of::<T>());
+    user.reader().read()
+}
+
+/// Reads the argument, lets `action` change it, and writes it back.
+fn update<T: FromBytes + AsBytes>(
+    argument: usize,
+    action: impl FnOnce(&mut T) -> Result,
+) -> Result {
+    let mut value = read(argument)?;
+    action(&mut value)?;
+    let user = UserSlice::new(UserPtr::from_addr(argument), size_of::<T>());
+    user.writer().write(&value)
+}
+
+#[vtable]
+impl MiscDevice for Session {
+    type Ptr = Pin<KBox<Self>>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
+        Session::new()
+    }
+
+    fn ioctl(session: Pin<&Self>, _file: &File, command: u32, argument: usize) -> Result<isize> {
+        match command {
+            abi::EDU_QUERY => update(argument, |query| session.query(query)),
+            abi::EDU_SET_MASK => session.set_mask(&read(argument)?),
+            abi::EDU_LOAD => session.memory(&read(argument)?, OneWay::ToDevice),
+            abi::EDU_STORE => session.memory(&read(argument)?, OneWay::FromDevice),
+            abi::EDU_ATTACH => update(argument, |attach| session.attach(attach)),
+            abi::EDU_DETACH => session.detach(read(argument)?),
+            abi::EDU_MAP => update(argument, |map| session.map(map)),
+            abi::EDU_UNMAP => session.unmap(read(argument)?),
+            abi::EDU_DMA => session.dma(&read(argument)?),
+            abi::EDU_VMAP => session.vmap(&read(argument)?),
+            _ => Err(ENOTTY),
+        }?;
+        Ok(0)
+    }
+}
