@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The attached devices of a buffer, and when which of them is synced.
+//!
+//! An attachment matters from the moment that it is mapped: before, its device can neither read
+//! nor write. So the list is one of mappings, and an attachment that is mapped twice is on it
+//! twice.
+//!
+//! # Locking
+//!
+//! The exporter keeps [`Attachments`] under one mutex. Order: reservation lock, then this mutex.
+//! Syncs, and the unmapping of what is removed, run with it held, so that a copy or an
+//! invalidation never overlaps with the opening of a write bracket.
+//!
+//! # Rules
+//!
+//! 1. Begin brings home what a device may have written, whatever the bracket is for: a CPU that
+//!    writes part of a cache line or bounce buffer hands on the rest of it too.
+//! 2. End hands over to every device that may read, and readies the pages under every device that
+//!    may write: no dirty cache line may be left to fall on what it writes. A reader is handed
+//!    over to after a read bracket too, since what the CPU read may have come from another
+//!    device, and be in the CPU's cache or not in the reader's bounce buffer.
+//! 3. Where lines are invalidated, they are cleaned first: the CPU may have written outside any
+//!    bracket, or inside another thread's, and a coherent device may have left lines dirty.
+//! 4. A bounce buffer is copied back whole. So it is the only thing that a device writes to: a
+//!    mapping is refused that would let one device write to a bounce buffer of these pages, and
+//!    another device write anywhere in them. And it is not copied back while a write bracket is
+//!    open.
+
+use crate::{
+    bracket::{
+        Brackets,
+        Opener, //
+    },
+    coherency::Coherency,
+    direction::Direction, //
+};
+use kernel::{
+    alloc::flags::GFP_KERNEL,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// A mapping, as far as the list is concerned.
+pub(crate) trait Mapped {
+    /// What the device may do.
+    fn direction(&self) -> Direction;
+    fn coherency(&self) -> Coherency;
+    /// Hands the pages to the CPU, as far as the mapping has that direction.
+    fn sync_for_cpu(&self, direction: Direction);
+    /// Hands the pages to the device, as far as the mapping has that direction.
+    fn sync_for_device(&self, direction: Direction);
+    /// Nothing is copied over the pages when the mapping goes away.
+    fn keep_cpu_copy(&self);
+}
+
+/// The active mappings of a buffer and its open write brackets.
+pub(crate) struct Attachments<M, O> {
+    mappings: KVec<Arc<M>>,
+    brackets: Brackets<O>,
+}
+
+/// Why a mapping was not added.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Rule 4: two devices could write, one of them to a bounce buffer.
+    LostUpdate,
+    /// Out of memory.
+    NoMemory,
+}
+
+impl<M: Mapped, O: Opener> Attachments<M, O> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            mappings: KVec::new(),
+            brackets: Brackets::new(),
+        }
+    }
+
+    /// Adds a new mapping.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; the mapping then goes away without touching the pages.
+    pub(crate) fn add(&mut self, mapping: &Arc<M>) -> Result<(), Refused> {
+        let added = self.admit(mapping).and_then(|()| {
+            self.mappings
+                .push(mapping.clone(), GFP_KERNEL)
+                .map_err(|_| Refused::NoMemory)
+        });
+        if added.is_err() {
+            mapping.keep_cpu_copy();
+        }
+        added
+    }
+
+    /// Rule 4.
+    fn admit(&self, new: &M) -> Result<(), Refused> {
+        let writes = |mapping: &M| mapping.direction().has_from_device();
+        let bounces = |mapping: &M| mapping.coherency() == Coherency::Bounce;
+        let conflict = |old: &Arc<M>| writes(old) && (bounces(old) || bounces(new));
+        if writes(new) && self.mappings.iter().any(conflict) {
+            return Err(Refused::LostUpdate);
+        }
+        Ok(())
+    }
+
+    /// Removes a mapping that was added, and drops it: gives its pages back.
+    pub(crate) fn remove(&mut self, mapping: Arc<M>) {
+        let writing = self.brackets.any_open();
+        match mapping.coherency() {
+            // Rule 3.
+            Coherency::Cache if mapping.direction().has_from_device() => {
+                mapping.sync_for_device(mapping.direction());
+            }
+            // Rule 4.
+            Coherency::Bounce if writing => mapping.keep_cpu_copy(),
+            _ => {}
+        }
+        self.mappings.retain(|other| !Arc::ptr_eq(other, &mapping));
+    }
+
+    /// `opener` is about to access the pages. Returns how many mappings were synced.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; nothing was done then.
+    pub(crate) fn begin(&mut self, access: Direction, opener: impl FnOnce() -> O) -> Result<usize> {
+        let writing = !self.mappings.is_empty() && self.brackets.any_open();
+        if access.has_to_device() {
+            self.brackets.open(opener())?;
+        }
+        let mut synced = 0;
+        for mapping in &self.mappings {
+            match mapping.coherency() {
+                Coherency::Coherent => continue,
+                Coherency::Cache if mapping.direction().has_from_device() => {
+                    // Rule 3.
+                    mapping.sync_for_device(mapping.direction());
+                }
+                // Rule 4.
+                Coherency::Bounce if writing => continue,
+                _ => {}
+            }
+            // Rule 1.
+            if mapping.direction().has_from_device() {
+                mapping.sync_for_cpu(mapping.direction());
+                synced += 1;
+            }
+        }
+        Ok(synced)
+    }
+
+    /// `closer` has accessed the pages. Returns how many mappings were synced.
+    pub(crate) fn end(&mut self, access: Direction, closer: impl FnOnce() -> O) -> usize {
+        let mut synced = 0;
+        for mapping in &self.mappings {
+            if mapping.coherency() == Coherency::Coherent {
+                continue;
+            }
+            // Rule 2. Only for a bounce buffer that the device writes does it matter what the CPU
+            // did: refreshing one that the CPU has only read would undo what the device wrote
+            // since.
+            let own = mapping.direction();
+            let direction = match mapping.coherency() {
+                Coherency::Bounce if own.has_from_device() => access,
+                _ => own,
+            };
+            mapping.sync_for_device(direction);
+            synced += 1;
+        }
+        if access.has_to_device() {
+            self.brackets.close(&closer());
+        }
+        synced
+    }
+}
+
+#[kunit_tests(udmabuf_attach)]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+    use Coherency::*;
+    use Direction::*;
+
+    /// A mapping that writes down what it is told.
+    struct Fake {
+        direction: Direction,
+        coherency: Coherency,
+        log: Cell<KVec<Event>>,
+    }
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Event {
+        ForCpu(Direction),
+        ForDevice(Direction),
+        Keep,
+    }
+    use Event::*;
+
+    impl Fake {
+        fn new(coherency: Coherency, direction: Direction) -> Result<Arc<Self>> {
+            let log = Cell::new(KVec::new());
+            Ok(Arc::new(
+                Self {
+                    direction,
+                    coherency,
+                    log,
+                },
+                GFP_KERNEL,
+            )?)
+        }
+
+        fn note(&self, event: Event) {
+            let mut log = self.log.take();
+            // A lost note fails the test.
+            let _ = log.push(event, GFP_KERNEL);
+            self.log.set(log);
+        }
+
+        /// Whether just `events` happened since the last call.
+        fn saw(&self, events: &[Event]) -> bool {
+            self.log.take().as_slice() == events
+        }
+    }
+
+    impl Mapped for Fake {
+        fn direction(&self) -> Direction {
+            self.direction
+        }
+        fn coherency(&self) -> Coherency {
+            self.coherency
+        }
+        fn sync_for_cpu(&self, direction: Direction) {
+            self.note(ForCpu(direction));
+        }
+        fn sync_for_device(&self, direction: Direction) {
+            self.note(ForDevice(direction));
+        }
+        fn keep_cpu_copy(&self) {
+            self.note(Keep);
+        }
+    }
+
+    #[derive(Clone, Copy, PartialEq)]
+    struct Process(u32);
+
+    impl Opener for Process {
+        /// Process 0 has died.
+        fn is_alive(&self) -> bool {
+            self.0 != 0
+        }
+    }
+
+    type List = Attachments<Fake, Process>;
+
+    const BRACKETS: [Direction; 3] = [Bidirectional, ToDevice, FromDevice];
+
+    fn bracket(list: &mut List, access: Direction) -> Result<(usize, usize)> {
+        let begun = list.begin(access, || Process(1))?;
+        Ok((begun, list.end(access, || Process(1))))
+    }
+
+    #[test]
+    fn nothing_attached() -> Result {
+        let mut list = List::new();
+        for access in BRACKETS {
+            assert_eq!(bracket(&mut list, access)?, (0, 0));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn coherent_mappings_are_left_alone() -> Result {
+        let mut list = List::new();
+        let mapping = Fake::new(Coherent, Bidirectional)?;
+        assert!(list.add(&mapping).is_ok());
+        for access in BRACKETS {
+            assert_eq!(bracket(&mut list, access)?, (0, 0));
+        }
+        list.remove(mapping.clone());
+        assert!(mapping.saw(&[]));
+        Ok(())
+    }
+
+    #[test]
+    fn cache_mappings_are_synced_in_their_own_direction() -> Result {
+        for (direction, begin) in [
+            (
+                Bidirectional,
+                &[ForDevice(Bidirectional), ForCpu(Bidirectional)][..],
+            ),
+            (FromDevice, &[ForDevice(FromDevice), ForCpu(FromDevice)][..]),
+            (ToDevice, &[][..]),
+        ] {
+            let mut list = List::new();
+            let mapping = Fake::new(Cache, direction)?;
+            assert!(list.add(&mapping).is_ok());
+            for access in BRACKETS {
+                list.begin(access, || Process(1))?;
+                assert!(mapping.saw(begin));
+                list.end(access, || Process(1));
+                assert!(mapping.saw(&[ForDevice(direction)]));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_written_bounce_buffer_takes_the_request_at_end() -> Result {
+        for direction in [Bidirectional, FromDevice] {
+            let mut list = List::new();
+            let mapping = Fake::new(Bounce, direction)?;
+            assert!(list.add(&mapping).is_ok());
+            for access in BRACKETS {
+                list.begin(access, || Process(1))?;
+                assert!(mapping.saw(&[ForCpu(direction)]));
+                list.end(access, || Process(1));
+                assert!(mapping.saw(&[ForDevice(access)]));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_read_bounce_buffer_is_refreshed_at_every_end() -> Result {
+        let mut list = List::new();
+        let mapping = Fake::new(Bounce, ToDevice)?;
+        assert!(list.add(&mapping).is_ok());
+        for access in BRACKETS {
+            list.begin(access, || Process(1))?;
+            assert!(mapping.saw(&[]));
+            list.end(access, || Process(1));
+            assert!(mapping.saw(&[ForDevice(ToDevice)]));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_is_copied_over_an_open_write_bracket() -> Result {
+        let mut list = List::new();
+        let mapping = Fake::new(Bounce, Bidirectional)?;
+        assert!(list.add(&mapping).is_ok());
+        list.begin(ToDevice, || Process(1))?;
+        assert!(mapping.saw(&[ForCpu(Bidirectional)]));
+
+        // Another process, and the same one again.
+        for process in [Process(2), Process(1)] {
+            list.begin(FromDevice, || process)?;
+            assert!(mapping.saw(&[]));
+            list.end(FromDevice, || process);
+            assert!(mapping.saw(&[ForDevice(FromDevice)]));
+        }
+        list.remove(mapping.clone());
+        assert!(mapping.saw(&[Keep]));
+        Ok(())
+    }
+
+    #[test]
+    fn a_bracket_opened_before_the_mapping_counts() -> Result {
+        let mut list = List::new();
+        list.begin(Bidirectional, || Process(1))?;
+        let mapping = Fake::new(Bounce, FromDevice)?;
+        assert!(list.add(&mapping).is_ok());
+        list.begin(FromDevice, || Process(2))?;
+        assert!(mapping.saw(&[]));
+        list.end(Bidirectional, || Process(1));
+        list.begin(FromDevice, || Process(2))?;
+        assert!(mapping.saw(&[ForDevice(Bidirectional), ForCpu(FromDevice)]));
+        Ok(())
+    }
+
+    #[test]
+    fn the_bracket_of_a_dead_process_does_not_count() -> Result {
+        let mut list = List::new();
+        let mapping = Fake::new(Bounce, Bidirectional)?;
+        assert!(list.add(&mapping).is_ok());
+        list.begin(ToDevice, || Process(0))?;
+        assert!(mapping.saw(&[ForCpu(Bidirectional)]));
+        list.begin(FromDevice, || Process(1))?;
+        assert!(mapping.saw(&[ForCpu(Bidirectional)]));
+        list.remove(mapping.clone());
+        assert!(mapping.saw(&[]));
+        Ok(())
+    }
+
+    #[test]
+    fn one_writer_where_anything_bounces() -> Result {
+        let all = [Bidirectional, ToDevice, FromDevice];
+        for (old, new) in [
+            (Bounce, Bounce),
+            (Bounce, Coherent),
+            (Cache, Bounce),
+            (Coherent, Cache),
+            (Cache, Cache),
+        ] {
+            for first in all {
+                for second in all {
+                    let mut list = List::new();
+                    assert!(list.add(&Fake::new(old, first)?).is_ok());
+                    let bounces = old == Bounce || new == Bounce;
+                    let refused = bounces && first.has_from_device() && second.has_from_device();
+                    let mapping = Fake::new(new, second)?;
+                    let added = list.add(&mapping);
+                    assert_eq!(added.err(), refused.then_some(Refused::LostUpdate));
+                    assert_eq!(mapping.saw(&[Keep]), refused);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_removed_writer_makes_room() -> Result {
+        let mut list = List::new();
+        let first = Fake::new(Bounce, Bidirectional)?;
+        assert!(list.add(&first).is_ok());
+        let second = Fake::new(Bounce, FromDevice)?;
+        assert!(list.add(&second).is_err());
+        list.remove(first);
+        assert!(list.add(&second).is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn lines_are_cleaned_before_an_unmap_invalidates_them() -> Result {
+        for (direction, events) in [
+            (Bidirectional, &[ForDevice(Bidirectional)][..]),
+            (FromDevice, &[ForDevice(FromDevice)][..]),
+            (ToDevice, &[][..]),
+        ] {
+            let mut list = List::new();
+            let mapping = Fake::new(Cache, direction)?;
+            assert!(list.add(&mapping).is_ok());
+            list.remove(mapping.clone());
+            assert!(mapping.saw(events));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_mapping_is_released_when_removed() -> Result {
+        let mut list = List::new();
+        let mapping = Fake::new(Coherent, Bidirectional)?;
+        let other = Fake::new(Coherent, Bidirectional)?;
+        assert!(list.add(&mapping).is_ok());
+        assert!(list.add(&other).is_ok());
+        list.remove(mapping.clone());
+        assert!(Arc::into_unique_or_drop(mapping).is_some());
+        assert!(Arc::into_unique_or_drop(other).is_none());
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a request to a descriptor.
+//!
+//! The order of the steps is the security argument:
+//!
+//! 1. What can be judged by arithmetic alone is, before anything is touched.
+//! 2. The descriptor is reserved: after the last step nothing may fail.
+//! 3. For each item the file is looked up and its inode locked; with the lock held, the seals are
+//!    checked and the pages pinned. A seal that would forbid the buffer cannot come in between:
+//!    seals are added under the lock taken exclusively (`memfd_add_seals()`), and `F_SEAL_WRITE`
+//!    fails from then on, for it waits in vain for the pins to go (`memfd_wait_for_pins()`).
+//! 4. The dma-buf is made. It owns the pages from here on.
+//! 5. The descriptor is published. From here on user space can use the buffer, and close it.
+//!
+//! Whatever fails undoes the steps before it by dropping what they made.
+
+use crate::{
+    abi::{
+        Item,
+        FLAGS_CLOEXEC, //
+    },
+    buffer::Builder,
+    exporter::Udmabuf,
+    ffi::memfd::Memfd,
+    limits::Limits, //
+};
+use kernel::{
+    bindings::O_CLOEXEC,
+    fs::file::FileDescriptorReservation,
+    prelude::*, //
+};
+
+/// Makes a buffer of `items`, one behind the other, and returns its descriptor.
+///
+/// C counterpart: `udmabuf_create()` in `drivers/dma-buf/udmabuf.c`.
+///
+/// # Errors
+///
+/// - `EINVAL` for sizes, offsets, limits, seals, and ranges beyond the end of a file;
+/// - `EBADFD` for a descriptor that is not open, or not of a file that could be a memfd;
+/// - `EMFILE`, `ENFILE`, `ENOMEM`.
+pub(crate) fn create(items: &[Item], flags: u32, limits: Limits) -> Result<u32> {
+    let pages = limits.check_items(items)?;
+
+    let cloexec = match flags & FLAGS_CLOEXEC {
+        0 => 0,
+        _ => O_CLOEXEC,
+    };
+    let fd = FileDescriptorReservation::get_unused_fd_flags(cloexec)?;
+
+    let mut builder = Builder::new(pages)?;
+    for item in items {
+        let memfd = Memfd::get(item.memfd)?;
+        let locked = memfd.lock();
+        builder.append(&locked.check_seals()?, item.offset, item.size)?;
+    }
+
+    let dma_buf = Udmabuf::export(builder.finish()?)?;
+
+    Ok(dma_buf.install(fd))
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A buffer as a dma-buf: what each callback does with the mechanisms.
+//!
+//! # Locking
+//!
+//! Reservation lock (held by dma-buf core around map, unmap, vmap and vunmap), then the mutex of
+//! the attachments or that of the kernel mapping, which are never held together.
+//!
+//! A begin that waits is interruptible: nothing has happened yet, and user space tries again. An
+//! end gives way to nothing but death: callers inside the kernel do not try again (for instance
+//! `drm_gem_fb_end_cpu_access()`), and what the CPU wrote would stay behind unseen.
+
+use crate::{
+    attach::{
+        Attachments,
+        Mapped,
+        Refused, //
+    },
+    bracket::Opener,
+    coherency::Coherency,
+    direction::Direction,
+    ffi::{
+        dma::{
+            Device,
+            Mapping, //
+        },
+        dma_buf::{
+            DmaBuf,
+            Exporter, //
+        },
+        dma_resv::Held,
+        folio::PinnedPages,
+        mutex::{
+            new_mutex,
+            Mutex, //
+        },
+        pid::Tgid,
+        vma::{
+            Fault,
+            FaultHandler,
+            FaultResult, //
+        },
+        vmap::Vmap,
+    },
+    mmap,
+    stats::STATS, //
+};
+use core::{
+    ffi::c_void,
+    ptr::NonNull, //
+};
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What a dma-buf of ours consists of.
+#[pin_data]
+pub(crate) struct Udmabuf {
+    #[pin]
+    attachments: Mutex<Attachments<Mapping, Tgid>>,
+    /// The kernel mapping, while there is one.
+    #[pin]
+    vmap: Mutex<Option<Vmap>>,
+    counted: Counted,
+    pages: Arc<PinnedPages>,
+}
+
+impl Udmabuf {
+    /// Makes a dma-buf of `pages`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `ENFILE`.
+    pub(crate) fn export(pages: Arc<PinnedPages>) -> Result<DmaBuf> {
+        let size = pages.extents().pages() << PAGE_SHIFT;
+        let exporter = KBox::pin_init(
+            pin_init!(Self {
+                attachments <- new_mutex!(c"udmabuf attachments", Attachments::new()),
+                vmap <- new_mutex!(c"udmabuf vmap", None),
+                counted: Counted::new(&pages),
+                pages,
+            }),
+            GFP_KERNEL,
+        )?;
+        DmaBuf::export(exporter, size)
+    }
+}
+
+#[vtable]
+impl Exporter for Udmabuf {
+    // Clients and a kernel selftest look for the C driver's name.
+    const NAME: &'static CStr = c"udmabuf";
+
+    fn map(&self, device: Device, direction: Direction, _: &Held<'_>) -> Result<Arc<Mapping>> {
+        // Under the mutex, for a bounce buffer is filled from pages that a bracket may change.
+        let mut attachments = self.attachments.lock();
+        let mapping = Mapping::new(device, self.pages.clone(), direction)?;
+        match attachments.add(&mapping) {
+            Ok(()) => {
+                STATS.mappings.add(1);
+                Ok(mapping)
+            }
+            Err(Refused::NoMemory) => Err(ENOMEM),
+            Err(Refused::LostUpdate) => {
+                STATS.refused.add(1);
+                mapping.device().warn_ratelimited(
+                    c"udmabuf: refused a mapping: another device writes these pages, and one of the two is behind a bounce buffer",
+                );
+                Err(EBUSY)
+            }
+        }
+    }
+
+    fn unmap(&self, mapping: Arc<Mapping>, _: &Held<'_>) {
+        self.attachments.lock().remove(mapping);
+        STATS.mappings.sub(1);
+    }
+
+    fn begin_cpu_access(&self, direction: Direction) -> Result {
+        let mut attachments = self.attachments.lock_interruptible()?;
+        let synced = attachments.begin(direction, Tgid::current)?;
+        STATS.synced_for_cpu.add(synced);
+        Ok(())
+    }
+
+    fn end_cpu_access(&self, direction: Direction) -> Result {
+        let mut attachments = self.attachments.lock_killable()?;
+        let synced = attachments.end(direction, Tgid::current);
+        STATS.synced_for_device.add(synced);
+        Ok(())
+    }
+
+    fn vmap(&self, _: &Held<'_>) -> Result<NonNull<c_void>> {
+        let vmap = Vmap::new(self.pages.clone())?;
+        let address = vmap.address();
+        *self.vmap.lock() = Some(vmap);
+        Ok(address)
+    }
+
+    fn vunmap(&self, _: &Held<'_>) {
+        *self.vmap.lock() = None;
+    }
+}
+
+impl FaultHandler for Udmabuf {
+    fn fault(&self, fault: &Fault<'_>) -> FaultResult {
+        mmap::fault(&self.pages, fault)
+    }
+
+    fn huge_fault(&self, fault: &Fault<'_>, order: u32) -> FaultResult {
+        mmap::huge_fault(&self.pages, fault, order)
+    }
+}
+
+impl Mapped for Mapping {
+    fn direction(&self) -> Direction {
+        self.direction()
+    }
+
+    fn coherency(&self) -> Coherency {
+        self.coherency()
+    }
+
+    fn sync_for_cpu(&self, direction: Direction) {
+        self.sync_for_cpu(direction)
+    }
+
+    fn sync_for_device(&self, direction: Direction) {
+        self.sync_for_device(direction)
+    }
+
+    fn keep_cpu_copy(&self) {
+        self.keep_cpu_copy()
+    }
+}
+
+impl Opener for Tgid {
+    fn is_alive(&self) -> bool {
+        self.is_alive()
+    }
+}
+
+/// Counts a buffer among the living while it lives.
+struct Counted {
+    pages: usize,
+    extents: usize,
+}
+
+impl Counted {
+    fn new(pages: &PinnedPages) -> Self {
+        let (extents, pages) = (pages.extents().len(), pages.extents().pages());
+        STATS.created.add(1);
+        STATS.buffers.add(1);
+        STATS.pages.add(pages);
+        STATS.extents.add(extents);
+        Self { pages, extents }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        STATS.buffers.sub(1);
+        STATS.pages.sub(self.pages);
+        STATS.extents.sub(self.extents);
+    }
+}

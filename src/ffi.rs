@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The fence: the only place with `unsafe` and `kernel::bindings`.
+//!
+//! One file per C header (or one concern of it), each a candidate for `rust/kernel/`. Calls go
+//! upwards only through traits that are defined here.
+
+#![expect(unsafe_code, reason = "this is where C is called")]
+
+pub(crate) mod dma;
+pub(crate) mod dma_buf;
+pub(crate) mod dma_resv;
+pub(crate) mod folio;
+mod helpers;
+pub(crate) mod memfd;
+pub(crate) mod mutex;
+pub(crate) mod params;
+pub(crate) mod pid;
+mod scatterlist;
+mod uaccess;
+// Made by bindgen, for comparison.
+#[allow(
+    dead_code,
+    non_camel_case_types,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn,
+    clippy::all,
+    clippy::ptr_as_ptr,
+    clippy::ref_as_ptr,
+    clippy::undocumented_unsafe_blocks
+)]
+mod uapi;
+pub(crate) mod vma;
+pub(crate) mod vmap;

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! dma-bufs, from the exporter's side.
+//!
+//! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
+
+use super::{
+    dma::{
+        Device,
+        Mapping, //
+    },
+    dma_resv::Held,
+    vma::{
+        self,
+        FaultHandler, //
+    },
+};
+use crate::direction::Direction;
+use core::{
+    marker::PhantomData,
+    mem,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    bindings,
+    error::{
+        from_err_ptr,
+        from_result, //
+    },
+    fs::file::FileDescriptorReservation,
+    mm::virt::VmaNew,
+    module::this_module,
+    prelude::*,
+    sync::Arc,
+    types::ForeignOwnable, //
+};
+
+/// What an exporter does (`struct dma_buf_ops`).
+///
+/// Which methods run with the buffer's reservation lock held is said by their [`Held`] argument.
+/// The value is dropped when the last reference to the buffer is gone (`release`).
+#[vtable]
+pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
+    /// The exporter's name, which user space reads (`exp_name`).
+    const NAME: &'static CStr;
+
+    /// Maps the buffer for an importer's device (`map_dma_buf`).
+    fn map(&self, device: Device, direction: Direction, held: &Held<'_>) -> Result<Arc<Mapping>>;
+
+    /// Takes back what [`map`](Self::map) returned (`unmap_dma_buf`).
+    fn unmap(&self, mapping: Arc<Mapping>, held: &Held<'_>);
+
+    /// The CPU is about to access the buffer (`begin_cpu_access`).
+    fn begin_cpu_access(&self, direction: Direction) -> Result;
+
+    /// The CPU has accessed the buffer (`end_cpu_access`).
+    fn end_cpu_access(&self, direction: Direction) -> Result;
+
+    /// Maps the buffer into the kernel; asked for once until [`vunmap`](Self::vunmap).
+    fn vmap(&self, held: &Held<'_>) -> Result<NonNull<c_void>>;
+
+    /// Undoes [`vmap`](Self::vmap).
+    fn vunmap(&self, held: &Held<'_>);
+}
+
+/// A dma-buf that is not published yet.
+///
+/// # Invariants
+///
+/// Owns a reference to the buffer.
+pub(crate) struct DmaBuf(NonNull<bindings::dma_buf>);
+
+impl DmaBuf {
+    /// Makes a dma-buf of `size` bytes out of `exporter`. It holds a reference to the module as
+    /// long as it lives.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `ENFILE`, or `ENOENT` if the module is being unloaded; `exporter` is dropped.
+    pub(crate) fn export<T: Exporter>(exporter: Pin<KBox<T>>, size: usize) -> Result<Self> {
+        let private = exporter.into_foreign();
+        let info = bindings::dma_buf_export_info {
+            exp_name: T::NAME.as_char_ptr(),
+            owner: this_module::<T::OwnerModule>().as_ptr(),
+            ops: &Operations::<T>::OPS,
+            size,
+            flags: bindings::O_RDWR as c_int,
+            resv: ptr::null_mut(),
+            priv_: private.cast(),
+        };
+        // SAFETY: All fields are set; name and operations are static.
+        match from_err_ptr(unsafe { bindings::dma_buf_export(&info) }) {
+            // INVARIANT: The first reference is ours.
+            Ok(buf) => NonNull::new(buf).map(Self).ok_or(ENOMEM),
+            Err(error) => {
+                // SAFETY: It came from `into_foreign()`, and nobody has it: the export failed.
+                drop(unsafe { Pin::<KBox<T>>::from_foreign(private) });
+                Err(error)
+            }
+        }
+    }
+
+    /// Publishes the buffer as the reserved descriptor, and returns its number. Cannot fail.
+    pub(crate) fn install(self, reservation: FileDescriptorReservation) -> u32 {
+        let fd = reservation.reserved_fd();
+        // SAFETY: The descriptor is reserved by the current task, and the reference to the buffer
+        // is ours to pass on.
+        unsafe { bindings::dma_buf_fd_install(self.0.as_ptr(), fd as c_int) };
+        // Both are consumed.
+        mem::forget(reservation);
+        mem::forget(self);
+        fd
+    }
+}
+
+impl Drop for DmaBuf {
+    fn drop(&mut self) {
+        // SAFETY: The reference is owned, by the type invariant.
+        unsafe { bindings::dma_buf_put(self.0.as_ptr()) };
+    }
+}
+
+/// The operations of a dma-buf whose `priv` is a `Pin<KBox<T>>`.
+struct Operations<T>(PhantomData<T>);
+
+impl<T: Exporter> Operations<T> {
+    const OPS: bindings::dma_buf_ops = bindings::dma_buf_ops {
+        map_dma_buf: Some(Self::map_dma_buf),
+        unmap_dma_buf: Some(Self::unmap_dma_buf),
+        release: Some(Self::release),
+        begin_cpu_access: Some(Self::begin_cpu_access),
+        end_cpu_access: Some(Self::end_cpu_access),
+        mmap: Some(Self::mmap),
+        vmap: Some(Self::vmap),
+        vunmap: Some(Self::vunmap),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// `buf` is a live buffer with these operations, for all of `'a`.
+    unsafe fn exporter<'a>(buf: *mut bindings::dma_buf) -> &'a T {
+        // SAFETY: The buffer is valid, and its `priv` does not change.
+        let private = unsafe { (*buf).priv_ };
+        // SAFETY: `priv` came from `into_foreign()`, and is taken back in `release()` only.
+        unsafe { Pin::<KBox<T>>::borrow(private.cast()) }.get_ref()
+    }
+
+    /// # Safety
+    ///
+    /// `buf` is valid, and its reservation lock held by the current task for all of `'a`.
+    unsafe fn held<'a>(buf: *mut bindings::dma_buf) -> Held<'a> {
+        // SAFETY: The buffer is valid, and has a reservation object for all its life.
+        let resv = unsafe { (*buf).resv };
+        // SAFETY: Held, says the caller.
+        unsafe { Held::assume(resv) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `dma_buf_map_attachment()`: `attachment` is valid, its buffer has these
+    /// operations, and the reservation lock is held.
+    unsafe extern "C" fn map_dma_buf(
+        attachment: *mut bindings::dma_buf_attachment,
+        direction: bindings::dma_data_direction,
+    ) -> *mut bindings::sg_table {
+        let map = || {
+            // SAFETY: The attachment is valid.
+            let (buf, device) = unsafe { ((*attachment).dmabuf, (*attachment).dev) };
+            // SAFETY: An attachment holds its buffer.
+            let exporter = unsafe { Self::exporter(buf) };
+            // SAFETY: The lock is held.
+            let held = unsafe { Self::held(buf) };
+            let device = NonNull::new(device).ok_or(EINVAL)?;
+            // SAFETY: An importer keeps its device while it is attached.
+            let device = unsafe { Device::get(device) };
+            exporter.map(device, Direction::from_raw(direction)?, &held)
+        };
+        match map() {
+            // The importer owns one reference until it unmaps.
+            Ok(mapping) => Mapping::table(Arc::into_raw(mapping)),
+            Err(error) => error.to_ptr(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `dma_buf_unmap_attachment()`: as of [`map_dma_buf`](Self::map_dma_buf), and
+    /// `table` was returned by it and not unmapped since.
+    unsafe extern "C" fn unmap_dma_buf(
+        attachment: *mut bindings::dma_buf_attachment,
+        table: *mut bindings::sg_table,
+        _direction: bindings::dma_data_direction,
+    ) {
+        // SAFETY: The attachment is valid.
+        let buf = unsafe { (*attachment).dmabuf };
+        // SAFETY: An attachment holds its buffer.
+        let exporter = unsafe { Self::exporter(buf) };
+        // SAFETY: The lock is held.
+        let held = unsafe { Self::held(buf) };
+        // SAFETY: The table is of a mapping whose reference `map_dma_buf()` gave away.
+        let mapping = unsafe { Arc::from_raw(Mapping::of_table(table)) };
+        exporter.unmap(mapping, &held);
+    }
+
+    /// # Safety
+    ///
+    /// Called by `dma_buf_release()`, once, when nobody else has the buffer.
+    unsafe extern "C" fn release(buf: *mut bindings::dma_buf) {
+        // SAFETY: The buffer is valid.
+        let private = unsafe { (*buf).priv_ };
+        // SAFETY: It came from `into_foreign()`, and this is the one place that takes it back.
+        drop(unsafe { Pin::<KBox<T>>::from_foreign(private.cast()) });
+    }
+
+    /// # Safety
+    ///
+    /// Called by `dma_buf_begin_cpu_access()` on a live buffer with these operations.
+    unsafe extern "C" fn begin_cpu_access(
+        buf: *mut bindings::dma_buf,
+        direction: bindings::dma_data_direction,
+    ) -> c_int {
+        // SAFETY: As this function's.
+        let exporter = unsafe { Self::exporter(buf) };
+        from_result(|| {
+            exporter.begin_cpu_access(Direction::from_raw(direction)?)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `dma_buf_end_cpu_access()` on a live buffer with these operations.
+    unsafe extern "C" fn end_cpu_access(
+        buf: *mut bindings::dma_buf,
+        direction: bindings::dma_data_direction,
+    ) -> c_int {
+        // SAFETY: As this function's.
+        let exporter = unsafe { Self::exporter(buf) };
+        from_result(|| {
+            exporter.end_cpu_access(Direction::from_raw(direction)?)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `dma_buf_mmap()` or its file operation on a live buffer with these operations;
+    /// `vma` is being set up for the buffer's file.
+    unsafe extern "C" fn mmap(
+        buf: *mut bindings::dma_buf,
+        vma: *mut bindings::vm_area_struct,
+    ) -> c_int {
+        // SAFETY: As this function's.
+        let exporter: *const T = unsafe { Self::exporter(buf) };
+        // SAFETY: As this function's.
+        let vma = unsafe { VmaNew::from_raw(vma) };
+        from_result(|| {
+            // SAFETY: The file holds the buffer, and the buffer the exporter.
+            unsafe { vma::map_frames(vma, exporter) }?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `dma_buf_vmap()` on a live buffer with these operations, the reservation lock
+    /// held; `map` is valid for writing.
+    unsafe extern "C" fn vmap(buf: *mut bindings::dma_buf, map: *mut bindings::iosys_map) -> c_int {
+        // SAFETY: As this function's.
+        let exporter = unsafe { Self::exporter(buf) };
+        // SAFETY: The lock is held.
+        let held = unsafe { Self::held(buf) };
+        from_result(|| {
+            let address = exporter.vmap(&held)?;
+            // SAFETY: `map` is valid for writing. It is what `iosys_map_set_vaddr()` writes.
+            unsafe {
+                map.write(bindings::iosys_map {
+                    __bindgen_anon_1: bindings::iosys_map__bindgen_ty_1 {
+                        vaddr: address.as_ptr(),
+                    },
+                    is_iomem: false,
+                })
+            };
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `dma_buf_vunmap()` on a live buffer with these operations, the reservation lock
+    /// held, after [`vmap`](Self::vmap) succeeded.
+    unsafe extern "C" fn vunmap(buf: *mut bindings::dma_buf, _map: *mut bindings::iosys_map) {
+        // SAFETY: As this function's.
+        let exporter = unsafe { Self::exporter(buf) };
+        // SAFETY: The lock is held.
+        let held = unsafe { Self::held(buf) };
+        exporter.vunmap(&held);
+    }
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Inline functions and macros that Rust cannot call, one line each and without
+ * logic. The names are those of rust/helpers/, where they could move to.
+ *
+ * Sorted by header, then alphabetically.
+ */
+
+#include <linux/device.h>
+#include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
+#include <linux/fs.h>
+#include <linux/hugetlb.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/sched/signal.h>
+#include <linux/scatterlist.h>
+#include <linux/shmem_fs.h>
+
+/* dev_printk.h */
+
+void rust_helper_dev_warn_ratelimited(struct device *dev, const char *message)
+{
+	dev_warn_ratelimited(dev, "%s\n", message);
+}
+
+/* dma-mapping.h */
+
+bool rust_helper_dma_dev_need_sync(const struct device *dev)
+{
+	return dma_dev_need_sync(dev);
+}
+
+unsigned int rust_helper_dma_get_max_seg_size(struct device *dev)
+{
+	return dma_get_max_seg_size(dev);
+}
+
+unsigned long rust_helper_dma_get_seg_boundary(struct device *dev)
+{
+	return dma_get_seg_boundary(dev);
+}
+
+bool rust_helper_dma_need_sync(struct device *dev, dma_addr_t addr)
+{
+	return dma_need_sync(dev, addr);
+}
+
+void rust_helper_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *table,
+					  enum dma_data_direction direction)
+{
+	dma_sync_sgtable_for_cpu(dev, table, direction);
+}
+
+void rust_helper_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *table,
+					     enum dma_data_direction direction)
+{
+	dma_sync_sgtable_for_device(dev, table, direction);
+}
+
+/* dma-resv.h */
+
+void rust_helper_dma_resv_assert_held(struct dma_resv *resv)
+{
+	dma_resv_assert_held(resv);
+}
+
+/* fs.h */
+
+struct inode *rust_helper_file_inode(const struct file *file)
+{
+	return file_inode(file);
+}
+
+void rust_helper_inode_lock_shared(struct inode *inode)
+{
+	inode_lock_shared(inode);
+}
+
+void rust_helper_inode_unlock_shared(struct inode *inode)
+{
+	inode_unlock_shared(inode);
+}
+
+/* hugetlb.h */
+
+unsigned int rust_helper_hugetlbfs_seals(struct inode *inode)
+{
+	return IS_ENABLED(CONFIG_HUGETLBFS) ? HUGETLBFS_I(inode)->seals : 0;
+}
+
+bool rust_helper_is_file_hugepages(struct file *file)
+{
+	return is_file_hugepages(file);
+}
+
+/* mm.h */
+
+unsigned long rust_helper_folio_nr_pages(const struct folio *folio)
+{
+	return folio_nr_pages(folio);
+}
+
+unsigned long rust_helper_folio_pfn(const struct folio *folio)
+{
+	return folio_pfn(folio);
+}
+
+void *rust_helper_page_address(const struct page *page)
+{
+	return page_address(page);
+}
+
+struct folio *rust_helper_pfn_folio(unsigned long pfn)
+{
+	return pfn_folio(pfn);
+}
+
+struct page *rust_helper_pfn_to_page(unsigned long pfn)
+{
+	return pfn_to_page(pfn);
+}
+
+unsigned int rust_helper_pmd_order(void)
+{
+	return PMD_ORDER;
+}
+
+unsigned int rust_helper_pud_order(void)
+{
+	return PUD_ORDER;
+}
+
+void rust_helper_vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vm_flags_set(vma, flags);
+}
+
+/* mutex.h */
+
+int rust_helper_mutex_lock_interruptible(struct mutex *lock)
+{
+	return mutex_lock_interruptible(lock);
+}
+
+int rust_helper_mutex_lock_killable(struct mutex *lock)
+{
+	return mutex_lock_killable(lock);
+}
+
+/* pid.h, sched/signal.h */
+
+struct pid *rust_helper_get_current_tgid(void)
+{
+	return get_pid(task_tgid(current));
+}
+
+int rust_helper_signal_live(const struct task_struct *task)
+{
+	return atomic_read(&task->signal->live);
+}
+
+/* scatterlist.h */
+
+void rust_helper_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len,
+			     unsigned int offset)
+{
+	sg_set_page(sg, page, len, offset);
+}
+
+/* shmem_fs.h */
+
+bool rust_helper_shmem_file(struct file *file)
+{
+	return shmem_file(file);
+}
+
+unsigned int rust_helper_shmem_seals(struct inode *inode)
+{
+	return SHMEM_I(inode)->seals;
+}
+
+#if IS_ENABLED(CONFIG_KUNIT)
+/* For tests, which need memory like a memfd's without a process that has one. */
+void rust_helper_shmem_set_seals(struct file *file, unsigned int seals)
+{
+	SHMEM_I(file_inode(file))->seals = seals;
+}
+
+struct file *rust_helper_shmem_file_setup(const char *name, loff_t size)
+{
+	return shmem_file_setup(name, size, EMPTY_VMA_FLAGS);
+}
+#endif

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Declarations of `helpers.c`, and of exported functions that `kernel::bindings` lacks.
+//!
+//! Written by hand, so that building the module needs no bindgen; `ci/check` compares them with
+//! what bindgen makes of the same functions.
+
+// Whether C structures have empty members depends on the configuration.
+#![allow(improper_ctypes)]
+
+use kernel::{
+    bindings::*,
+    ffi::*, //
+};
+
+extern "C" {
+    #[link_name = "rust_helper_dev_warn_ratelimited"]
+    pub(super) fn dev_warn_ratelimited(dev: *mut device, message: *const c_char);
+
+    #[link_name = "rust_helper_dma_dev_need_sync"]
+    pub(super) fn dma_dev_need_sync(dev: *const device) -> bool;
+    #[link_name = "rust_helper_dma_get_max_seg_size"]
+    pub(super) fn dma_get_max_seg_size(dev: *mut device) -> c_uint;
+    #[link_name = "rust_helper_dma_get_seg_boundary"]
+    pub(super) fn dma_get_seg_boundary(dev: *mut device) -> c_ulong;
+    #[link_name = "rust_helper_dma_need_sync"]
+    pub(super) fn dma_need_sync(dev: *mut device, addr: dma_addr_t) -> bool;
+    #[link_name = "rust_helper_dma_sync_sgtable_for_cpu"]
+    pub(super) fn dma_sync_sgtable_for_cpu(
+        dev: *mut device,
+        table: *mut sg_table,
+        direction: dma_data_direction,
+    );
+    #[link_name = "rust_helper_dma_sync_sgtable_for_device"]
+    pub(super) fn dma_sync_sgtable_for_device(
+        dev: *mut device,
+        table: *mut sg_table,
+        direction: dma_data_direction,
+    );
+
+    #[link_name = "rust_helper_dma_resv_assert_held"]
+    pub(super) fn dma_resv_assert_held(resv: *mut dma_resv);
+
+    #[link_name = "rust_helper_file_inode"]
+    pub(super) fn file_inode(file: *const file) -> *mut inode;
+    #[link_name = "rust_helper_inode_lock_shared"]
+    pub(super) fn inode_lock_shared(inode: *mut inode);
+    #[link_name = "rust_helper_inode_unlock_shared"]
+    pub(super) fn inode_unlock_shared(inode: *mut inode);
+
+    #[link_name = "rust_helper_hugetlbfs_seals"]
+    pub(super) fn hugetlbfs_seals(inode: *mut inode) -> c_uint;
+    #[link_name = "rust_helper_is_file_hugepages"]
+    pub(super) fn is_file_hugepages(file: *mut file) -> bool;
+
+    #[link_name = "rust_helper_folio_nr_pages"]
+    pub(super) fn folio_nr_pages(folio: *const folio) -> c_ulong;
+    #[link_name = "rust_helper_folio_pfn"]
+    pub(super) fn folio_pfn(folio: *const folio) -> c_ulong;
+    #[link_name = "rust_helper_page_address"]
+    pub(super) fn page_address(page: *const page) -> *mut c_void;
+    #[link_name = "rust_helper_pfn_folio"]
+    pub(super) fn pfn_folio(pfn: c_ulong) -> *mut folio;
+    #[link_name = "rust_helper_pfn_to_page"]
+    pub(super) fn pfn_to_page(pfn: c_ulong) -> *mut page;
+    #[link_name = "rust_helper_pmd_order"]
+    pub(super) fn pmd_order() -> c_uint;
+    #[link_name = "rust_helper_pud_order"]
+    pub(super) fn pud_order() -> c_uint;
+    #[link_name = "rust_helper_vm_flags_set"]
+    pub(super) fn vm_flags_set(vma: *mut vm_area_struct, flags: vm_flags_t);
+
+    #[link_name = "rust_helper_mutex_lock_interruptible"]
+    pub(super) fn mutex_lock_interruptible(lock: *mut mutex) -> c_int;
+    #[link_name = "rust_helper_mutex_lock_killable"]
+    pub(super) fn mutex_lock_killable(lock: *mut mutex) -> c_int;
+
+    #[link_name = "rust_helper_get_current_tgid"]
+    pub(super) fn get_current_tgid() -> *mut pid;
+    #[link_name = "rust_helper_signal_live"]
+    pub(super) fn signal_live(task: *const task_struct) -> c_int;
+
+    #[link_name = "rust_helper_sg_set_page"]
+    pub(super) fn sg_set_page(sg: *mut scatterlist, page: *mut page, len: c_uint, offset: c_uint);
+
+    #[link_name = "rust_helper_shmem_file"]
+    pub(super) fn shmem_file(file: *mut file) -> bool;
+    #[link_name = "rust_helper_shmem_seals"]
+    pub(super) fn shmem_seals(inode: *mut inode) -> c_uint;
+    #[cfg(CONFIG_KUNIT)]
+    #[link_name = "rust_helper_shmem_set_seals"]
+    pub(super) fn shmem_set_seals(file: *mut file, seals: c_uint);
+    #[cfg(CONFIG_KUNIT)]
+    #[link_name = "rust_helper_shmem_file_setup"]
+    pub(super) fn shmem_file_setup(name: *const c_char, size: loff_t) -> *mut file;
+
+    // mm/vmalloc.c
+    pub(super) fn vm_map_ram(pages: *mut *mut page, count: c_uint, node: c_int) -> *mut c_void;
+    pub(super) fn vm_unmap_ram(mem: *const c_void, count: c_uint);
+}

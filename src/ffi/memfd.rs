@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memfds: their seals, and pinning their pages.
+//!
+//! C headers: [`include/linux/memfd.h`](srctree/include/linux/memfd.h),
+//! [`include/linux/shmem_fs.h`](srctree/include/linux/shmem_fs.h),
+//! [`include/linux/hugetlb.h`](srctree/include/linux/hugetlb.h)
+//!
+//! `memfd_get_seals()` is not exported to modules; what it reads is in headers.
+//!
+//! # Locking
+//!
+//! Seals are added under the inode lock, taken exclusively (`memfd_add_seals()`). They are
+//! checked, and pages are pinned, under the same lock, shared, so that no seal can come in
+//! between: [`Memfd::lock`] gives [`Locked`], whose [`Locked::check_seals`] gives [`Sealed`],
+//! which alone can [`pin`](Sealed::pin). The lock is never held together with another of ours.
+
+use super::{
+    folio::FolioBatch,
+    helpers, //
+};
+use kernel::{
+    bindings,
+    fs::file::LocalFile,
+    prelude::*,
+    sync::aref::ARef,
+    types::NotThreadSafe, //
+};
+
+/// What must be sealed: pages may not vanish under the buffer.
+const SEALS_WANTED: u32 = bindings::F_SEAL_SHRINK;
+/// What must not be sealed: the buffer would be a way around it.
+const SEALS_DENIED: u32 = bindings::F_SEAL_WRITE | bindings::F_SEAL_FUTURE_WRITE;
+
+/// An open file that should be a memfd.
+pub(crate) struct Memfd(ARef<LocalFile>);
+
+impl Memfd {
+    /// Of the calling process.
+    ///
+    /// # Errors
+    ///
+    /// `EBADFD` if the descriptor is not open (and not `EBADF`, as in C).
+    pub(crate) fn get(fd: u32) -> Result<Self> {
+        Ok(Self(LocalFile::fget(fd).map_err(|_| EBADFD)?))
+    }
+
+    fn as_raw(&self) -> *mut bindings::file {
+        self.0.as_ptr()
+    }
+
+    /// Keeps the seals as they are until the guard is dropped.
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        // SAFETY: The file is open, so it has an inode.
+        let inode = unsafe { helpers::file_inode(self.as_raw()) };
+        // SAFETY: The inode is valid as long as the file is open.
+        unsafe { helpers::inode_lock_shared(inode) };
+        // INVARIANT: Just locked, by this task.
+        Locked {
+            memfd: self,
+            inode,
+            _not_send: NotThreadSafe,
+        }
+    }
+}
+
+/// A file whose inode is locked, shared.
+///
+/// # Invariants
+///
+/// `inode` is the file's, and locked by the current task.
+#[must_use = "the inode is unlocked at once when the guard is not kept"]
+pub(crate) struct Locked<'a> {
+    memfd: &'a Memfd,
+    inode: *mut bindings::inode,
+    // An inode is unlocked by the task that locked it.
+    _not_send: NotThreadSafe,
+}
+
+impl Locked<'_> {
+    /// Whether a buffer may be made of the file.
+    ///
+    /// # Errors
+    ///
+    /// - `EBADFD` if it is neither of shmem nor of hugetlbfs;
+    /// - `EINVAL` if its seals are not as they must be.
+    pub(crate) fn check_seals(&self) -> Result<Sealed<'_>> {
+        let seals = self.seals().ok_or(EBADFD)?;
+        if seals & SEALS_WANTED != SEALS_WANTED || seals & SEALS_DENIED != 0 {
+            return Err(EINVAL);
+        }
+        // INVARIANT: Just checked; the lock keeps it so.
+        Ok(Sealed(self))
+    }
+
+    /// The seals, if the file can have any (`memfd_file_seals_ptr()` in `mm/memfd.c`).
+    fn seals(&self) -> Option<u32> {
+        let file = self.memfd.as_raw();
+        // SAFETY: The file is open.
+        if unsafe { helpers::shmem_file(file) } {
+            // SAFETY: The inode of a shmem file is part of a `shmem_inode_info`.
+            return Some(unsafe { helpers::shmem_seals(self.inode) });
+        }
+        // SAFETY: The file is open.
+        if unsafe { helpers::is_file_hugepages(file) } {
+            // SAFETY: The inode of a hugetlbfs file is part of a `hugetlbfs_inode_info`.
+            return Some(unsafe { helpers::hugetlbfs_seals(self.inode) });
+        }
+        None
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The inode is locked by this task, by the type invariant.
+        unsafe { helpers::inode_unlock_shared(self.inode) };
+    }
+}
+
+/// A memfd whose seals are right, and stay so.
+///
+/// # Invariants
+///
+/// The seals have been checked since the inode was locked.
+pub(crate) struct Sealed<'a>(&'a Locked<'a>);
+
+impl Sealed<'_> {
+    /// Pins the folios that hold the bytes from `start` to `end` (exclusive, both page-aligned),
+    /// as many as `batch` has room for; allocates those that are missing.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL` if the range is empty or reaches beyond the file;
+    /// - `ENOMEM`, and what else `memfd_pin_folios()` meets. Nothing is pinned then.
+    pub(crate) fn pin(&self, start: u64, end: u64, batch: &mut FolioBatch) -> Result {
+        let first = i64::try_from(start).map_err(|_| EINVAL)?;
+        let last = end
+            .checked_sub(1)
+            .and_then(|last| i64::try_from(last).ok())
+            .ok_or(EINVAL)?;
+        batch.fill(end.saturating_sub(start), |folios, max, offset| {
+            // SAFETY: The file is open; `folios` has room for `max` pointers; the rest is checked
+            // by the function.
+            unsafe {
+                bindings::memfd_pin_folios(self.0.memfd.as_raw(), first, last, folios, max, offset)
+            }
+        })
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+pub(crate) mod test {
+    use super::*;
+    use core::ptr::NonNull;
+    use kernel::error::from_err_ptr;
+
+    /// Memory of `pages` pages with just the seals that are wanted, for KUnit.
+    pub(crate) fn memfd(pages: usize) -> Result<Memfd> {
+        let size = i64::try_from(pages * kernel::page::PAGE_SIZE)?;
+        // SAFETY: The name is a C string.
+        let file = from_err_ptr(unsafe {
+            helpers::shmem_file_setup(c"udmabuf-kunit".as_char_ptr(), size)
+        })?;
+        // SAFETY: It is a shmem file that nobody else knows of.
+        unsafe { helpers::shmem_set_seals(file, SEALS_WANTED) };
+        let file = NonNull::new(file.cast::<LocalFile>()).ok_or(ENOMEM)?;
+        // SAFETY: The file's only reference is ours, and there is no `fdget_pos()` on it.
+        Ok(Memfd(unsafe { ARef::from_raw(file) }))
+    }
+}

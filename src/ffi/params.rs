@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module parameters of `params.c`.
+
+use crate::limits::Limits;
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
+
+extern "C" {
+    static udmabuf_rs_list_limit: Atomic<u32>;
+    static udmabuf_rs_size_limit_mb: Atomic<u32>;
+}
+
+/// The limits as they are now.
+pub(crate) fn limits() -> Limits {
+    // SAFETY: `params.c` defines it as an `unsigned int`, which `Atomic<u32>` is laid out like;
+    // the kernel writes it with one store (`param_set_uint()`).
+    let list = unsafe { &udmabuf_rs_list_limit };
+    // SAFETY: As above.
+    let size_mb = unsafe { &udmabuf_rs_size_limit_mb };
+    Limits {
+        list: list.load(Relaxed),
+        size_mb: size_mb.load(Relaxed),
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pinned pages in the kernel's address space.
+//!
+//! C header: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h)
+
+use super::{
+    folio::PinnedPages,
+    helpers, //
+};
+use core::{
+    ffi::c_void,
+    ptr::NonNull, //
+};
+use kernel::{
+    alloc::flags::GFP_KERNEL,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// All pages of a buffer, side by side at a kernel address; unmapped on drop.
+///
+/// # Invariants
+///
+/// `address` maps all pages; if `area` is not 0, it is a `vm_map_ram()` area of so many pages,
+/// else part of the linear map.
+pub(crate) struct Vmap {
+    address: NonNull<c_void>,
+    area: u32,
+    // The pages outlive their mapping.
+    _pages: Arc<PinnedPages>,
+}
+
+// SAFETY: Kernel addresses are the same in every task, and may be unmapped by any.
+unsafe impl Send for Vmap {}
+
+impl Vmap {
+    /// A buffer of one extent is at its place in the linear map already. Any other needs an area,
+    /// and for making it, an array of page pointers that is freed again: no exported function
+    /// takes the extents.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no memory or address space.
+    pub(crate) fn new(pages: Arc<PinnedPages>) -> Result<Self> {
+        let extents = pages.extents();
+        if extents.len() == 1 {
+            if let Some(run) = extents.find(0) {
+                // SAFETY: The page frame is of a pinned page.
+                let page = unsafe { helpers::pfn_to_page(run.pfn) };
+                // SAFETY: As above.
+                let address = unsafe { helpers::page_address(page) };
+                if let Some(address) = NonNull::new(address) {
+                    // INVARIANT: The linear map is linear.
+                    return Ok(Self {
+                        address,
+                        area: 0,
+                        _pages: pages,
+                    });
+                }
+            }
+        }
+
+        let count = u32::try_from(extents.pages()).map_err(|_| ENOMEM)?;
+        let mut array = KVVec::with_capacity(extents.pages(), GFP_KERNEL)?;
+        for run in extents.iter() {
+            for pfn in run.pfn..run.pfn + run.pages {
+                // SAFETY: The page frame is of a pinned page.
+                array.push(unsafe { helpers::pfn_to_page(pfn) }, GFP_KERNEL)?;
+            }
+        }
+        // SAFETY: There are `count` valid pages; -1 is no node in particular.
+        let address = unsafe { helpers::vm_map_ram(array.as_mut_ptr(), count, -1) };
+        // INVARIANT: Just mapped.
+        Ok(Self {
+            address: NonNull::new(address).ok_or(ENOMEM)?,
+            area: count,
+            _pages: pages,
+        })
+    }
+
+    /// Where the first byte is.
+    pub(crate) fn address(&self) -> NonNull<c_void> {
+        self.address
+    }
+}
+
+impl Drop for Vmap {
+    fn drop(&mut self) {
+        if self.area != 0 {
+            // SAFETY: The area is ours by the type invariant.
+            unsafe { helpers::vm_unmap_ram(self.address.as_ptr(), self.area) };
+        }
+    }
+}
+
+#[kunit_tests(udmabuf_vmap)]
+mod tests {
+    use super::*;
+    use crate::{
+        buffer,
+        ffi::memfd, //
+    };
+    use kernel::page::PAGE_SIZE;
+
+    /// Writes a number into every page through one mapping, and counts those that another
+    /// mapping of the same pages shows in the same place.
+    fn seen_through_another(pages: Arc<PinnedPages>) -> Result<usize> {
+        let count = pages.extents().pages();
+        let writer = Vmap::new(pages.clone())?;
+        for page in 0..count {
+            let at = writer.address().cast::<u64>();
+            // SAFETY: The mapping has `count` pages.
+            unsafe { at.byte_add(page * PAGE_SIZE).write_volatile(!(page as u64)) };
+        }
+        drop(writer);
+
+        let reader = Vmap::new(pages)?;
+        let seen = |page: &usize| {
+            let at = reader.address().cast::<u64>();
+            // SAFETY: The mapping has `count` pages.
+            let value = unsafe { at.byte_add(page * PAGE_SIZE).read_volatile() };
+            value == !(*page as u64)
+        };
+        Ok((0..count).filter(seen).count())
+    }
+
+    #[test]
+    fn one_extent_is_in_the_linear_map() -> Result {
+        let memfd = memfd::test::memfd(1)?;
+        let pages = buffer::test::pinned(&memfd, &[(0, 1)])?;
+        let area = Vmap::new(pages.clone())?.area;
+        let seen = seen_through_another(pages)?;
+        assert_eq!((area, seen), (0, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn several_extents_get_an_area() -> Result {
+        let memfd = memfd::test::memfd(100)?;
+        // Backwards, so that no two pages can be one extent.
+        let pages = buffer::test::pinned(&memfd, &[(90, 10), (50, 20), (0, 30)])?;
+        let area = Vmap::new(pages.clone())?.area;
+        let seen = seen_through_another(pages)?;
+        assert_eq!((area, seen), (60, 60));
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the driver holds and has done since it was loaded.
+
+use kernel::{
+    fmt,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
+
+/// A number that only this module's counters touch; readers may see the counters at slightly
+/// different times.
+pub(crate) struct Counter(Atomic<u64>);
+
+impl Counter {
+    const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    pub(crate) fn add(&self, n: usize) {
+        self.0.fetch_add(n as u64, Relaxed);
+    }
+
+    pub(crate) fn sub(&self, n: usize) {
+        self.0.fetch_sub(n as u64, Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+macro_rules! statistics {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// All counters.
+        pub(crate) struct Stats {
+            $($(#[$doc])* pub(crate) $name: Counter,)*
+        }
+
+        /// The counters of this module.
+        pub(crate) static STATS: Stats = Stats {
+            $($name: Counter::new(),)*
+        };
+
+        impl kernel::debugfs::Writer for &'static Stats {
+            /// One line per counter: name and value.
+            fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(writeln!(f, concat!(stringify!($name), " {}"), self.$name.get())?;)*
+                Ok(())
+            }
+        }
+    };
+}
+
+statistics! {
+    /// Buffers alive.
+    buffers,
+    /// Pages in them.
+    pages,
+    /// Extents in them.
+    extents,
+    /// Buffers made so far.
+    created,
+    /// Device mappings alive.
+    mappings,
+    /// Mappings refused because data could have been lost (`EBUSY`).
+    refused,
+    /// Times that a mapping was synced for the CPU.
+    synced_for_cpu,
+    /// Times that a mapping was synced for its device.
+    synced_for_device,
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/udmabuf-rs`: pages of sealed memfds as dma-bufs.
+//!
+//! The layers, each importing only from those above it in this list:
+//!
+//! - values: [`abi`], [`coherency`], [`direction`], [`extent`], [`limits`], [`stats`] are plain
+//!   arithmetic;
+//! - the fence: [`ffi`] is the only place with `unsafe` and `kernel::bindings`;
+//! - mechanisms: [`bracket`], [`attach`], [`buffer`], [`mmap`] do one thing each, in safe Rust;
+//! - assembly: [`exporter`] joins the mechanisms, [`create`] makes a buffer out of a request;
+//! - surface: [`device`] dispatches the ioctls, [`debugfs`] shows the statistics.
+//!
+//! C counterpart: `drivers/dma-buf/udmabuf.c`.
+
+#![deny(unsafe_code)]
+
+mod abi;
+mod attach;
+mod bracket;
+mod buffer;
+mod coherency;
+mod create;
+mod debugfs;
+mod device;
+mod direction;
+mod exporter;
+mod extent;
+mod ffi;
+mod limits;
+mod mmap;
+mod stats;
+
+use kernel::{
+    miscdevice::{
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    prelude::*,
+};
+
+module! {
+    type: Module,
+    name: "udmabuf_rs",
+    authors: ["the udmabuf-rs maintainers"],
+    description: "dma-bufs out of sealed memfds",
+    license: "GPL",
+    imports_ns: ["DMA_BUF"],
+}
+
+/// The loaded module.
+///
+/// A dma-buf holds a reference to the module (its `owner`), so nothing here goes away while one
+/// is alive.
+#[pin_data]
+struct Module {
+    // Dropped first: no new buffer is made while the rest goes away.
+    #[pin]
+    _device: MiscDeviceRegistration<device::Device>,
+    #[pin]
+    _statistics: debugfs::Statistics,
+}
+
+impl kernel::InPlaceModule for Module {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _device <- MiscDeviceRegistration::register(MiscDeviceOptions {
+                name: device::NAME,
+            }),
+            _statistics <- debugfs::Statistics::new(),
+        })
+    }
+}
