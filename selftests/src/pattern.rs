@@ -44,29 +44,34 @@ impl fmt::Display for Mismatch {
 impl Pattern {
     /// The sequence of a seed.
     pub fn new(seed: u64) -> Pattern {
-        Pattern { seed }
+        // In the upper half, where no position reaches.
+        Pattern { seed: seed << 48 }
     }
 
     /// Eight bytes at a multiple of eight.
-    fn word(self, index: u64) -> [u8; 8] {
-        // Two rounds of multiply and shift: every bit of the seed and of the index reaches every
-        // bit of the word.
-        let mut x = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ index.wrapping_add(1);
-        x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        (x ^ (x >> 32)).to_le_bytes()
+    fn word(self, index: usize) -> [u8; 8] {
+        // Multiply and fold: the low bits of the index reach the high half of the product, and
+        // from there every byte of the word.
+        let x = (self.seed ^ index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (x ^ (x >> 32))
+            .wrapping_mul(0xd6e8_feb8_6659_fd93)
+            .to_le_bytes()
     }
 
     /// Fills `bytes` with the sequence from `position` on.
-    pub fn fill(self, mut position: usize, mut bytes: &mut [u8]) {
-        while !bytes.is_empty() {
-            let skip = position % 8;
-            let len = (8 - skip).min(bytes.len());
-            let word = self.word(position as u64 / 8);
-            bytes[..len].copy_from_slice(&word[skip..skip + len]);
-            bytes = &mut bytes[len..];
-            position += len;
+    pub fn fill(self, position: usize, bytes: &mut [u8]) {
+        let skip = position % 8;
+        let first = (8 - skip).min(bytes.len());
+        let (head, body) = bytes.split_at_mut(first);
+        head.copy_from_slice(&self.word(position / 8)[skip..skip + first]);
+        let mut index = position / 8 + 1;
+        let mut words = body.chunks_exact_mut(8);
+        for word in &mut words {
+            word.copy_from_slice(&self.word(index));
+            index += 1;
         }
+        let tail = words.into_remainder();
+        tail.copy_from_slice(&self.word(index)[..tail.len()]);
     }
 
     /// The sequence from `position` on.

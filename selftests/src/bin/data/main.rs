@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The right bytes in the right place, whoever writes and whoever reads: the CPU through the
+//! dma-buf or the memfd, a device by DMA, the kernel through vmap.
+//!
+//! Every byte depends on its position, and only the rules of the contract are relied upon: an
+//! access bracket, or mapping and unmapping for a device, hands the data over.
+
+mod cpu;
+mod device;
+mod devices;
+mod kernel;
+mod layout;
+mod setup;
+
+use std::process::ExitCode;
+
+use selftests::ktap;
+
+fn main() -> ExitCode {
+    ktap::main(&[
+        cpu::TESTS,
+        layout::TESTS,
+        device::TESTS,
+        devices::TESTS,
+        kernel::TESTS,
+    ])
+}

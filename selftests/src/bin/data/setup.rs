@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the tests need, or the reason why they cannot run.
+
+use selftests::Backing;
+use selftests::Errno;
+use selftests::Memfd;
+use selftests::Outcome;
+use selftests::Pattern;
+use selftests::hugepage;
+use selftests::importer;
+use selftests::importer::DeviceMapping;
+use selftests::importer::Edu;
+use selftests::outcome::skip;
+
+/// Edu device `number`.
+pub fn edu(number: u32) -> Outcome<Edu> {
+    match Edu::open(number) {
+        Err(Errno::NOENT) => skip(format!("{}: load edu_importer.ko", importer::DEVICE)),
+        Err(Errno::NODEV) => skip(format!("edu device {number}: start QEMU with one more")),
+        edu => Ok(edu?),
+    }
+}
+
+/// A memfd that is entirely made of such pages.
+pub fn memfd(backing: Backing, size: usize) -> Outcome<Memfd> {
+    let size = size.next_multiple_of(backing.page_size());
+    let builder = Memfd::builder(size).backing(backing);
+    match backing {
+        Backing::Base => Ok(builder.create()?),
+        Backing::Transparent => {
+            let memfd = match builder.create() {
+                Err(Errno::NOSYS) => return skip("CONFIG_TRANSPARENT_HUGEPAGE"),
+                memfd => memfd?,
+            };
+            if memfd.has_transparent_huge_pages()? {
+                Ok(memfd)
+            } else {
+                skip(format!("{} MiB of transparent huge pages", size >> 20))
+            }
+        }
+        Backing::Huge => {
+            let (needed, free) = (size / backing.page_size(), hugepage::free()?);
+            if free < needed {
+                return skip(format!(
+                    "{needed} free huge pages of 2 MiB; there are {free}"
+                ));
+            }
+            Ok(builder.create()?)
+        }
+    }
+}
+
+/// A piece of a buffer that fits the device's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Offset in the buffer, in bytes.
+    pub at: usize,
+    /// Length in bytes.
+    pub len: usize,
+}
+
+impl Window {
+    /// Lets the device read the window and compares what it got.
+    pub fn device_sees(self, mapping: &DeviceMapping<'_>, pattern: Pattern) -> Outcome {
+        let mut bytes = vec![0; self.len];
+        mapping.device_reads(self.at, &mut bytes)?;
+        pattern.check(self.at, &bytes)?;
+        Ok(())
+    }
+
+    /// Lets the device write the window.
+    pub fn device_writes(self, mapping: &DeviceMapping<'_>, pattern: Pattern) -> Outcome {
+        mapping.device_writes(self.at, &pattern.bytes(self.at, self.len))?;
+        Ok(())
+    }
+}
+
+/// Pieces of a buffer for a slow device: its start, its end, and around each place where two
+/// ranges meet. Odd lengths and offsets, as a device may have them.
+pub fn windows(size: usize, seams: &[usize]) -> Vec<Window> {
+    let mut windows = vec![Window {
+        at: 0,
+        len: 4096.min(size),
+    }];
+    windows.extend(seams.iter().map(|seam| Window {
+        at: seam - 1001,
+        len: 2003,
+    }));
+    if size > 4096 {
+        windows.push(Window {
+            at: size - 3001,
+            len: 3001,
+        });
+    }
+    windows
+}
+
+/// Whether every device of this machine works on a bounce buffer, wherever its memory is.
+pub fn always_bounces() -> Outcome<bool> {
+    let command_line = std::fs::read_to_string("/proc/cmdline")?;
+    Ok(command_line
+        .split_ascii_whitespace()
+        .any(|word| word.starts_with("swiotlb=") && word.contains("force")))
+}
