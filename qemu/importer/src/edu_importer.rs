@@ -8,7 +8,7 @@
 //! In layers; a file imports only from layers above its own in this list:
 //!
 //! - values: [`direction`], [`range`], [`dma_bits`], [`table`];
-//! - the fence around C: [`ffi`];
+//! - the fence around C: [`ffi`] (its `global` names the type of what it locks, a [`device`]);
 //! - mechanisms: [`registers`], [`engine`], [`mapping`], [`device`], [`registry`], [`cpu_access`];
 //! - surface: [`driver`] (PCI), [`session`] (an open file), [`misc`] (ioctls), and this file.
 
@@ -20,7 +20,7 @@ mod direction;
 mod dma_bits;
 mod driver;
 mod engine;
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "the fence")]
 mod ffi;
 mod mapping;
 mod misc;

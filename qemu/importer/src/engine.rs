@@ -132,12 +132,19 @@ impl Engine {
     /// lie end to end from `offset` on.
     ///
     /// Fails, before anything has moved, with [`EINVAL`] if they do not fit into the device's
-    /// memory and with [`EIO`] if the device does not reach one of them; with [`ETIMEDOUT`] if the
-    /// device does not finish.
+    /// memory, with [`EIO`] if the device does not reach one of them or an earlier transfer never
+    /// finished; with [`ETIMEDOUT`] if the device does not finish this one.
     pub(crate) fn transfer<I>(&mut self, pieces: I, offset: u64, way: OneWay) -> Result
     where
         I: Iterator<Item = Segment> + Clone,
     {
+        if self.stuck {
+            dev_err!(
+                self.device,
+                "a transfer never finished, rebind the device\n"
+            );
+            return Err(EIO);
+        }
         let mut length = 0u64;
         for piece in pieces.clone() {
             self.check(piece)?;
@@ -154,16 +161,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Refuses what the device would not do right.
+    /// Refuses what is out of the device's reach: it would cut the address off and access
+    /// something else.
     fn check(&self, piece: Segment) -> Result {
-        if self.stuck {
-            dev_err!(
-                self.device,
-                "a transfer never finished, rebind the device\n"
-            );
-            return Err(EIO);
-        }
-        // edu would cut the address off and access something else.
         if !self.bits.reach(piece) {
             dev_err!(
                 self.device,
@@ -217,5 +217,12 @@ impl Engine {
             dev_err!(self.device, "a transfer finished without an interrupt\n");
         }
         Err(ETIMEDOUT)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Without a driver the device has no business on the bus.
+        pci::clear_master(&self.device);
     }
 }

@@ -7,10 +7,24 @@
  * and detaches whatever is left. Handles are small positive numbers, unique
  * within the open file. Offsets and lengths are in bytes.
  *
- * Errors, for all calls: EFAULT (bad pointer), EINVAL (reserved field not zero,
- * bad direction, range outside the buffer or the device), ENODEV (no such edu
- * device), ENOENT (no such handle), EBUSY (object in use), EBADF or EINVAL (not
- * a dma-buf, from dma_buf_get()), ETIMEDOUT (device did not finish), ENOTTY.
+ * Errors, for all calls:
+ *   EFAULT		bad pointer
+ *   EINVAL		reserved field not zero, bad direction or one that the mapping
+ *			does not have, bad number of bits, empty range, range outside
+ *			the buffer or the device
+ *   EBADF, EINVAL	not a file, not a dma-buf
+ *   ENODEV		no such edu device; or it was unbound, and what was attached to
+ *			it is gone
+ *   ENOENT		no such handle, or a handle of the other kind
+ *   EBUSY		object in use: EDU_DETACH while mapped, EDU_SET_MASK while
+ *			anything is attached to the device
+ *   EIO		the machine has no memory for so few bits; the device does not
+ *			reach an address, or hangs since an earlier call; the exporter
+ *			mapped less than the buffer
+ *   ETIMEDOUT		the device did not finish
+ *   EOPNOTSUPP		EDU_VMAP of a buffer that is not memory
+ *   ENOTTY		no such call
+ *   others		as the exporter returns them
  */
 #ifndef _UAPI_EDU_IMPORTER_H
 #define _UAPI_EDU_IMPORTER_H
@@ -28,7 +42,7 @@
 
 /* What edu device @device is: its PCI name and its DMA mask, in bits. */
 struct edu_query {
-	__u32 device;		/* in: 0, 1, ... in probe order */
+	__u32 device;		/* in: 0, 1, ... in the order of PCI names */
 	__u32 dma_bits;		/* out */
 	char  name[32];		/* out: NUL-terminated */
 };
@@ -56,7 +70,7 @@ struct edu_attach {
 	__u32 reserved;
 };
 
-/* dma_buf_map_attachment(). */
+/* dma_buf_map_attachment(), as often as wanted: each call is a mapping of its own. */
 struct edu_map {
 	__u32 attachment;
 	__u32 direction;
@@ -64,7 +78,10 @@ struct edu_map {
 	__u32 segments;		/* out: number of DMA segments */
 };
 
-/* One range of a mapped buffer moved to (or from) the device's memory. */
+/*
+ * One range of a mapped buffer moved to (or from) the device's memory. Returns
+ * when the device has finished; EDU_UNMAP waits until then.
+ */
 struct edu_dma {
 	__u32 mapping;
 	__u32 direction;	/* EDU_TO_DEVICE or EDU_FROM_DEVICE */
