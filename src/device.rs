@@ -14,6 +14,7 @@ use crate::{
 };
 use core::mem::size_of;
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
     fs::File,
     miscdevice::{
         MiscDevice,
@@ -67,7 +68,8 @@ fn create_list(arg: UserPtr) -> Result<u32> {
     limits.check_count(head.count)?;
 
     let count = head.count as usize;
-    let mut items = KVVec::with_capacity(count, GFP_KERNEL)?;
+    // However many an administrator allows, too many are the caller's mistake, not the kernel's.
+    let mut items = KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
     let bytes = count.checked_mul(size_of::<Item>()).ok_or(EINVAL)?;
     let mut reader = UserSlice::new(arg.wrapping_byte_add(HEAD), bytes).reader();
     for _ in 0..count {

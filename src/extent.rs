@@ -4,7 +4,7 @@
 
 use core::ops::Range;
 use kernel::{
-    alloc::flags::GFP_KERNEL,
+    alloc::flags::__GFP_NOWARN,
     prelude::*, //
 };
 
@@ -79,7 +79,8 @@ impl Extents {
             }
         }
         // INVARIANT: `pages` > 0, so `end` grows; a new extent is of one item.
-        self.extents.push(Extent { pfn, end }, GFP_KERNEL)?;
+        self.extents
+            .push(Extent { pfn, end }, GFP_KERNEL | __GFP_NOWARN)?;
         self.open = true;
         Ok(())
     }
