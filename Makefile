@@ -55,6 +55,7 @@ check: ## Formatting, lints, licences, ABI: no boot
 
 module: ## Just the module, against KDIR= if given
 ifdef KDIR
+	@mkdir -p build/module
 	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/module' modules
 	@echo 'The module is build/module/udmabuf_rs.ko'
 else

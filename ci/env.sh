@@ -25,21 +25,19 @@ rust_library() {
 	done
 }
 
-# The user's own tree keeps its products apart from those of the usual one.
+# SOURCE is the kernel tree in use. The user's own one keeps its products apart from those of the usual one.
 if [ -n "${KSRC:-}" ]; then
-	KSRC=$(cd "$KSRC" 2>/dev/null && pwd -P) || die "no directory KSRC=$KSRC"
-	own=$BUILD/ksrc/$(printf '%s' "$KSRC" | cksum | cut -d' ' -f1)
+	SOURCE=$(cd "$KSRC" 2>/dev/null && pwd -P) || die "no directory KSRC=$KSRC"
+	own=$BUILD/ksrc/$(printf '%s' "$SOURCE" | cksum | cut -d' ' -f1)
 	KERNELS=$own/kernel
 	MODULES=$own/modules
-	OWN_TREE=1
 else
 	for series in $KERNEL_SERIES; do
-		KSRC=$(unpacked_source "$series")
-		[ -z "$KSRC" ] || break
+		SOURCE=$(unpacked_source "$series")
+		[ -z "$SOURCE" ] || break
 	done
 	KERNELS=$BUILD/kernel
 	MODULES=$BUILD/modules
-	OWN_TREE=
 fi
 
 RUST_LIB_SRC=$(rust_library)
@@ -48,9 +46,9 @@ PATH=$BUILD/tools/bin:$PATH
 UDMABUF_ROOT=$ROOT
 UDMABUF_KERNELS=$KERNELS
 UDMABUF_MODULES=$MODULES
-export KSRC OWN_TREE RUST_LIB_SRC LIBCLANG_PATH PATH UDMABUF_ROOT UDMABUF_KERNELS UDMABUF_MODULES
+export RUST_LIB_SRC LIBCLANG_PATH PATH UDMABUF_ROOT UDMABUF_KERNELS UDMABUF_MODULES
 
 # The kernel's make, in the source tree in use.
 kmake() {
-	make -C "$KSRC" LLVM="-$LLVM_MAJOR" "$@"
+	make -C "$SOURCE" LLVM="-$LLVM_MAJOR" "$@"
 }

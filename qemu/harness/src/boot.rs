@@ -5,7 +5,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -100,8 +100,6 @@ pub struct Booted {
     pub unloaded: Vec<(String, Option<String>)>,
     /// What the leak detector said, if it was asked and could answer.
     pub leaks: Option<String>,
-    /// How long it took.
-    pub elapsed: Duration,
 }
 
 impl Booted {
@@ -169,7 +167,6 @@ impl<'a> Boot<'a> {
         let mut outcomes = Vec::new();
         let mut unloaded = Vec::new();
         let mut leaks = None;
-        let started = Instant::now();
         let ending = guest::run(&qemu, &job, self.time_limit(&job), |event| {
             on_event(&event);
             match event {
@@ -183,7 +180,6 @@ impl<'a> Boot<'a> {
                 | Event::Done => {}
             }
         })?;
-        let elapsed = started.elapsed();
         let log_text = fs::read(&qemu.log).context("cannot read the kernel log")?;
         let log_text = String::from_utf8_lossy(&log_text).into_owned();
         Ok(Some(Booted {
@@ -195,7 +191,6 @@ impl<'a> Boot<'a> {
             outcomes,
             unloaded,
             leaks,
-            elapsed,
         }))
     }
 
@@ -222,9 +217,7 @@ impl<'a> Boot<'a> {
         if self.driver == Driver::Rust {
             module(DRIVER_MODULE, String::new())?;
         }
-        if self.kernel.module(IMPORTER_MODULE).is_ok() {
-            module(IMPORTER_MODULE, self.machine.importer_parameters())?;
-        }
+        module(IMPORTER_MODULE, self.machine.importer_parameters())?;
         for task in &self.tasks {
             archive.add(&task.program.path, &task.file);
         }

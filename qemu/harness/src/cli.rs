@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use protocol::Driver;
 
 use crate::{
-    command::{run, shell, vm},
+    command::{mutants, run, shell, test, vm},
     kernel::Flavour,
     machine::{self, Machine},
 };
@@ -51,6 +51,10 @@ enum Command {
     Vm(vm::Arguments),
     /// Opens a shell in a guest.
     Shell(Guest),
+    /// Runs every test there is.
+    Test(test::Arguments),
+    /// Checks that the tests notice broken variants of the module.
+    Mutants(mutants::Arguments),
 }
 
 impl Cli {
@@ -60,6 +64,8 @@ impl Cli {
             Command::Run(guest) => run::run(&guest),
             Command::Vm(arguments) => vm::run(&arguments),
             Command::Shell(guest) => shell::run(&guest),
+            Command::Test(arguments) => test::run(&arguments),
+            Command::Mutants(arguments) => mutants::run(&arguments),
         }
     }
 }

@@ -53,6 +53,8 @@ pub struct Kernel {
     pub image: PathBuf,
     /// Where the modules are.
     modules: PathBuf,
+    /// A module that is taken from elsewhere.
+    replaced: Option<(String, PathBuf)>,
 }
 
 impl Kernel {
@@ -78,6 +80,7 @@ impl Kernel {
             flavour,
             image,
             modules: layout.modules(&name),
+            replaced: None,
         })
     }
 
@@ -87,20 +90,19 @@ impl Kernel {
     ///
     /// When it was not built.
     pub fn module(&self, name: &str) -> Result<PathBuf> {
-        let path = self.modules.join(name).join(format!("{name}.ko"));
+        let path = match &self.replaced {
+            Some((replaced, file)) if replaced == name => file.clone(),
+            _ => self.modules.join(name).join(format!("{name}.ko")),
+        };
         if !path.is_file() {
             bail!("no module at {}: run ci/modules", path.display());
         }
         Ok(path)
     }
 
-    /// The same kernel, with the modules of another directory.
-    pub fn with_modules(&self, modules: &Path) -> Self {
-        Kernel {
-            flavour: self.flavour,
-            image: self.image.clone(),
-            modules: modules.to_owned(),
-        }
+    /// Takes one module from another place.
+    pub fn replace_module(&mut self, name: &str, file: &Path) {
+        self.replaced = Some((name.to_owned(), file.to_owned()));
     }
 }
 
@@ -112,6 +114,7 @@ impl Kernel {
             flavour,
             image: "/nonexistent/image".into(),
             modules: "/nonexistent".into(),
+            replaced: None,
         }
     }
 }

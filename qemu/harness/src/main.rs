@@ -14,10 +14,13 @@ mod elf;
 mod guest;
 mod initramfs;
 mod kernel;
+mod ktap;
 mod layout;
 mod log;
 mod machine;
 mod qemu;
+mod report;
+mod suite;
 mod usage;
 
 use std::process::ExitCode;

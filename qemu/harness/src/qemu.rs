@@ -148,12 +148,12 @@ mod tests {
                 "-no-reboot",
                 "panic=-1",
                 "oops=panic",
-                "-accel tcg",
+                "tcg,thread=multi",
                 "kunit.enable=0",
             ] {
                 assert!(line.contains(needed), "{}: {needed}", machine.name());
             }
-            let devices = line.matches("-device edu,dma_mask=").count();
+            let devices = line.matches("edu,dma_mask=").count();
             assert_eq!(devices, machine.dma_masks().len());
         }
     }

@@ -2,6 +2,9 @@
 
 //! What the harness can be asked to do, one file each.
 
+mod host;
+pub mod mutants;
 pub mod run;
 pub mod shell;
+pub mod test;
 pub mod vm;

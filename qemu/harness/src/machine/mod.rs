@@ -54,11 +54,6 @@ pub trait Machine: Sync {
         let reach = self.dma_masks().iter().map(|mask| mask.count_ones()).min();
         format!("dma_bits={}", reach.unwrap_or(64))
     }
-
-    /// Whether data bounces, so that a missing sync shows as wrong data.
-    fn bounces(&self) -> bool {
-        false
-    }
 }
 
 /// Every machine there is.

@@ -52,8 +52,4 @@ impl Machine for X86Swiotlb {
     fn kernel_parameters(&self) -> &'static [&'static str] {
         &["swiotlb=force"]
     }
-
-    fn bounces(&self) -> bool {
-        true
-    }
 }

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The unit tests of the programs themselves, run by cargo on the host.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{
+    ktap::{Test, Verdict},
+    layout::Layout,
+};
+
+/// Runs them all.
+pub fn unit_tests(layout: &Layout) -> Result<Vec<Test>> {
+    let output = Command::new("cargo")
+        .args([
+            "test",
+            "--locked",
+            "--workspace",
+            "--no-fail-fast",
+            "--quiet",
+        ])
+        .args(["--", "--format=pretty", "--color=never"])
+        .env("RUST_BACKTRACE", "0")
+        .current_dir(layout.root())
+        .output()
+        .context("cannot start cargo")?;
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let mut tests = results(&stdout);
+    let failed = tests
+        .iter()
+        .any(|test| matches!(test.verdict, Verdict::Failed(_)));
+    if !output.status.success() && !failed {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let errors = stderr.lines().filter(|line| line.starts_with("error"));
+        let verdict = Verdict::Failed(errors.map(str::to_owned).collect());
+        tests.push(Test {
+            path: vec!["cargo test".into()],
+            verdict,
+        });
+    }
+    Ok(tests)
+}
+
+/// The tests in the output of Rust's test runner.
+fn results(output: &str) -> Vec<Test> {
+    let result = |line: &str| {
+        let (name, verdict) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+        let verdict = match verdict.trim() {
+            "ok" => Verdict::Passed,
+            "FAILED" => Verdict::Failed(why(output, name)),
+            ignored => Verdict::Skipped(
+                ignored
+                    .strip_prefix("ignored")?
+                    .trim_matches([',', ' '])
+                    .into(),
+            ),
+        };
+        Some(Test {
+            path: vec![name.to_owned()],
+            verdict,
+        })
+    };
+    output.lines().filter_map(result).collect()
+}
+
+/// What a failed test printed.
+fn why(output: &str, name: &str) -> Vec<String> {
+    let title = format!("---- {name} stdout ----");
+    let after = output.lines().skip_while(|line| *line != title).skip(1);
+    after
+        .take_while(|line| !line.starts_with("---- ") && *line != "failures:")
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_rusts_runner_are_understood() {
+        let output = "
+running 3 tests
+test a::good ... ok
+test a::bad ... FAILED
+test a::off ... ignored, needs a device
+
+failures:
+
+---- a::bad stdout ----
+thread 'a::bad' panicked at src/a.rs:1:2:
+left is not right
+
+failures:
+    a::bad
+
+test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out
+";
+        let tests = results(output);
+        assert_eq!(tests.len(), 3);
+        assert_eq!(tests[0].verdict, Verdict::Passed);
+        let Verdict::Failed(why) = &tests[1].verdict else {
+            panic!("{tests:?}")
+        };
+        assert_eq!(why.len(), 2);
+        assert_eq!(tests[2].verdict, Verdict::Skipped("needs a device".into()));
+    }
+}

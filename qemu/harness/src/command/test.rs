@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `test`: every test there is.
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    boot::{Boot, Task},
+    command::{host, mutants},
+    guest,
+    kernel::{Flavour, Kernel},
+    layout::Layout,
+    machine::{self, Machine},
+    report::{Area, Report},
+    suite::{self, KERNEL_SELFTEST},
+    usage::refuse,
+};
+
+/// The programs of selftests/ that speak KTAP.
+pub const PROGRAMS: &[&str] = &["errors", "clients", "data", "lifetime"];
+
+/// How long one of them may take in the plain kernel.
+pub const TIME_LIMIT: Duration = Duration::from_secs(240);
+
+/// The arguments of `test`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Runs only areas with this text in "MACHINE KERNEL PROGRAM", such as "check data".
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// Runs everything, or what was asked for. Every area is reported when it is
+/// over; what cannot even start ends the run as a failure.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let layout = Layout::find()?;
+    let chosen = |area: &Area| match &arguments.only {
+        Some(only) => area.name().contains(only.as_str()),
+        None => true,
+    };
+    let mut report = Report::open(&layout, "test")?;
+    let mut ran = false;
+
+    let area = Area::new("host", "", "unit-tests");
+    if chosen(&area) {
+        ran = true;
+        report.begin(&area);
+        let tests = host::unit_tests(&layout)?;
+        report.end(&area, tests, None)?;
+    }
+    for flavour in [Flavour::Plain, Flavour::Check] {
+        for machine in machine::ALL {
+            for kunit in [true, false] {
+                ran |= boot(&layout, &mut report, *machine, flavour, kunit, &chosen)?;
+                if guest::interrupted() {
+                    bail!("interrupted");
+                }
+            }
+        }
+    }
+    if chosen(&mutants::area("")) {
+        ran = true;
+        mutants::run_all(&layout, &mut report, None)?;
+    }
+    if !ran {
+        refuse!(
+            "nothing has '{}' in its name",
+            arguments.only.as_deref().unwrap_or_default()
+        );
+    }
+    Ok(report.finish())
+}
+
+/// One boot of the plan, for the KUnit suites or for the programs; false if nothing of it was chosen.
+fn boot(
+    layout: &Layout,
+    report: &mut Report,
+    machine: &dyn Machine,
+    flavour: Flavour,
+    kunit: bool,
+    chosen: &dyn Fn(&Area) -> bool,
+) -> Result<bool> {
+    let area = |program: &str| Area::new(machine.name(), flavour, program);
+    let mut tasks = Vec::new();
+    let mut areas = Vec::new();
+    let own = area(if kunit { "kunit" } else { "boot" });
+    if !kunit {
+        for (name, file) in programs(layout, machine)? {
+            let area = area(&name);
+            if chosen(&area) || chosen(&own) {
+                let limit = TIME_LIMIT * flavour.slowness();
+                tasks.push(Task::new(&file, Vec::new(), Some(limit))?);
+                areas.push(area);
+            }
+        }
+    }
+    if areas.is_empty() && !chosen(&own) {
+        return Ok(false);
+    }
+    let kernel = Kernel::find(layout, machine, flavour)?;
+    let boot = Boot {
+        name: format!("test-{}-{flavour}-{}", machine.name(), own.program),
+        tasks,
+        kunit,
+        unload: true,
+        find_leaks: flavour.finds_leaks(),
+        ..Boot::new(layout, machine, &kernel)
+    };
+    if kunit {
+        suite::run_kunit(report, &boot, &own)?;
+    } else {
+        suite::run_programs(report, &boot, &areas, &own)?;
+    }
+    Ok(true)
+}
+
+/// Names and files of all programs that run in a guest, each of which has to be there.
+fn programs(layout: &Layout, machine: &dyn Machine) -> Result<Vec<(String, std::path::PathBuf)>> {
+    let built = layout.programs(machine.board().target);
+    let own = PROGRAMS
+        .iter()
+        .map(|name| ((*name).to_owned(), built.join(name)));
+    let kernels = layout.build().join("kernel-selftest/udmabuf");
+    let all: Vec<_> = own.chain([(KERNEL_SELFTEST.to_owned(), kernels)]).collect();
+    for (_, file) in &all {
+        missing(file)?;
+    }
+    Ok(all)
+}
+
+/// An error if a program was not built.
+pub fn missing(file: &Path) -> Result<()> {
+    if !file.is_file() {
+        bail!("no program at {}: run ci/prepare", file.display());
+    }
+    Ok(())
+}

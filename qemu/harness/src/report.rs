@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Results as they come: rows for a reader, JSON lines for a program, totals at the end.
+
+use std::{
+    fs::{self, File},
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use owo_colors::OwoColorize;
+use serde::Serialize;
+
+use crate::{
+    ktap::{Test, Verdict},
+    layout::Layout,
+};
+
+/// Lines of a failed test's notes that are shown; all are in the JSON file.
+const SHOWN_NOTES: usize = 12;
+
+/// Where a group of tests ran: the first three columns of a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Area {
+    /// The machine, or "host".
+    pub machine: String,
+    /// The kernel, or nothing.
+    pub kernel: String,
+    /// What was run.
+    pub program: String,
+}
+
+impl Area {
+    /// An area from anything that has the right names.
+    pub fn new(machine: &str, kernel: impl ToString, program: &str) -> Self {
+        Area {
+            machine: machine.into(),
+            kernel: kernel.to_string(),
+            program: program.into(),
+        }
+    }
+
+    /// The columns as one text, which filters look into.
+    pub fn name(&self) -> String {
+        format!("{} {} {}", self.machine, self.kernel, self.program)
+    }
+}
+
+/// How many there were of each verdict.
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Totals {
+    fn count(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Passed => self.passed += 1,
+            Verdict::Failed(_) => self.failed += 1,
+            Verdict::Skipped(_) => self.skipped += 1,
+        }
+    }
+}
+
+impl std::fmt::Display for Totals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.skipped > 0 {
+            write!(f, ", {} skipped", self.skipped)?;
+        }
+        Ok(())
+    }
+}
+
+/// A line of the JSON file.
+#[derive(Serialize)]
+struct Record<'a> {
+    #[serde(flatten)]
+    area: &'a Area,
+    test: String,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<&'a Path>,
+}
+
+/// The report of one run of the harness.
+pub struct Report {
+    totals: Totals,
+    results: File,
+    /// Colour, and a line that moves: on a terminal only.
+    terminal: bool,
+    running: Option<ProgressBar>,
+    started: Instant,
+    root: PathBuf,
+}
+
+impl Report {
+    /// A report with its JSON lines in `build/results/<name>.jsonl`.
+    pub fn open(layout: &Layout, name: &str) -> Result<Self> {
+        let directory = layout.build().join("results");
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let path = directory.join(format!("{name}.jsonl"));
+        let results =
+            File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Report {
+            totals: Totals::default(),
+            results,
+            terminal: io::stdout().is_terminal(),
+            running: None,
+            started: Instant::now(),
+            root: layout.root().to_owned(),
+        })
+    }
+
+    /// Says what runs now.
+    pub fn begin(&mut self, area: &Area) {
+        self.started = Instant::now();
+        if !self.terminal {
+            return;
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
+        if let Ok(style) = ProgressStyle::with_template("  ...  {prefix} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(columns(area));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        self.running = Some(bar);
+    }
+
+    /// Says how far it is.
+    pub fn progress(&self, message: String) {
+        if let Some(bar) = &self.running {
+            bar.set_message(message);
+        }
+    }
+
+    /// Takes in the tests of an area and prints its row, and why tests failed.
+    /// An area without tests has failed: nothing passes because something was absent.
+    pub fn end(&mut self, area: &Area, mut tests: Vec<Test>, log: Option<&Path>) -> Result<()> {
+        if let Some(bar) = self.running.take() {
+            bar.finish_and_clear();
+        }
+        if tests.is_empty() {
+            let verdict = Verdict::Failed(vec!["not a single test ran".into()]);
+            tests.push(Test {
+                path: vec!["run".into()],
+                verdict,
+            });
+        }
+        let log = log.map(|path| path.strip_prefix(&self.root).unwrap_or(path));
+        let mut here = Totals::default();
+        for test in &tests {
+            here.count(&test.verdict);
+            self.totals.count(&test.verdict);
+            self.write(area, test, log)?;
+        }
+        let seconds = self.started.elapsed().as_secs_f32();
+        let row = format!("{} {here:<34} {seconds:>6.1} s", columns(area));
+        match (here.failed, here.skipped) {
+            (0, 0) => self.row("  ok  ", &row, |mark| mark.green().to_string()),
+            (0, _) => self.row(" skip ", &row, |mark| mark.yellow().to_string()),
+            _ => self.row(" FAIL ", &row, |mark| mark.red().bold().to_string()),
+        }
+        for test in &tests {
+            match &test.verdict {
+                Verdict::Passed => {}
+                Verdict::Skipped(reason) => println!("         skipped {}: {reason}", test.name()),
+                Verdict::Failed(notes) => {
+                    println!("         failed {}", test.name());
+                    let hidden = notes.len().saturating_sub(SHOWN_NOTES);
+                    if hidden > 0 {
+                        println!("           ({hidden} lines before these)");
+                    }
+                    for note in &notes[hidden..] {
+                        println!("           {note}");
+                    }
+                }
+            }
+        }
+        if let Some(log) = log
+            && here.failed > 0
+        {
+            println!("         log: {}", log.display());
+        }
+        io::stdout().flush().context("cannot write")
+    }
+
+    /// Adds a line below the last row.
+    pub fn note(&self, note: &str) {
+        println!("         {note}");
+    }
+
+    fn row(&self, mark: &str, row: &str, paint: impl Fn(&str) -> String) {
+        let mark = if self.terminal {
+            paint(mark)
+        } else {
+            mark.to_owned()
+        };
+        println!("{mark} {row}");
+    }
+
+    fn write(&mut self, area: &Area, test: &Test, log: Option<&Path>) -> Result<()> {
+        let skipped;
+        let (verdict, notes) = match &test.verdict {
+            Verdict::Passed => ("passed", &[][..]),
+            Verdict::Failed(notes) => ("failed", notes.as_slice()),
+            Verdict::Skipped(reason) => {
+                skipped = [reason.clone()];
+                ("skipped", &skipped[..])
+            }
+        };
+        let record = Record {
+            area,
+            test: test.name(),
+            verdict,
+            notes,
+            log,
+        };
+        let mut line = serde_json::to_vec(&record).context("cannot write results")?;
+        line.push(b'\n');
+        self.results
+            .write_all(&line)
+            .context("cannot write results")
+    }
+
+    /// Prints the totals, alone on the last line. Success needs a test that passed and none that failed.
+    pub fn finish(self) -> ExitCode {
+        println!("{}", self.totals);
+        if self.totals.failed == 0 && self.totals.passed > 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn columns(area: &Area) -> String {
+    format!(
+        "{:<16} {:<6} {:<16}",
+        area.machine, area.kernel, area.program
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(passed: usize, failed: usize, skipped: usize) -> String {
+        Totals {
+            passed,
+            failed,
+            skipped,
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn totals_name_skips_only_if_there_are_some() {
+        assert_eq!(totals(3, 0, 0), "3 passed, 0 failed");
+        assert_eq!(totals(3, 1, 2), "3 passed, 1 failed, 2 skipped");
+    }
+}
