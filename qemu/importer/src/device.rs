@@ -45,7 +45,7 @@ pub(crate) struct Device {
 struct Hardware {
     // The order is the order of release; it only has to be readable, as a mapping keeps its
     // attachment.
-    mappings: Table<Mapped>,
+    mappings: Table<Arc<Mapped>>,
     attachments: Table<Arc<Attachment>>,
     engine: Engine,
 }
@@ -127,7 +127,8 @@ impl Device {
             if hardware.engine.bits() != bits {
                 return Err(EBUSY);
             }
-            hardware.attachments.insert(attachment)
+            // A clone, so that a failure drops nothing under the lock.
+            hardware.attachments.insert(attachment.clone())
         })
     }
 
@@ -156,13 +157,14 @@ impl Device {
             attachment: number,
             mapping: Mapping::new(attachment, direction)?,
         };
-        let segments = mapped.mapping.segments();
+        let mapped = Arc::new(mapped, GFP_KERNEL)?;
         let mapping = self.with(|hardware| {
             // Somebody may have detached it meanwhile.
             hardware.attachments.get(number)?;
-            hardware.mappings.insert(mapped)
+            // A clone, as in `attach`.
+            hardware.mappings.insert(mapped.clone())
         })?;
-        Ok((mapping, segments))
+        Ok((mapping, mapped.mapping.segments()))
     }
 
     /// Takes mapping `number` away from the device, after the transfer that may be running.
