@@ -9,7 +9,6 @@ use std::fs;
 use std::process::ExitCode;
 
 use selftests::Access;
-use selftests::DmaBuf;
 use selftests::Errno;
 use selftests::Item;
 use selftests::Memfd;
@@ -95,14 +94,20 @@ fn one_buffer(device: &Udmabuf, edu: &Edu, items: &[Item], seed: u64) -> Outcome
     let size: u64 = items.iter().map(|item| item.size).sum();
     let size = size as usize;
 
+    let extents_before = extents();
     let buffer = device.create_list(items)?;
     outcome::equal("size of the buffer", buffer.size()?, size)?;
     say(
         "created",
         format_args!("{size} bytes, exporter \"{}\"", buffer.exporter()?),
     );
-    if let Some(extents) = extents(&buffer)? {
-        say("extents", extents);
+    if let (Driver::Rust, Some(before), Some(after)) =
+        (Driver::under_test(), extents_before, extents())
+    {
+        say(
+            "extents",
+            format_args!("{} for {} pages", after - before, size / PAGE),
+        );
     }
 
     let memory = buffer.map(Access::ReadWrite)?;
@@ -153,10 +158,9 @@ fn start_of(pattern: Pattern) -> String {
     format!("{} ...", start.join(" "))
 }
 
-/// How many contiguous runs the driver found, if it tells.
-fn extents(_buffer: &DmaBuf) -> Outcome<Option<String>> {
-    match fs::read_to_string("/sys/kernel/debug/udmabuf_rs/buffers") {
-        Ok(table) => Ok(Some(table.trim_end().to_owned())),
-        Err(_) => Ok(None),
-    }
+/// How many contiguous runs of pages the driver keeps, of all buffers; the C driver keeps none.
+fn extents() -> Option<usize> {
+    let statistics = fs::read_to_string("/sys/kernel/debug/udmabuf_rs/stats").ok()?;
+    let mut lines = statistics.lines().filter_map(|line| line.split_once(' '));
+    lines.find_map(|(name, value)| (name == "extents").then(|| value.parse().ok()))?
 }

@@ -101,20 +101,7 @@ impl Mapping {
                 offset,
             )
         }?;
-        let before = start as usize - hole.address();
-        let after = hole.len - before - len;
-        let (hole_start, end) = (
-            hole.start.as_ptr(),
-            hole.start.as_ptr().wrapping_byte_add(before + len),
-        );
-        // What is left of the hole is given back piece by piece.
-        std::mem::forget(hole);
-        for (piece, piece_len) in [(hole_start, before), (end, after)] {
-            if piece_len != 0 {
-                // SAFETY: The piece is a part of the forgotten hole, beside the new mapping.
-                unsafe { mm::munmap(piece, piece_len) }?;
-            }
-        }
+        drop(hole.around(start, len));
         // INVARIANT: The new mapping is all that is left of the hole.
         Ok(Mapping {
             start: non_null(start)?,
@@ -310,6 +297,51 @@ impl Mapping {
         self.start = non_null(start)?;
         self.len = len;
         Ok(())
+    }
+
+    /// Moves the mapping to another address that is a multiple of `align`, a power of two.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap() and mremap().
+    pub fn relocate(&mut self, align: usize) -> Result<()> {
+        let hole = Mapping::reserve(self.len + align)?;
+        let to = hole.address().next_multiple_of(align) as *mut c_void;
+        // SAFETY: The target lies in `hole`, which nothing else uses; no reference points into
+        // the mapping, so it may move.
+        let start = unsafe {
+            mm::mremap_fixed(
+                self.start.as_ptr(),
+                self.len,
+                self.len,
+                MremapFlags::MAYMOVE,
+                to,
+            )
+        }?;
+        let rest = hole.around(start, self.len);
+        // INVARIANT: The mapping replaced the middle of the hole; the rest is given back.
+        self.start = non_null(start)?;
+        drop(rest);
+        Ok(())
+    }
+
+    /// The parts of a mapping before and after `len` bytes from `start` on. Those bytes are no
+    /// longer this value's: something else has been mapped there.
+    fn around(self, start: *mut c_void, len: usize) -> (Mapping, Mapping) {
+        let at = start as usize - self.address();
+        let after = at + len;
+        // One past the end is never dereferenced, and unmapped only where there is something.
+        let parts = [
+            (self.start.as_ptr(), at),
+            (self.byte(after, 0).cast(), self.len - after),
+        ];
+        std::mem::forget(self);
+        // INVARIANT: Two disjoint parts of the forgotten mapping.
+        let [before, after] = parts.map(|(start, len)| Mapping {
+            start: NonNull::new(start).expect("not at address zero"),
+            len,
+        });
+        (before, after)
     }
 
     /// A pointer to `len` bytes at offset `at`.

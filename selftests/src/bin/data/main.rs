@@ -6,6 +6,7 @@
 //! Every byte depends on its position, and only the rules of the contract are relied upon: an
 //! access bracket, or mapping and unmapping for a device, hands the data over.
 
+mod brackets;
 mod cpu;
 mod device;
 mod devices;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         layout::TESTS,
         device::TESTS,
         devices::TESTS,
+        brackets::TESTS,
         kernel::TESTS,
     ])
 }

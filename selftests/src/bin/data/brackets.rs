@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Brackets that overlap with each other, with mapping and unmapping, or with the end of their
+//! process. Where devices are bounced, a copy at the wrong time would overwrite what the CPU or
+//! another device has written.
+
+use std::thread;
+
+use selftests::Access;
+use selftests::DmaBuf;
+use selftests::Errno;
+use selftests::Mapping;
+use selftests::Memfd;
+use selftests::Outcome;
+use selftests::PAGE;
+use selftests::Pattern;
+use selftests::Udmabuf;
+use selftests::importer::Direction;
+use selftests::ktap::Test;
+use selftests::outcome::equal;
+use selftests::outcome::errno;
+use selftests::sys::fork::Child;
+use selftests::tests;
+
+use crate::setup;
+use crate::setup::Window;
+
+pub const TESTS: &[Test] = tests![
+    read_bracket_inside_write_bracket,
+    read_brackets_of_other_threads,
+    device_comes_during_write_bracket,
+    device_leaves_during_write_bracket,
+    process_dies_in_its_bracket,
+    two_devices_that_write,
+];
+
+/// A buffer of two pages, mapped by the CPU.
+fn two_pages() -> Outcome<(DmaBuf, Mapping)> {
+    let buffer = Udmabuf::open()?.create(Memfd::new(2 * PAGE)?.whole())?;
+    let memory = buffer.map(Access::ReadWrite)?;
+    Ok((buffer, memory))
+}
+
+const FIRST: Window = Window { at: 0, len: PAGE };
+const SECOND: Window = Window {
+    at: PAGE,
+    len: PAGE,
+};
+
+fn read_bracket_inside_write_bracket() -> Outcome {
+    let edu = setup::edu(0)?;
+    let (buffer, memory) = two_pages()?;
+    let attachment = edu.attach(&buffer)?;
+    let mapping = attachment.map(Direction::Bidirectional)?;
+    let theirs = Pattern::new(110);
+    SECOND.device_writes(&mapping, theirs)?;
+
+    let ours = Pattern::new(111);
+    let writing = buffer.begin(Access::Write)?;
+    ours.write_to(&memory, FIRST.at, FIRST.len);
+    buffer.begin(Access::Read)?.end()?;
+    ours.check_in(&memory, FIRST.at, FIRST.len)?;
+    writing.end()?;
+
+    FIRST.device_sees(&mapping, ours)?;
+    SECOND.device_sees(&mapping, theirs)
+}
+
+/// One thread writes while four others read, each in brackets of its own.
+fn read_brackets_of_other_threads() -> Outcome {
+    let edu = setup::edu(0)?;
+    let (buffer, memory) = two_pages()?;
+    let attachment = edu.attach(&buffer)?;
+    let mapping = attachment.map(Direction::Bidirectional)?;
+    for seed in [112, 113] {
+        let ours = Pattern::new(seed);
+        let writing = buffer.begin(Access::Write)?;
+        thread::scope(|scope| -> Outcome {
+            let readers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| -> Result<(), Errno> {
+                        for _ in 0..50 {
+                            let reading = buffer.begin(Access::Read)?;
+                            memory.touch(SECOND.at);
+                            reading.end()?;
+                        }
+                        Ok(())
+                    })
+                })
+                .collect();
+            for _ in 0..20 {
+                ours.write_to(&memory, 0, memory.len());
+                ours.check_in(&memory, 0, memory.len())?;
+            }
+            for reader in readers {
+                reader.join().expect("a reader does not panic")?;
+            }
+            Ok(())
+        })?;
+        ours.check_in(&memory, 0, memory.len())?;
+        writing.end()?;
+        FIRST.device_sees(&mapping, ours)?;
+        SECOND.device_sees(&mapping, ours)?;
+    }
+    Ok(())
+}
+
+/// The device sees what was written before and after it was mapped, once the bracket has ended.
+fn device_comes_during_write_bracket() -> Outcome {
+    let edu = setup::edu(0)?;
+    let (buffer, memory) = two_pages()?;
+    let ours = Pattern::new(114);
+    let writing = buffer.begin(Access::Write)?;
+    ours.write_to(&memory, FIRST.at, FIRST.len);
+    let attachment = edu.attach(&buffer)?;
+    let mapping = attachment.map(Direction::Bidirectional)?;
+    ours.write_to(&memory, SECOND.at, SECOND.len);
+    writing.end()?;
+    FIRST.device_sees(&mapping, ours)?;
+    SECOND.device_sees(&mapping, ours)
+}
+
+/// Unmapping for a device that has written nothing takes nothing from the CPU.
+fn device_leaves_during_write_bracket() -> Outcome {
+    let edu = setup::edu(0)?;
+    for direction in [Direction::Bidirectional, Direction::FromDevice] {
+        let (buffer, memory) = two_pages()?;
+        let attachment = edu.attach(&buffer)?;
+        let mapping = attachment.map(direction)?;
+        let ours = Pattern::new(115);
+        let writing = buffer.begin(Access::Write)?;
+        ours.write_to(&memory, 0, memory.len());
+        mapping.unmap()?;
+        ours.check_in(&memory, 0, memory.len())?;
+        writing.end()?;
+        ours.check_in(&memory, 0, memory.len())?;
+    }
+    Ok(())
+}
+
+/// A write bracket whose process has died stands in nobody's way.
+fn process_dies_in_its_bracket() -> Outcome {
+    let edu = setup::edu(0)?;
+    let (buffer, memory) = two_pages()?;
+    let attachment = edu.attach(&buffer)?;
+    let mapping = attachment.map(Direction::Bidirectional)?;
+    let child = Child::run(|| match buffer.begin(Access::Write) {
+        // Ends the process without ending the bracket.
+        Ok(bracket) => {
+            std::mem::forget(bracket);
+            0
+        }
+        Err(_) => 1,
+    })?;
+    equal(
+        "exit code of the child",
+        child.wait()?.exit_status(),
+        Some(0),
+    )?;
+
+    let theirs = Pattern::new(116);
+    FIRST.device_writes(&mapping, theirs)?;
+    let reading = buffer.begin(Access::Read)?;
+    theirs.check_in(&memory, FIRST.at, FIRST.len)?;
+    reading.end()?;
+    SECOND.device_writes(&mapping, theirs)?;
+    mapping.unmap()?;
+    theirs.check_in(&memory, 0, memory.len())?;
+    Ok(())
+}
+
+/// A bounce buffer is copied back whole, over what another device has written. So the second
+/// writer is refused where either is bounced; elsewhere both write.
+fn two_devices_that_write() -> Outcome {
+    let (one, two) = (setup::edu(0)?, setup::edu(1)?);
+    for direction in [Direction::FromDevice, Direction::Bidirectional] {
+        let (buffer, memory) = two_pages()?;
+        let (first, second) = (one.attach(&buffer)?, two.attach(&buffer)?);
+        let one_writes = first.map(direction)?;
+        let theirs = Pattern::new(117);
+        FIRST.device_writes(&one_writes, theirs)?;
+        if setup::always_bounces()? {
+            errno("second writer", second.map(direction), Errno::BUSY)?;
+            one_writes.unmap()?;
+            // Room for the other one.
+            SECOND.device_writes(&second.map(direction)?, theirs)?;
+        } else {
+            let two_writes = second.map(direction)?;
+            SECOND.device_writes(&two_writes, theirs)?;
+        }
+        let reading = buffer.begin(Access::Read)?;
+        theirs.check_in(&memory, 0, memory.len())?;
+        reading.end()?;
+    }
+    Ok(())
+}

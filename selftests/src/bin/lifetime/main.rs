@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Buffers live exactly as long as somebody uses them, in whatever order users come and go.
+
+mod closing;
+mod many;
+mod mapping;
+mod module;
+mod pages;
+mod races;
+mod seals;
+mod sharing;
+
+use std::process::ExitCode;
+
+use selftests::ktap;
+
+fn main() -> ExitCode {
+    ktap::main(&[
+        closing::TESTS,
+        sharing::TESTS,
+        mapping::TESTS,
+        pages::TESTS,
+        seals::TESTS,
+        races::TESTS,
+        many::TESTS,
+        module::TESTS,
+    ])
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module stays while it is needed, and goes when it is not.
+
+use std::fs;
+use std::fs::File;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use rustix::system;
+
+use selftests::Access;
+use selftests::Errno;
+use selftests::Memfd;
+use selftests::Outcome;
+use selftests::PAGE;
+use selftests::Udmabuf;
+use selftests::driver::Driver;
+use selftests::importer::Direction;
+use selftests::importer::Edu;
+use selftests::ktap::Test;
+use selftests::outcome::check;
+use selftests::outcome::equal;
+use selftests::outcome::errno;
+use selftests::outcome::fail;
+use selftests::outcome::skip;
+use selftests::tests;
+
+pub const TESTS: &[Test] = tests![unload_refused_while_needed, unloaded_and_loaded_again];
+
+/// Where the guest keeps the module.
+const FILE: &str = "/modules/udmabuf_rs.ko";
+
+fn unload() -> Result<(), Errno> {
+    // As rmmod: a module in use is an error, not something to wait for.
+    system::delete_module(c"udmabuf_rs", OFlags::NONBLOCK.bits() as i32)
+}
+
+fn need_module() -> Outcome {
+    match Driver::under_test() {
+        Driver::C => skip("a driver that is a module"),
+        Driver::Rust => Ok(()),
+    }
+}
+
+/// How many users the module has.
+fn users() -> Outcome<usize> {
+    let count = fs::read_to_string("/sys/module/udmabuf_rs/refcnt")?;
+    count
+        .trim()
+        .parse()
+        .or_else(|_| fail(format_args!("refcnt is {count}")))
+}
+
+fn unload_refused_while_needed() -> Outcome {
+    need_module()?;
+    equal("users at the start", users()?, 0)?;
+    let device = Udmabuf::open()?;
+    errno("open device", unload(), Errno::AGAIN)?;
+    let memfd = Memfd::new(PAGE)?;
+    let buffer = device.create(memfd.whole())?;
+    drop((device, memfd));
+    errno("dma-buf", unload(), Errno::AGAIN)?;
+    let mapping = buffer.map(Access::ReadWrite)?;
+    match Edu::open(0) {
+        Err(Errno::NOENT | Errno::NODEV) => {}
+        edu => {
+            let edu = edu?;
+            let attachment = edu.attach(&buffer)?;
+            let by_device = attachment.map(Direction::Bidirectional)?;
+            drop(buffer);
+            errno("attached device", unload(), Errno::AGAIN)?;
+            drop(by_device);
+            errno("attachment", unload(), Errno::AGAIN)?;
+        }
+    }
+    errno("mapping", unload(), Errno::AGAIN)?;
+    mapping.touch(0);
+    drop(mapping);
+    equal("users at the end", users()?, 0)
+}
+
+fn unloaded_and_loaded_again() -> Outcome {
+    need_module()?;
+    let file = match File::open(FILE) {
+        Err(error) => return skip(format!("{FILE}: {error}")),
+        Ok(file) => file,
+    };
+    for _ in 0..3 {
+        // A buffer that has just gone must not come back to haunt the module.
+        drop(Udmabuf::open()?.create(Memfd::new(PAGE)?.whole())?);
+        unload()?;
+        let gone = Udmabuf::open();
+        let loaded = system::finit_module(&file, c"", 0);
+        errno("opened without the module", gone, Errno::NOENT)?;
+        loaded?;
+        wait_for_device()?;
+        let buffer = Udmabuf::open()?.create(Memfd::new(PAGE)?.whole())?;
+        equal("size", buffer.size()?, PAGE)?;
+    }
+    Ok(())
+}
+
+/// The node appears shortly after the module.
+fn wait_for_device() -> Outcome {
+    for _ in 0..100 {
+        match Udmabuf::open() {
+            Err(Errno::NOENT) => thread::sleep(Duration::from_millis(10)),
+            device => return Ok(drop(device?)),
+        }
+    }
+    check("the device is there one second after the module", false)
+}
