@@ -224,3 +224,94 @@ impl core::ops::Deref for PinnedRun<'_> {
         &self.run
     }
 }
+
+#[kunit_tests(udmabuf_folio)]
+mod tests {
+    use super::*;
+    use crate::{
+        buffer::test::pinned,
+        ffi::memfd::test::memfd, //
+    };
+    use kernel::page::PAGE_SIZE;
+
+    /// Pins of the folio of a buffer's page. Each is worth `GUP_PIN_COUNTING_BIAS` references of a
+    /// folio of one page; those that others hold for a while are far fewer.
+    fn pins(pages: &PinnedPages, page: usize) -> i32 {
+        let pfn = pages.find(page).and_then(|run| run.pfn_of(page));
+        pfn.map_or(0, |pfn| {
+            // SAFETY: The page frame is of a pinned folio.
+            let folio = unsafe { helpers::pfn_folio(pfn) };
+            // SAFETY: As above.
+            let references = unsafe { helpers::folio_ref_count(folio) };
+            // CAST: 1024.
+            references / bindings::GUP_PIN_COUNTING_BIAS as i32
+        })
+    }
+
+    #[test]
+    fn a_batch_lets_go_of_what_nobody_took() -> Result {
+        let memfd = memfd(4)?;
+        let pages = pinned(&memfd, &[(0, 4)])?;
+        let before = pins(&pages, 3);
+
+        let mut batch = FolioBatch::new(4)?;
+        let locked = memfd.lock();
+        locked
+            .check_seals()?
+            .pin(0, 4 * PAGE_SIZE as u64, &mut batch)?;
+        let during = pins(&pages, 3);
+        drop(batch);
+        let after = pins(&pages, 3);
+        drop(locked);
+
+        assert_eq!((before, during, after), (1, 2, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn a_batch_that_is_filled_again_lets_go_first() -> Result {
+        let memfd = memfd(4)?;
+        let pages = pinned(&memfd, &[(0, 4)])?;
+        let before = pins(&pages, 0);
+
+        let mut batch = FolioBatch::new(4)?;
+        let locked = memfd.lock();
+        let sealed = locked.check_seals()?;
+        sealed.pin(0, 4 * PAGE_SIZE as u64, &mut batch)?;
+        sealed.pin(0, PAGE_SIZE as u64, &mut batch)?;
+        let during = (pins(&pages, 0), pins(&pages, 3));
+        drop(batch);
+        let after = pins(&pages, 0);
+        drop(locked);
+
+        assert_eq!((before, during, after), (1, (2, 1), 1));
+        Ok(())
+    }
+
+    #[test]
+    fn a_page_is_pinned_once_for_each_item() -> Result {
+        let memfd = memfd(4)?;
+        let once = pinned(&memfd, &[(0, 4)])?;
+        let before = pins(&once, 1);
+
+        // Both neighbours in the file and the same page again: three items, three pins.
+        let pages = pinned(&memfd, &[(0, 2), (1, 1), (1, 3)])?;
+        let during = pins(&once, 1);
+        drop(pages);
+        let after = pins(&once, 1);
+
+        assert_eq!((before, during, after), (1, 4, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn a_failed_request_pins_nothing() -> Result {
+        let memfd = memfd(4)?;
+        let pages = pinned(&memfd, &[(0, 4)])?;
+        let before = pins(&pages, 0);
+        let failed = pinned(&memfd, &[(0, 2), (2, 3)]).is_err();
+        let after = pins(&pages, 0);
+        assert_eq!((before, failed, after), (1, true, 1));
+        Ok(())
+    }
+}

@@ -102,6 +102,14 @@ unsigned long rust_helper_folio_nr_pages(const struct folio *folio)
 	return folio_nr_pages(folio);
 }
 
+#if IS_ENABLED(CONFIG_KUNIT)
+/* For tests, which count pins. */
+int rust_helper_folio_ref_count(const struct folio *folio)
+{
+	return folio_ref_count(folio);
+}
+#endif
+
 unsigned long rust_helper_folio_pfn(const struct folio *folio)
 {
 	return folio_pfn(folio);

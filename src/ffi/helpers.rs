@@ -57,6 +57,9 @@ extern "C" {
     pub(super) fn folio_nr_pages(folio: *const folio) -> c_ulong;
     #[link_name = "rust_helper_folio_pfn"]
     pub(super) fn folio_pfn(folio: *const folio) -> c_ulong;
+    #[cfg(CONFIG_KUNIT)]
+    #[link_name = "rust_helper_folio_ref_count"]
+    pub(super) fn folio_ref_count(folio: *const folio) -> c_int;
     #[link_name = "rust_helper_page_address"]
     pub(super) fn page_address(page: *const page) -> *mut c_void;
     #[link_name = "rust_helper_pfn_folio"]
