@@ -27,7 +27,7 @@ have() {
 
 # Runs a command with its output in a log, and shows that it is alive: a
 # ticking line on a terminal, a line every half minute elsewhere. Silent if it
-# is over within a second. If it fails, its last error and the log are named.
+# is over within seconds. If it fails, its last error and the log are named.
 # usage: progress TITLE LOG COMMAND...
 progress() {
 	local title=$1 log=$2 start=$SECONDS shown=-1 elapsed pid status=0
@@ -42,7 +42,7 @@ progress() {
 		elapsed=$((SECONDS - start))
 		if [ -t 2 ]; then
 			[ "$elapsed" -lt 1 ] || printf '\r%s: %d:%02d ' "$title" $((elapsed / 60)) $((elapsed % 60)) >&2
-		elif [ "$elapsed" -ge 1 ] && [ $((elapsed / 30)) -gt "$shown" ]; then
+		elif [ $((elapsed / 30)) -gt "$shown" ] && [ "$elapsed" -ge 3 ]; then
 			shown=$((elapsed / 30))
 			printf '%s: %d:%02d\n' "$title" $((elapsed / 60)) $((elapsed % 60)) >&2
 		fi
@@ -58,5 +58,5 @@ progress() {
 		printf 'The whole log is %s\n' "${log#"$ROOT"/}" >&2
 		return "$status"
 	fi
-	[ "$elapsed" -lt 1 ] || printf '%s: done, %d:%02d\n' "$title" $((elapsed / 60)) $((elapsed % 60)) >&2
+	[ "$elapsed" -lt 3 ] || printf '%s: done, %d:%02d\n' "$title" $((elapsed / 60)) $((elapsed % 60)) >&2
 }

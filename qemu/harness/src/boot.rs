@@ -143,8 +143,8 @@ impl<'a> Boot<'a> {
     /// When something that the boot needs is missing, or QEMU does not start.
     pub fn run(&self, mut on_event: impl FnMut(&Event)) -> Result<Option<Booted>> {
         let (job, archive) = self.prepare()?;
-        let logs = self.layout.logs();
-        fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
+        // Held until the log was read.
+        let (log, _claim) = self.layout.claim("logs", &self.name, "log")?;
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let qemu = Qemu {
             machine: self.machine,
@@ -152,7 +152,7 @@ impl<'a> Boot<'a> {
             kunit: self.kunit,
             initramfs: scratch.path().join("initramfs"),
             events: scratch.path().join("events"),
-            log: logs.join(format!("{}.log", self.name)),
+            log,
             console: self.console,
         };
         if self.show_command {
@@ -160,8 +160,6 @@ impl<'a> Boot<'a> {
             return Ok(None);
         }
         archive.write(&qemu.initramfs)?;
-        // A log of an earlier run must not be taken for this one's.
-        fs::write(&qemu.log, "").with_context(|| format!("cannot make {}", qemu.log.display()))?;
 
         let mut failure = None;
         let mut outcomes = Vec::new();
@@ -223,7 +221,8 @@ impl<'a> Boot<'a> {
         }
         let job = Job {
             driver: self.driver,
-            huge_pages: HUGE_PAGES,
+            // Suites inside the module need none, and with KASAN reserving them takes its time.
+            huge_pages: if self.tasks.is_empty() { 0 } else { HUGE_PAGES },
             modules,
             programs: self.tasks.iter().map(|task| task.program.clone()).collect(),
             unload: self.unload,

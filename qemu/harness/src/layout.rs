@@ -4,6 +4,7 @@
 
 use std::{
     env,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -42,11 +43,6 @@ impl Layout {
         self.root.join("build")
     }
 
-    /// Logs, one per boot.
-    pub fn logs(&self) -> PathBuf {
-        self.build().join("logs")
-    }
-
     /// The build directories of the kernels; `KSRC=` moves them.
     pub fn kernels(&self) -> PathBuf {
         env::var_os("UDMABUF_KERNELS").map_or_else(|| self.build().join("kernel"), PathBuf::from)
@@ -64,8 +60,58 @@ impl Layout {
         self.build().join("target").join(target).join("release")
     }
 
+    /// Makes an empty file `build/<directory>/<name>.<suffix>`, ours until the
+    /// returned file is closed; while another run has it, a number is added to the name.
+    pub fn claim(&self, directory: &str, name: &str, suffix: &str) -> Result<(PathBuf, File)> {
+        let directory = self.build().join(directory);
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let names = (2..).map(|number| format!("{name}-{number}"));
+        for name in [name.to_owned()].into_iter().chain(names).take(100) {
+            let path = directory.join(format!("{name}.{suffix}"));
+            let file = File::options()
+                .create(true)
+                .append(true)
+                .open(&path)
+                .with_context(|| format!("cannot make {}", path.display()))?;
+            if file.try_lock().is_ok() {
+                // What an earlier run left must not be taken for this one's.
+                file.set_len(0)
+                    .with_context(|| format!("cannot empty {}", path.display()))?;
+                return Ok((path, file));
+            }
+        }
+        bail!(
+            "all names like {name}.{suffix} in {} are in use",
+            directory.display()
+        )
+    }
+
     /// A path as a reader wants it: relative to the source tree.
     pub fn short<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.root).unwrap_or(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn runs_at_the_same_time_do_not_share_a_file() {
+        let scratch = tempfile::tempdir().unwrap();
+        let layout = Layout {
+            root: scratch.path().to_owned(),
+        };
+        let (first, mut held) = layout.claim("logs", "run", "log").unwrap();
+        held.write_all(b"something").unwrap();
+        let (second, _also_held) = layout.claim("logs", "run", "log").unwrap();
+        assert!(first.ends_with("build/logs/run.log") && second.ends_with("run-2.log"));
+        drop(held);
+        let (again, _held) = layout.claim("logs", "run", "log").unwrap();
+        assert_eq!(again, first);
+        assert_eq!(fs::metadata(&again).unwrap().len(), 0);
     }
 }

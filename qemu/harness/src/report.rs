@@ -3,7 +3,7 @@
 //! Results as they come: rows for a reader, JSON lines for a program, totals at the end.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -105,12 +105,7 @@ pub struct Report {
 impl Report {
     /// A report with its JSON lines in `build/results/<name>.jsonl`.
     pub fn open(layout: &Layout, name: &str) -> Result<Self> {
-        let directory = layout.build().join("results");
-        fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
-        let path = directory.join(format!("{name}.jsonl"));
-        let results =
-            File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let (_, results) = layout.claim("results", name, "jsonl")?;
         Ok(Report {
             totals: Totals::default(),
             results,

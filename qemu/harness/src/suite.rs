@@ -2,6 +2,8 @@
 
 //! A boot that is a test: KTAP programs, KUnit suites, and the boot's own health.
 
+use std::io::Write;
+
 use anyhow::{Result, bail};
 use protocol::{Event, Outcome, Stream};
 
@@ -21,6 +23,11 @@ fn test(name: &str, verdict: Verdict) -> Test {
         path: vec![name.to_owned()],
         verdict,
     }
+}
+
+/// A test that failed for this reason.
+pub fn failed(name: &str, why: String) -> Test {
+    test(name, Verdict::Failed(vec![why]))
 }
 
 /// A test that passes if nothing is wrong.
@@ -141,7 +148,9 @@ pub fn run_programs(
 ) -> Result<()> {
     let mut listeners: Vec<Option<Listener>> = areas.iter().map(|_| None).collect();
     let mut finished = vec![false; areas.len()];
-    let mut trouble = None;
+    let mut trouble: Option<anyhow::Error> = None;
+    // What the programs wrote, as they wrote it, for whoever has to find out why one failed.
+    let (_, mut output) = boot.layout.claim("logs", &boot.name, "out")?;
     let booted = boot.run(|event| {
         let index = |program: &u32| *program as usize;
         match event {
@@ -154,6 +163,9 @@ pub fn run_programs(
                 stream,
                 bytes,
             } => {
+                trouble = trouble
+                    .take()
+                    .or(output.write_all(bytes).err().map(Into::into));
                 if let Some(listener) = &mut listeners[index(program)] {
                     listener.output(*stream, bytes);
                     report.progress(format!("{} tests", listener.seen()));
