@@ -5,7 +5,8 @@
 
 # The newest unpacked kernel source of a series, or nothing.
 unpacked_source() {
-	find "$BUILD/src" -maxdepth 1 -type d -name "linux-$1*" 2>/dev/null | sort -V | tail -n 1
+	[ -d "$BUILD/src" ] || return 0
+	find "$BUILD/src" -maxdepth 1 -type d -name "linux-$1*" | sort -V | tail -n 1
 }
 
 # The version of the Rust compiler, as in 1.95.0.
