@@ -50,12 +50,11 @@ impl Pattern {
 
     /// Eight bytes at a multiple of eight.
     fn word(self, index: usize) -> [u8; 8] {
-        // Multiply and fold: the low bits of the index reach the high half of the product, and
-        // from there every byte of the word.
+        // Multiplying carries bits upwards, folding brings them down again: every byte of the
+        // word depends on the seed and on the index.
         let x = (self.seed ^ index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (x ^ (x >> 32))
-            .wrapping_mul(0xd6e8_feb8_6659_fd93)
-            .to_le_bytes()
+        let x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        (x ^ (x >> 32)).to_le_bytes()
     }
 
     /// Fills `bytes` with the sequence from `position` on.

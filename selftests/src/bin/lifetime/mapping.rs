@@ -183,7 +183,7 @@ fn forbidden_and_allowed_again() -> Outcome {
         let (_buffer, mapping) = filled(backing, size, pattern)?;
         let at = size / 4;
         mapping.protect(at, 3 * PAGE, None)?;
-        let signal = signal_of(|| drop(mapping.touch(at + PAGE)))?;
+        let signal = signal_of(|| _ = mapping.touch(at + PAGE))?;
         equal(
             "reading what is forbidden",
             signal,
