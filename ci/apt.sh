@@ -49,6 +49,7 @@ other_suites() {
 		-o Dir::Etc::sourcelist="$state/list" -o Dir::Etc::sourceparts=/dev/null
 		-o Dir::State::Lists="$state/lists" -o Dir::Cache="$state/cache"
 		-o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none
+		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
 	)
 	apt-get -q "${APT_OPTIONS[@]}" update || die "cannot read the package lists of $*: is there a network?"
 }
