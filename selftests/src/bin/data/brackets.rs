@@ -32,6 +32,8 @@ pub const TESTS: &[Test] = tests![
     device_leaves_during_write_bracket,
     process_dies_in_its_bracket,
     two_devices_that_write,
+    writing_device_spares_what_cpu_wrote,
+    read_bracket_passes_on_what_a_device_wrote,
 ];
 
 /// A buffer of two pages, mapped by the CPU.
@@ -191,6 +193,47 @@ fn two_devices_that_write() -> Outcome {
         let reading = buffer.begin(Access::Read)?;
         theirs.check_in(&memory, 0, memory.len())?;
         reading.end()?;
+    }
+    Ok(())
+}
+
+/// A device that only writes, behind a bounce buffer that was filled before the CPU wrote: what
+/// comes back with the device's bytes must not be older than the CPU's.
+fn writing_device_spares_what_cpu_wrote() -> Outcome {
+    let edu = setup::edu(0)?;
+    let (buffer, memory) = two_pages()?;
+    let attachment = edu.attach(&buffer)?;
+    let mapping = attachment.map(Direction::FromDevice)?;
+    for seed in [120, 122] {
+        let (ours, theirs) = (Pattern::new(seed), Pattern::new(seed + 1));
+        let writing = buffer.begin(Access::Write)?;
+        ours.write_to(&memory, FIRST.at, FIRST.len);
+        writing.end()?;
+        SECOND.device_writes(&mapping, theirs)?;
+
+        let reading = buffer.begin(Access::Read)?;
+        ours.check_in(&memory, FIRST.at, FIRST.len)?;
+        theirs.check_in(&memory, SECOND.at, SECOND.len)?;
+        reading.end()?;
+    }
+    Ok(())
+}
+
+/// The CPU only reads, so it has nothing to hand over itself; the other device's bytes, which came
+/// home with its bracket, it has.
+fn read_bracket_passes_on_what_a_device_wrote() -> Outcome {
+    let (one, two) = (setup::edu(0)?, setup::edu(1)?);
+    let (buffer, memory) = two_pages()?;
+    let (first, second) = (one.attach(&buffer)?, two.attach(&buffer)?);
+    let writer = first.map(Direction::FromDevice)?;
+    let reader = second.map(Direction::ToDevice)?;
+    for seed in [124, 125] {
+        let theirs = Pattern::new(seed);
+        FIRST.device_writes(&writer, theirs)?;
+        let reading = buffer.begin(Access::Read)?;
+        theirs.check_in(&memory, FIRST.at, FIRST.len)?;
+        reading.end()?;
+        FIRST.device_sees(&reader, theirs)?;
     }
     Ok(())
 }

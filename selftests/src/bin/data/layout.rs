@@ -22,6 +22,7 @@ use crate::setup;
 pub const TESTS: &[Test] = tests![
     list_of_all_kinds_of_pages,
     list_in_reverse_order,
+    neighbours_in_one_huge_page,
     list_of_1024_single_pages,
     neighbours_stay_as_they_are,
     range_of_a_large_memfd,
@@ -90,6 +91,22 @@ fn list_of_all_kinds_of_pages() -> Outcome {
             piece(&huge, HUGE_PAGE, HUGE_PAGE),
         ],
     )?;
+    Ok(())
+}
+
+/// Each piece pins the huge page for itself, though together they are one run of memory.
+fn neighbours_in_one_huge_page() -> Outcome {
+    for backing in [Backing::Transparent, Backing::Huge] {
+        let memfd = setup::memfd(backing, HUGE_PAGE)?;
+        let pieces: Vec<Piece<'_>> = (0..HUGE_PAGE / (64 * PAGE))
+            .map(|index| Piece {
+                memfd: &memfd,
+                offset: index * 64 * PAGE,
+                size: 64 * PAGE,
+            })
+            .collect();
+        pieces_are_in_place(&[&memfd], &pieces)?;
+    }
     Ok(())
 }
 
