@@ -46,6 +46,7 @@ shell: ## A shell in a guest with the module loaded
 # The program's words reach the harness as they are, quotes and all.
 vm: export EXEC := $(value EXEC)
 vm: ## EXEC="./program arguments": runs it in a guest
+	@: $(if $(value EXEC),,$(error no program: say EXEC="./program arguments"))
 	@ci/prepare x86_64
 	@ci/harness vm --machine '$(MACHINE)' --driver '$(DRIVER)' "$$EXEC"
 

@@ -28,8 +28,21 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let result = cli::Cli::parse().run();
-    match result {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help goes out whole; of an error the first paragraph says it all, on one line.
+        Err(error) if error.use_stderr() => {
+            let text = error.to_string();
+            let paragraph = text
+                .lines()
+                .take_while(|line| !line.is_empty())
+                .map(str::trim);
+            eprintln!("{}", paragraph.collect::<Vec<_>>().join(" "));
+            return ExitCode::from(2);
+        }
+        Err(help) => help.exit(),
+    };
+    match cli.run() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

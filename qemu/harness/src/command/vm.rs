@@ -15,6 +15,7 @@ use crate::{
     boot::{Boot, Task},
     cli::Guest,
     elf,
+    guest::Ending,
     kernel::Kernel,
     layout::Layout,
     usage::refuse,
@@ -22,6 +23,9 @@ use crate::{
 
 /// The exit code of a guest that went away without telling its program's.
 const NO_EXIT_CODE: u8 = 255;
+
+/// The exit code of a shell whose command was ended by SIGINT.
+const INTERRUPTED: u8 = 130;
 
 /// The arguments of `vm`.
 #[derive(clap::Args)]
@@ -52,6 +56,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     for complaint in &booted.complaints {
         eprintln!("kernel log line {}: {}", complaint.line, complaint.text);
+    }
+    if booted.ending == Ending::Interrupted {
+        return Ok(ExitCode::from(INTERRUPTED));
     }
     if let Some(why) = booted.broken() {
         eprintln!(
