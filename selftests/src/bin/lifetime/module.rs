@@ -107,7 +107,8 @@ fn wait_for_device() -> Outcome {
     for _ in 0..100 {
         match Udmabuf::open() {
             Err(Errno::NOENT) => thread::sleep(Duration::from_millis(10)),
-            device => return Ok(drop(device?)),
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(()),
         }
     }
     check("the device is there one second after the module", false)
