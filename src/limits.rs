@@ -119,6 +119,7 @@ mod tests {
     fn alignment() {
         assert_eq!(pages(ONE_MB, &[item(1, PAGE)]), INVALID);
         assert_eq!(pages(ONE_MB, &[item(0, PAGE - 1)]), INVALID);
+        assert_eq!(pages(ONE_MB, &[item(0, PAGE + 1)]), INVALID);
         assert_eq!(pages(ONE_MB, &[item(PAGE / 2, PAGE)]), INVALID);
     }
 
