@@ -35,7 +35,7 @@ impl Flavour {
     pub fn slowness(self) -> u32 {
         match self {
             Flavour::Plain => 1,
-            Flavour::Check => 6,
+            Flavour::Check => 4,
         }
     }
 

@@ -160,6 +160,7 @@ impl Report {
         }
         let seconds = self.started.elapsed().as_secs_f32();
         let row = format!("{} {here:<34} {seconds:>6.1} s", columns(area));
+        self.started = Instant::now();
         match (here.failed, here.skipped) {
             (0, 0) => self.row("  ok  ", &row, |mark| mark.green().to_string()),
             (0, _) => self.row(" skip ", &row, |mark| mark.yellow().to_string()),
