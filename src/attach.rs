@@ -21,11 +21,12 @@
 //!    over to after a read bracket too, since what the CPU read may have come from another
 //!    device, and be in the CPU's cache or not in the reader's bounce buffer.
 //! 3. Where lines are invalidated, they are cleaned first: the CPU may have written outside any
-//!    bracket, or inside another thread's, and a coherent device may have left lines dirty.
-//! 4. A bounce buffer is copied back whole. So it is the only thing that a device writes to: a
-//!    mapping is refused that would let one device write to a bounce buffer of these pages, and
-//!    another device write anywhere in them. And it is not copied back while a write bracket is
-//!    open.
+//!    bracket, and a coherent device may have left lines dirty.
+//! 4. While a write bracket is open, the pages are the CPU's: nothing is brought home over them,
+//!    neither by another bracket nor when a mapping goes away. Writing to them is a device's
+//!    mistake then, and what it wrote may be lost.
+//!
+//! That no device writes beside one that bounces is seen to where mappings are made.
 
 use crate::{
     bracket::{
@@ -50,23 +51,14 @@ pub(crate) trait Mapped {
     fn sync_for_cpu(&self, direction: Direction);
     /// Hands the pages to the device, as far as the mapping has that direction.
     fn sync_for_device(&self, direction: Direction);
-    /// Nothing is copied over the pages when the mapping goes away.
-    fn keep_cpu_copy(&self);
+    /// Whether the CPU gets what the device wrote when the mapping goes away.
+    fn give_back(&self, yes: bool);
 }
 
 /// The active mappings of a buffer and its open write brackets.
 pub(crate) struct Attachments<M, O> {
     mappings: KVec<Arc<M>>,
     brackets: Brackets<O>,
-}
-
-/// Why a mapping was not added.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// Rule 4: two devices could write, one of them to a bounce buffer.
-    LostUpdate,
-    /// Out of memory.
-    NoMemory,
 }
 
 impl<M: Mapped, O: Opener> Attachments<M, O> {
@@ -81,41 +73,22 @@ impl<M: Mapped, O: Opener> Attachments<M, O> {
     ///
     /// # Errors
     ///
-    /// [`Refused`]; the mapping then goes away without touching the pages.
-    pub(crate) fn add(&mut self, mapping: &Arc<M>) -> Result<(), Refused> {
-        let added = self.admit(mapping).and_then(|()| {
-            self.mappings
-                .push(mapping.clone(), GFP_KERNEL)
-                .map_err(|_| Refused::NoMemory)
-        });
-        if added.is_err() {
-            mapping.keep_cpu_copy();
-        }
-        added
-    }
-
-    /// Rule 4.
-    fn admit(&self, new: &M) -> Result<(), Refused> {
-        let writes = |mapping: &M| mapping.direction().has_from_device();
-        let bounces = |mapping: &M| mapping.coherency() == Coherency::Bounce;
-        let conflict = |old: &Arc<M>| writes(old) && (bounces(old) || bounces(new));
-        if writes(new) && self.mappings.iter().any(conflict) {
-            return Err(Refused::LostUpdate);
-        }
+    /// `ENOMEM`; the mapping then goes away without touching the pages.
+    pub(crate) fn add(&mut self, mapping: &Arc<M>) -> Result {
+        self.mappings.push(mapping.clone(), GFP_KERNEL)?;
+        mapping.give_back(true);
         Ok(())
     }
 
     /// Removes a mapping that was added, and drops it: gives its pages back.
     pub(crate) fn remove(&mut self, mapping: Arc<M>) {
-        let writing = self.brackets.any_open();
-        match mapping.coherency() {
-            // Rule 3.
-            Coherency::Cache if mapping.direction().has_from_device() => {
-                mapping.sync_for_device(mapping.direction());
+        if mapping.coherency() != Coherency::Coherent && mapping.direction().has_from_device() {
+            if mapping.coherency() == Coherency::Cache {
+                // Rule 3.
+                mapping.sync_for_device(Direction::ToDevice);
             }
             // Rule 4.
-            Coherency::Bounce if writing => mapping.keep_cpu_copy(),
-            _ => {}
+            mapping.give_back(!self.brackets.any_open());
         }
         self.mappings.retain(|other| !Arc::ptr_eq(other, &mapping));
     }
@@ -130,23 +103,23 @@ impl<M: Mapped, O: Opener> Attachments<M, O> {
         if access.has_to_device() {
             self.brackets.open(opener())?;
         }
+        // Rule 4.
+        if writing {
+            return Ok(0);
+        }
         let mut synced = 0;
         for mapping in &self.mappings {
-            match mapping.coherency() {
-                Coherency::Coherent => continue,
-                Coherency::Cache if mapping.direction().has_from_device() => {
-                    // Rule 3.
-                    mapping.sync_for_device(mapping.direction());
-                }
-                // Rule 4.
-                Coherency::Bounce if writing => continue,
-                _ => {}
-            }
             // Rule 1.
-            if mapping.direction().has_from_device() {
-                mapping.sync_for_cpu(mapping.direction());
-                synced += 1;
+            if mapping.coherency() == Coherency::Coherent || !mapping.direction().has_from_device()
+            {
+                continue;
             }
+            if mapping.coherency() == Coherency::Cache {
+                // Rule 3.
+                mapping.sync_for_device(Direction::ToDevice);
+            }
+            mapping.sync_for_cpu(Direction::FromDevice);
+            synced += 1;
         }
         Ok(synced)
     }
@@ -161,10 +134,9 @@ impl<M: Mapped, O: Opener> Attachments<M, O> {
             // Rule 2. Only for a bounce buffer that the device writes does it matter what the CPU
             // did: refreshing one that the CPU has only read would undo what the device wrote
             // since.
-            let own = mapping.direction();
             let direction = match mapping.coherency() {
-                Coherency::Bounce if own.has_from_device() => access,
-                _ => own,
+                Coherency::Bounce if mapping.direction().has_from_device() => access,
+                _ => mapping.direction(),
             };
             mapping.sync_for_device(direction);
             synced += 1;
@@ -194,7 +166,7 @@ mod tests {
     enum Event {
         ForCpu(Direction),
         ForDevice(Direction),
-        Keep,
+        GiveBack(bool),
     }
     use Event::*;
 
@@ -218,6 +190,11 @@ mod tests {
             self.log.set(log);
         }
 
+        /// What happened so far does not matter.
+        fn forget(&self) {
+            self.log.take();
+        }
+
         /// Whether just `events` happened since the last call.
         fn saw(&self, events: &[Event]) -> bool {
             self.log.take().as_slice() == events
@@ -237,8 +214,8 @@ mod tests {
         fn sync_for_device(&self, direction: Direction) {
             self.note(ForDevice(direction));
         }
-        fn keep_cpu_copy(&self) {
-            self.note(Keep);
+        fn give_back(&self, yes: bool) {
+            self.note(GiveBack(yes));
         }
     }
 
@@ -274,29 +251,30 @@ mod tests {
     fn coherent_mappings_are_left_alone() -> Result {
         let mut list = List::new();
         let mapping = Fake::new(Coherent, Bidirectional)?;
-        assert!(list.add(&mapping).is_ok());
+        list.add(&mapping)?;
         for access in BRACKETS {
             assert_eq!(bracket(&mut list, access)?, (0, 0));
         }
         list.remove(mapping.clone());
-        assert!(mapping.saw(&[]));
+        assert!(mapping.saw(&[GiveBack(true)]));
         Ok(())
     }
 
     #[test]
-    fn cache_mappings_are_synced_in_their_own_direction() -> Result {
+    fn lines_are_cleaned_then_invalidated_at_begin_and_cleaned_at_end() -> Result {
         for (direction, begin) in [
             (
                 Bidirectional,
-                &[ForDevice(Bidirectional), ForCpu(Bidirectional)][..],
+                &[ForDevice(ToDevice), ForCpu(FromDevice)][..],
             ),
-            (FromDevice, &[ForDevice(FromDevice), ForCpu(FromDevice)][..]),
+            (FromDevice, &[ForDevice(ToDevice), ForCpu(FromDevice)][..]),
             (ToDevice, &[][..]),
         ] {
             let mut list = List::new();
             let mapping = Fake::new(Cache, direction)?;
-            assert!(list.add(&mapping).is_ok());
+            list.add(&mapping)?;
             for access in BRACKETS {
+                mapping.forget();
                 list.begin(access, || Process(1))?;
                 assert!(mapping.saw(begin));
                 list.end(access, || Process(1));
@@ -311,10 +289,11 @@ mod tests {
         for direction in [Bidirectional, FromDevice] {
             let mut list = List::new();
             let mapping = Fake::new(Bounce, direction)?;
-            assert!(list.add(&mapping).is_ok());
+            list.add(&mapping)?;
             for access in BRACKETS {
+                mapping.forget();
                 list.begin(access, || Process(1))?;
-                assert!(mapping.saw(&[ForCpu(direction)]));
+                assert!(mapping.saw(&[ForCpu(FromDevice)]));
                 list.end(access, || Process(1));
                 assert!(mapping.saw(&[ForDevice(access)]));
             }
@@ -326,8 +305,9 @@ mod tests {
     fn a_read_bounce_buffer_is_refreshed_at_every_end() -> Result {
         let mut list = List::new();
         let mapping = Fake::new(Bounce, ToDevice)?;
-        assert!(list.add(&mapping).is_ok());
+        list.add(&mapping)?;
         for access in BRACKETS {
+            mapping.forget();
             list.begin(access, || Process(1))?;
             assert!(mapping.saw(&[]));
             list.end(access, || Process(1));
@@ -337,22 +317,27 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_copied_over_an_open_write_bracket() -> Result {
-        let mut list = List::new();
-        let mapping = Fake::new(Bounce, Bidirectional)?;
-        assert!(list.add(&mapping).is_ok());
-        list.begin(ToDevice, || Process(1))?;
-        assert!(mapping.saw(&[ForCpu(Bidirectional)]));
+    fn nothing_comes_home_over_an_open_write_bracket() -> Result {
+        for (coherency, removal) in [
+            (Bounce, &[GiveBack(false)][..]),
+            (Cache, &[ForDevice(ToDevice), GiveBack(false)][..]),
+        ] {
+            let mut list = List::new();
+            let mapping = Fake::new(coherency, Bidirectional)?;
+            list.add(&mapping)?;
+            list.begin(ToDevice, || Process(1))?;
+            mapping.forget();
 
-        // Another process, and the same one again.
-        for process in [Process(2), Process(1)] {
-            list.begin(FromDevice, || process)?;
-            assert!(mapping.saw(&[]));
-            list.end(FromDevice, || process);
-            assert!(mapping.saw(&[ForDevice(FromDevice)]));
+            // Another process, and the same one again.
+            for process in [Process(2), Process(1)] {
+                assert_eq!(list.begin(FromDevice, || process)?, 0);
+                assert!(mapping.saw(&[]));
+                list.end(FromDevice, || process);
+                mapping.forget();
+            }
+            list.remove(mapping.clone());
+            assert!(mapping.saw(removal));
         }
-        list.remove(mapping.clone());
-        assert!(mapping.saw(&[Keep]));
         Ok(())
     }
 
@@ -361,7 +346,8 @@ mod tests {
         let mut list = List::new();
         list.begin(Bidirectional, || Process(1))?;
         let mapping = Fake::new(Bounce, FromDevice)?;
-        assert!(list.add(&mapping).is_ok());
+        list.add(&mapping)?;
+        mapping.forget();
         list.begin(FromDevice, || Process(2))?;
         assert!(mapping.saw(&[]));
         list.end(Bidirectional, || Process(1));
@@ -374,64 +360,27 @@ mod tests {
     fn the_bracket_of_a_dead_process_does_not_count() -> Result {
         let mut list = List::new();
         let mapping = Fake::new(Bounce, Bidirectional)?;
-        assert!(list.add(&mapping).is_ok());
+        list.add(&mapping)?;
         list.begin(ToDevice, || Process(0))?;
-        assert!(mapping.saw(&[ForCpu(Bidirectional)]));
+        mapping.forget();
         list.begin(FromDevice, || Process(1))?;
-        assert!(mapping.saw(&[ForCpu(Bidirectional)]));
+        assert!(mapping.saw(&[ForCpu(FromDevice)]));
         list.remove(mapping.clone());
-        assert!(mapping.saw(&[]));
-        Ok(())
-    }
-
-    #[test]
-    fn one_writer_where_anything_bounces() -> Result {
-        let all = [Bidirectional, ToDevice, FromDevice];
-        for (old, new) in [
-            (Bounce, Bounce),
-            (Bounce, Coherent),
-            (Cache, Bounce),
-            (Coherent, Cache),
-            (Cache, Cache),
-        ] {
-            for first in all {
-                for second in all {
-                    let mut list = List::new();
-                    assert!(list.add(&Fake::new(old, first)?).is_ok());
-                    let bounces = old == Bounce || new == Bounce;
-                    let refused = bounces && first.has_from_device() && second.has_from_device();
-                    let mapping = Fake::new(new, second)?;
-                    let added = list.add(&mapping);
-                    assert_eq!(added.err(), refused.then_some(Refused::LostUpdate));
-                    assert_eq!(mapping.saw(&[Keep]), refused);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_removed_writer_makes_room() -> Result {
-        let mut list = List::new();
-        let first = Fake::new(Bounce, Bidirectional)?;
-        assert!(list.add(&first).is_ok());
-        let second = Fake::new(Bounce, FromDevice)?;
-        assert!(list.add(&second).is_err());
-        list.remove(first);
-        assert!(list.add(&second).is_ok());
+        assert!(mapping.saw(&[GiveBack(true)]));
         Ok(())
     }
 
     #[test]
     fn lines_are_cleaned_before_an_unmap_invalidates_them() -> Result {
         for (direction, events) in [
-            (Bidirectional, &[ForDevice(Bidirectional)][..]),
-            (FromDevice, &[ForDevice(FromDevice)][..]),
+            (Bidirectional, &[ForDevice(ToDevice), GiveBack(true)][..]),
+            (FromDevice, &[ForDevice(ToDevice), GiveBack(true)][..]),
             (ToDevice, &[][..]),
         ] {
             let mut list = List::new();
             let mapping = Fake::new(Cache, direction)?;
-            assert!(list.add(&mapping).is_ok());
+            list.add(&mapping)?;
+            mapping.forget();
             list.remove(mapping.clone());
             assert!(mapping.saw(events));
         }
@@ -443,8 +392,9 @@ mod tests {
         let mut list = List::new();
         let mapping = Fake::new(Coherent, Bidirectional)?;
         let other = Fake::new(Coherent, Bidirectional)?;
-        assert!(list.add(&mapping).is_ok());
-        assert!(list.add(&other).is_ok());
+        list.add(&mapping)?;
+        list.add(&other)?;
+        assert!(mapping.saw(&[GiveBack(true)]));
         list.remove(mapping.clone());
         assert!(Arc::into_unique_or_drop(mapping).is_some());
         assert!(Arc::into_unique_or_drop(other).is_none());

@@ -18,9 +18,10 @@ pub(crate) trait Opener: PartialEq {
 
 /// The open write brackets of a buffer.
 ///
-/// A bracket belongs to the process that opened it, and ends with it at the latest: a process
-/// that dies without `DMA_BUF_SYNC_END` keeps nothing open. A process that lives on without it
-/// does.
+/// A bracket belongs to the process that opened it (or to the kernel), which alone can close it:
+/// whoever ends a bracket without having begun one closes nobody else's. It ends with its process
+/// at the latest. Neither exec nor closing the descriptor ends it, and an end that is only for
+/// reading does not close what was begun for writing.
 pub(crate) struct Brackets<O> {
     open: KVec<(O, usize)>,
 }
@@ -46,17 +47,14 @@ impl<O: Opener> Brackets<O> {
         Ok(self.open.push((opener, 1), GFP_KERNEL)?)
     }
 
-    /// `closer` has written. A bracket may be closed by another process than opened it, if that
-    /// has none of its own open: a kernel thread on behalf of a process, or a child.
+    /// `closer` has written.
     pub(crate) fn close(&mut self, closer: &O) {
-        let own = self.open.iter().position(|(opener, _)| opener == closer);
-        let Some((_, depth)) = self.open.get_mut(own.unwrap_or(0)) else {
-            return;
-        };
-        *depth -= 1;
-        if *depth == 0 {
-            self.open.retain(|(_, depth)| *depth > 0);
+        for (opener, depth) in self.open.iter_mut() {
+            if opener == closer {
+                *depth -= 1;
+            }
         }
+        self.open.retain(|(_, depth)| *depth > 0);
     }
 
     /// Whether anybody may be writing.
@@ -126,9 +124,15 @@ mod tests {
     }
 
     #[test]
-    fn closed_by_another_process() -> Result {
+    fn not_closed_by_another_process() -> Result {
         let mut b = Brackets::new();
         b.open(process(1))?;
+        b.open(process(2))?;
+        b.close(&process(3));
+        b.close(&process(1));
+        assert!(b.any_open());
+        b.close(&process(1));
+        assert!(b.any_open());
         b.close(&process(2));
         assert!(!b.any_open());
         Ok(())

@@ -105,7 +105,7 @@ mod tests {
     fn the_same_page_twice_is_the_same_frame() -> Result {
         let memfd = memfd(8)?;
         let pages = pinned(&memfd, &[(4, 2), (5, 1)])?;
-        let frame = |page| pages.find(page).and_then(|run| run.pfn_of(page));
+        let frame = |page| pages.extents().find(page).and_then(|run| run.pfn_of(page));
         let frames = (frame(0), frame(1), frame(2));
         assert!(frames.0.is_some());
         assert!(frames.1 == frames.2);
@@ -118,7 +118,8 @@ mod tests {
         let memfd = memfd(4)?;
         let forward = pinned(&memfd, &[(0, 4)])?;
         let backward = pinned(&memfd, &[(3, 1), (2, 1), (1, 1), (0, 1)])?;
-        let frame = |pages: &PinnedPages, page| pages.find(page).and_then(|run| run.pfn_of(page));
+        let frame =
+            |pages: &PinnedPages, page| pages.extents().find(page).and_then(|run| run.pfn_of(page));
         let same = (0..4).all(|page| frame(&forward, page) == frame(&backward, 3 - page));
         let extents = backward.extents().len();
         assert!(same);

@@ -9,13 +9,18 @@
 //!
 //! A begin that waits is interruptible: nothing has happened yet, and user space tries again. An
 //! end gives way to nothing but death: callers inside the kernel do not try again (for instance
-//! `drm_gem_fb_end_cpu_access()`), and what the CPU wrote would stay behind unseen.
+//! `drm_gem_fb_end_cpu_access()`), and what the CPU wrote would stay behind unseen, as it may
+//! after a death.
+//!
+//! Core waits for the fences after begin has synced, which would be before the devices have
+//! finished; so begin waits for them itself. If a fence is added in between, and a signal
+//! interrupts core's own wait, then a write bracket has been opened that user space does not know
+//! of; it ends with its process.
 
 use crate::{
     attach::{
         Attachments,
-        Mapped,
-        Refused, //
+        Mapped, //
     },
     bracket::Opener,
     coherency::Coherency,
@@ -29,7 +34,10 @@ use crate::{
             DmaBuf,
             Exporter, //
         },
-        dma_resv::Held,
+        dma_resv::{
+            Fences,
+            Held, //
+        },
         folio::PinnedPages,
         mutex::{
             new_mutex,
@@ -51,12 +59,11 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    page::PAGE_SHIFT,
     prelude::*,
     sync::Arc, //
 };
 
-/// What a dma-buf of ours consists of.
+/// What a dma-buf of ours has besides its pages.
 #[pin_data]
 pub(crate) struct Udmabuf {
     #[pin]
@@ -65,7 +72,6 @@ pub(crate) struct Udmabuf {
     #[pin]
     vmap: Mutex<Option<Vmap>>,
     counted: Counted,
-    pages: Arc<PinnedPages>,
 }
 
 impl Udmabuf {
@@ -75,17 +81,15 @@ impl Udmabuf {
     ///
     /// `ENOMEM`, `ENFILE`.
     pub(crate) fn export(pages: Arc<PinnedPages>) -> Result<DmaBuf> {
-        let size = pages.extents().pages() << PAGE_SHIFT;
-        let exporter = KBox::pin_init(
+        let counted = Counted::new(&pages);
+        DmaBuf::export::<Self>(
+            pages,
             pin_init!(Self {
                 attachments <- new_mutex!(c"udmabuf attachments", Attachments::new()),
                 vmap <- new_mutex!(c"udmabuf vmap", None),
-                counted: Counted::new(&pages),
-                pages,
+                counted,
             }),
-            GFP_KERNEL,
-        )?;
-        DmaBuf::export(exporter, size)
+        )
     }
 }
 
@@ -94,24 +98,23 @@ impl Exporter for Udmabuf {
     // Clients and a kernel selftest look for the C driver's name.
     const NAME: &'static CStr = c"udmabuf";
 
-    fn map(&self, device: Device, direction: Direction, _: &Held<'_>) -> Result<Arc<Mapping>> {
+    fn map(
+        &self,
+        pages: &Arc<PinnedPages>,
+        device: Device,
+        direction: Direction,
+        _: &Held<'_>,
+    ) -> Result<Arc<Mapping>> {
         // Under the mutex, for a bounce buffer is filled from pages that a bracket may change.
         let mut attachments = self.attachments.lock();
-        let mapping = Mapping::new(device, self.pages.clone(), direction)?;
-        match attachments.add(&mapping) {
-            Ok(()) => {
-                STATS.mappings.add(1);
-                Ok(mapping)
-            }
-            Err(Refused::NoMemory) => Err(ENOMEM),
-            Err(Refused::LostUpdate) => {
+        let mapping = Mapping::new(device, pages.clone(), direction).inspect_err(|&error| {
+            if error == EBUSY {
                 STATS.refused.add(1);
-                mapping.device().warn_ratelimited(
-                    c"udmabuf: refused a mapping: another device writes these pages, and one of the two is behind a bounce buffer",
-                );
-                Err(EBUSY)
             }
-        }
+        })?;
+        attachments.add(&mapping)?;
+        STATS.mappings.add(1);
+        Ok(mapping)
     }
 
     fn unmap(&self, mapping: Arc<Mapping>, _: &Held<'_>) {
@@ -119,7 +122,8 @@ impl Exporter for Udmabuf {
         STATS.mappings.sub(1);
     }
 
-    fn begin_cpu_access(&self, direction: Direction) -> Result {
+    fn begin_cpu_access(&self, direction: Direction, fences: &Fences<'_>) -> Result {
+        fences.wait(direction)?;
         let mut attachments = self.attachments.lock_interruptible()?;
         let synced = attachments.begin(direction, Tgid::current)?;
         STATS.synced_for_cpu.add(synced);
@@ -133,8 +137,8 @@ impl Exporter for Udmabuf {
         Ok(())
     }
 
-    fn vmap(&self, _: &Held<'_>) -> Result<NonNull<c_void>> {
-        let vmap = Vmap::new(self.pages.clone())?;
+    fn vmap(&self, pages: &Arc<PinnedPages>, _: &Held<'_>) -> Result<NonNull<c_void>> {
+        let vmap = Vmap::new(pages.clone())?;
         let address = vmap.address();
         *self.vmap.lock() = Some(vmap);
         Ok(address)
@@ -146,12 +150,12 @@ impl Exporter for Udmabuf {
 }
 
 impl FaultHandler for Udmabuf {
-    fn fault(&self, fault: &Fault<'_>) -> FaultResult {
-        mmap::fault(&self.pages, fault)
+    fn fault(fault: &Fault<'_>) -> FaultResult {
+        mmap::fault(fault)
     }
 
-    fn huge_fault(&self, fault: &Fault<'_>, order: u32) -> FaultResult {
-        mmap::huge_fault(&self.pages, fault, order)
+    fn huge_fault(fault: &Fault<'_>, order: u32) -> FaultResult {
+        mmap::huge_fault(fault, order)
     }
 }
 
@@ -172,8 +176,8 @@ impl Mapped for Mapping {
         self.sync_for_device(direction)
     }
 
-    fn keep_cpu_copy(&self) {
-        self.keep_cpu_copy()
+    fn give_back(&self, yes: bool) {
+        self.give_back(yes)
     }
 }
 

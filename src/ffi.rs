@@ -7,6 +7,7 @@
 
 #![expect(unsafe_code, reason = "this is where C is called")]
 
+pub(crate) mod claim;
 pub(crate) mod dma;
 pub(crate) mod dma_buf;
 pub(crate) mod dma_resv;

@@ -63,6 +63,7 @@ struct Module {
 
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        ffi::claim::init();
         try_pin_init!(Self {
             _device <- MiscDeviceRegistration::register(MiscDeviceOptions {
                 name: device::NAME,

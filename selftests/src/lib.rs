@@ -4,7 +4,7 @@
 //!
 //! The client is [`Udmabuf`], [`Memfd`], [`DmaBuf`] and [`Mapping`]; read `bin/story.rs` for an
 //! example of their use. [`importer`] drives a real device over a dma-buf. The rest watches what
-//! the kernel keeps ([`pins`], [`bufinfo`], [`kmsg`]) and runs tests ([`ktap`], [`outcome`]).
+//! the kernel keeps ([`pins`], [`bufinfo`], [`statistics`], [`kmsg`]) and runs tests ([`ktap`], [`outcome`]).
 //!
 //! All `unsafe` code is in [`sys`].
 
@@ -25,6 +25,7 @@ pub mod memfd;
 pub mod outcome;
 pub mod pattern;
 pub mod pins;
+pub mod statistics;
 pub mod sys;
 pub mod udmabuf;
 

@@ -5,6 +5,7 @@
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
 use super::{
+    claim::Claim,
     folio::PinnedPages,
     helpers,
     scatterlist::{
@@ -81,9 +82,16 @@ impl Device {
     }
 
     /// Says something about the device in the kernel log, but not too often.
-    pub(crate) fn warn_ratelimited(&self, message: &CStr) {
+    fn warn_ratelimited(&self, message: &CStr) {
         // SAFETY: The device is valid, the message a C string.
         unsafe { helpers::dev_warn_ratelimited(self.as_raw(), message.as_char_ptr()) };
+    }
+
+    /// Whether anything that is mapped for the device needs syncs; what is bounced does even if
+    /// this says no before it is mapped.
+    fn needs_sync(&self) -> bool {
+        // SAFETY: The device is valid.
+        unsafe { helpers::dma_dev_need_sync(self.as_raw()) }
     }
 
     /// Whether mappings for the device may be bounced: only then does the DMA API limit the size
@@ -124,11 +132,12 @@ impl Drop for Device {
 ///
 /// While it exists, the pages are the device's, except as [`sync_for_cpu`] and
 /// [`sync_for_device`] hand them over. It takes the pages with everything that the CPU wrote, and
-/// gives them back with everything that the device wrote, unless [`keep_cpu_copy`] was called.
+/// gives them back with everything that the device wrote, if [`give_back`] was called last with
+/// true. If not, what the CPU sees in the pages stays as it is.
 ///
 /// [`sync_for_cpu`]: Self::sync_for_cpu
 /// [`sync_for_device`]: Self::sync_for_device
-/// [`keep_cpu_copy`]: Self::keep_cpu_copy
+/// [`give_back`]: Self::give_back
 ///
 /// # Invariants
 ///
@@ -139,12 +148,16 @@ pub(crate) struct Mapping {
     /// What the DMA API was told.
     mapped: Direction,
     coherency: Coherency,
-    keep_cpu_copy: Atomic<bool>,
+    give_back: Atomic<bool>,
     device: Device,
-    // Dropped after it was unmapped, and before the pages that it is made of.
+    // Dropped after it was unmapped: the claim, the table, and then the pages that it is made of.
+    claim: Option<Claim>,
     table: SgTable,
-    _pages: Arc<PinnedPages>,
+    pages: Arc<PinnedPages>,
 }
+
+/// What the kernel log says about `EBUSY`.
+const REFUSED: &CStr = c"udmabuf: refused to map pages for a device that writes: something else writes them, and one of the two is behind a bounce buffer";
 
 /// That several mappings lie over the same cache lines is what a dma-buf is for. Syncs are not
 /// skipped.
@@ -158,20 +171,25 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Maps all of `pages` for `device`: hands them to it.
     ///
-    /// A mapping that may be bounced is made bidirectional even if the device only writes. The
-    /// DMA API has no other way to refresh the bounce buffer with what the CPU wrote, which would
-    /// then be overwritten by what the buffer held before.
+    /// A mapping that may need syncs is made bidirectional even if the device only writes: only
+    /// then does the DMA API have an operation that takes what the CPU wrote to the bounce
+    /// buffer, which would else come back with older bytes, or that cleans cache lines, on all
+    /// architectures.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EIO`, and whatever else `dma_map_sgtable()` meets.
+    /// - `EBUSY` if a bounce buffer would come between this device and another writer, see
+    ///   [`claim`](super::claim);
+    /// - `ENOMEM`, `EIO`, and whatever else `dma_map_sgtable()` meets.
     pub(crate) fn new(
         device: Device,
         pages: Arc<PinnedPages>,
         direction: Direction,
     ) -> Result<Arc<Self>> {
         let mapped = match direction {
-            Direction::FromDevice if device.may_bounce() => Direction::Bidirectional,
+            Direction::FromDevice if device.may_bounce() || device.needs_sync() => {
+                Direction::Bidirectional
+            }
             _ => direction,
         };
         let table = SgTable::new(&pages, device.segment_limits())?;
@@ -181,15 +199,25 @@ impl Mapping {
         })?;
         let coherency = coherency(&device, &table);
         // INVARIANT: Just mapped so.
-        let mapping = Self {
+        let mut mapping = Self {
             direction,
             mapped,
             coherency,
-            keep_cpu_copy: Atomic::new(false),
+            give_back: Atomic::new(false),
+            claim: None,
             device,
             table,
-            _pages: pages,
+            pages,
         };
+        if direction.has_from_device() {
+            let bounced = coherency == Coherency::Bounce;
+            let claim = Claim::new(&mapping.pages, bounced).inspect_err(|&error| {
+                if error == EBUSY {
+                    mapping.device.warn_ratelimited(REFUSED);
+                }
+            })?;
+            mapping.claim = Some(claim);
+        }
         Ok(Arc::new(mapping, GFP_KERNEL)?)
     }
 
@@ -200,10 +228,6 @@ impl Mapping {
 
     pub(crate) fn coherency(&self) -> Coherency {
         self.coherency
-    }
-
-    pub(crate) fn device(&self) -> &Device {
-        &self.device
     }
 
     /// The part of `direction` that the DMA API lets this mapping be synced with, if any.
@@ -240,29 +264,36 @@ impl Mapping {
         }
     }
 
-    /// When the mapping goes away, what the CPU sees in the pages stays as it is.
-    pub(crate) fn keep_cpu_copy(&self) {
-        self.keep_cpu_copy.store(true, Relaxed);
+    /// Whether the CPU gets what the device wrote when the mapping goes away.
+    pub(crate) fn give_back(&self, yes: bool) {
+        self.give_back.store(yes, Relaxed);
     }
 
     /// The table, for dma-buf core; belongs to the mapping.
-    pub(super) fn table(this: *const Self) -> *mut bindings::sg_table {
-        // SAFETY: Only the address of a field is computed. `SgTable` is a transparent wrapper.
+    ///
+    /// # Safety
+    ///
+    /// `this` points to a mapping.
+    pub(super) unsafe fn table(this: *const Self) -> *mut bindings::sg_table {
+        // SAFETY: It is a mapping; `SgTable` is a transparent wrapper.
         unsafe { &raw const (*this).table }.cast_mut().cast()
     }
 
     /// The reverse of [`table`](Self::table).
-    pub(super) fn of_table(table: *mut bindings::sg_table) -> *const Self {
+    ///
+    /// # Safety
+    ///
+    /// `table` came from there, and the mapping still exists.
+    pub(super) unsafe fn of_table(table: *mut bindings::sg_table) -> *const Self {
         let table = table.cast::<SgTable>();
-        // SAFETY: Only an address is computed; the caller says that it came from `table()`.
+        // SAFETY: It is part of a mapping.
         unsafe { kernel::container_of!(table, Self, table) }
     }
 }
 
 /// What was needed to map `table` for `device`.
 fn coherency(device: &Device, table: &SgTable) -> Coherency {
-    // SAFETY: The device is valid.
-    if !unsafe { helpers::dma_dev_need_sync(device.as_raw()) } {
+    if !device.needs_sync() {
         return Coherency::Coherent;
     }
     let needs_sync = table.dma_addresses().any(|address| {
@@ -279,7 +310,7 @@ fn coherency(device: &Device, table: &SgTable) -> Coherency {
 impl Drop for Mapping {
     fn drop(&mut self) {
         let mut attrs = ATTRS;
-        if self.keep_cpu_copy.load(Relaxed) {
+        if !self.give_back.load(Relaxed) {
             attrs |= bindings::DMA_ATTR_SKIP_CPU_SYNC as usize;
         }
         // SAFETY: The table is mapped so by the type invariant, and nobody uses it any more.

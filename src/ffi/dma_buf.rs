@@ -9,7 +9,11 @@ use super::{
         Device,
         Mapping, //
     },
-    dma_resv::Held,
+    dma_resv::{
+        Fences,
+        Held, //
+    },
+    folio::PinnedPages,
     vma::{
         self,
         FaultHandler, //
@@ -33,6 +37,7 @@ use kernel::{
     fs::file::FileDescriptorReservation,
     mm::virt::VmaNew,
     module::this_module,
+    page::PAGE_SHIFT,
     prelude::*,
     sync::Arc,
     types::ForeignOwnable, //
@@ -48,22 +53,38 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
     const NAME: &'static CStr;
 
     /// Maps the buffer for an importer's device (`map_dma_buf`).
-    fn map(&self, device: Device, direction: Direction, held: &Held<'_>) -> Result<Arc<Mapping>>;
+    fn map(
+        &self,
+        pages: &Arc<PinnedPages>,
+        device: Device,
+        direction: Direction,
+        held: &Held<'_>,
+    ) -> Result<Arc<Mapping>>;
 
     /// Takes back what [`map`](Self::map) returned (`unmap_dma_buf`).
     fn unmap(&self, mapping: Arc<Mapping>, held: &Held<'_>);
 
-    /// The CPU is about to access the buffer (`begin_cpu_access`).
-    fn begin_cpu_access(&self, direction: Direction) -> Result;
+    /// The CPU is about to access the buffer (`begin_cpu_access`). Core waits for the fences
+    /// only after this.
+    fn begin_cpu_access(&self, direction: Direction, fences: &Fences<'_>) -> Result;
 
     /// The CPU has accessed the buffer (`end_cpu_access`).
     fn end_cpu_access(&self, direction: Direction) -> Result;
 
     /// Maps the buffer into the kernel; asked for once until [`vunmap`](Self::vunmap).
-    fn vmap(&self, held: &Held<'_>) -> Result<NonNull<c_void>>;
+    fn vmap(&self, pages: &Arc<PinnedPages>, held: &Held<'_>) -> Result<NonNull<c_void>>;
 
     /// Undoes [`vmap`](Self::vmap).
     fn vunmap(&self, held: &Held<'_>);
+}
+
+/// What a dma-buf's `priv` points to.
+#[pin_data]
+struct Private<T> {
+    #[pin]
+    exporter: T,
+    // Outlives the exporter, which may have mapped them, and every user mapping of the buffer.
+    pages: Arc<PinnedPages>,
 }
 
 /// A dma-buf that is not published yet.
@@ -74,14 +95,24 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
 pub(crate) struct DmaBuf(NonNull<bindings::dma_buf>);
 
 impl DmaBuf {
-    /// Makes a dma-buf of `size` bytes out of `exporter`. It holds a reference to the module as
-    /// long as it lives.
+    /// Makes a dma-buf of `pages`. It holds a reference to the module as long as it lives.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `ENFILE`, or `ENOENT` if the module is being unloaded; `exporter` is dropped.
-    pub(crate) fn export<T: Exporter>(exporter: Pin<KBox<T>>, size: usize) -> Result<Self> {
-        let private = exporter.into_foreign();
+    /// `ENOMEM`, `ENFILE`, or `ENOENT` if the module is being unloaded.
+    pub(crate) fn export<T: Exporter>(
+        pages: Arc<PinnedPages>,
+        exporter: impl PinInit<T>,
+    ) -> Result<Self> {
+        let size = pages.extents().pages() << PAGE_SHIFT;
+        let private = KBox::pin_init(
+            pin_init!(Private {
+                exporter <- exporter,
+                pages,
+            }),
+            GFP_KERNEL,
+        )?
+        .into_foreign();
         let info = bindings::dma_buf_export_info {
             exp_name: T::NAME.as_char_ptr(),
             owner: this_module::<T::OwnerModule>().as_ptr(),
@@ -97,7 +128,7 @@ impl DmaBuf {
             Ok(buf) => NonNull::new(buf).map(Self).ok_or(ENOMEM),
             Err(error) => {
                 // SAFETY: It came from `into_foreign()`, and nobody has it: the export failed.
-                drop(unsafe { Pin::<KBox<T>>::from_foreign(private) });
+                drop(unsafe { Pin::<KBox<Private<T>>>::from_foreign(private) });
                 Err(error)
             }
         }
@@ -123,7 +154,7 @@ impl Drop for DmaBuf {
     }
 }
 
-/// The operations of a dma-buf whose `priv` is a `Pin<KBox<T>>`.
+/// The operations of a dma-buf whose `priv` is a `Pin<KBox<Private<T>>>`.
 struct Operations<T>(PhantomData<T>);
 
 impl<T: Exporter> Operations<T> {
@@ -142,11 +173,11 @@ impl<T: Exporter> Operations<T> {
     /// # Safety
     ///
     /// `buf` is a live buffer with these operations, for all of `'a`.
-    unsafe fn exporter<'a>(buf: *mut bindings::dma_buf) -> &'a T {
+    unsafe fn private<'a>(buf: *mut bindings::dma_buf) -> &'a Private<T> {
         // SAFETY: The buffer is valid, and its `priv` does not change.
         let private = unsafe { (*buf).priv_ };
         // SAFETY: `priv` came from `into_foreign()`, and is taken back in `release()` only.
-        unsafe { Pin::<KBox<T>>::borrow(private.cast()) }.get_ref()
+        unsafe { Pin::<KBox<Private<T>>>::borrow(private.cast()) }.get_ref()
     }
 
     /// # Safety
@@ -171,17 +202,21 @@ impl<T: Exporter> Operations<T> {
             // SAFETY: The attachment is valid.
             let (buf, device) = unsafe { ((*attachment).dmabuf, (*attachment).dev) };
             // SAFETY: An attachment holds its buffer.
-            let exporter = unsafe { Self::exporter(buf) };
+            let private = unsafe { Self::private(buf) };
             // SAFETY: The lock is held.
             let held = unsafe { Self::held(buf) };
             let device = NonNull::new(device).ok_or(EINVAL)?;
             // SAFETY: An importer keeps its device while it is attached.
             let device = unsafe { Device::get(device) };
-            exporter.map(device, Direction::from_raw(direction)?, &held)
+            let direction = Direction::from_raw(direction)?;
+            private
+                .exporter
+                .map(&private.pages, device, direction, &held)
         };
         match map() {
             // The importer owns one reference until it unmaps.
-            Ok(mapping) => Mapping::table(Arc::into_raw(mapping)),
+            // SAFETY: It points to a mapping.
+            Ok(mapping) => unsafe { Mapping::table(Arc::into_raw(mapping)) },
             Err(error) => error.to_ptr(),
         }
     }
@@ -198,12 +233,14 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: The attachment is valid.
         let buf = unsafe { (*attachment).dmabuf };
         // SAFETY: An attachment holds its buffer.
-        let exporter = unsafe { Self::exporter(buf) };
+        let private = unsafe { Self::private(buf) };
         // SAFETY: The lock is held.
         let held = unsafe { Self::held(buf) };
-        // SAFETY: The table is of a mapping whose reference `map_dma_buf()` gave away.
-        let mapping = unsafe { Arc::from_raw(Mapping::of_table(table)) };
-        exporter.unmap(mapping, &held);
+        // SAFETY: The table came from `map_dma_buf()`.
+        let mapping = unsafe { Mapping::of_table(table) };
+        // SAFETY: There, the importer was given a reference to the mapping.
+        let mapping = unsafe { Arc::from_raw(mapping) };
+        private.exporter.unmap(mapping, &held);
     }
 
     /// # Safety
@@ -213,7 +250,7 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: The buffer is valid.
         let private = unsafe { (*buf).priv_ };
         // SAFETY: It came from `into_foreign()`, and this is the one place that takes it back.
-        drop(unsafe { Pin::<KBox<T>>::from_foreign(private.cast()) });
+        drop(unsafe { Pin::<KBox<Private<T>>>::from_foreign(private.cast()) });
     }
 
     /// # Safety
@@ -224,9 +261,12 @@ impl<T: Exporter> Operations<T> {
         direction: bindings::dma_data_direction,
     ) -> c_int {
         // SAFETY: As this function's.
-        let exporter = unsafe { Self::exporter(buf) };
+        let private = unsafe { Self::private(buf) };
+        // SAFETY: The buffer is live, and has a reservation object for all its life.
+        let fences = unsafe { Fences::of((*buf).resv) };
         from_result(|| {
-            exporter.begin_cpu_access(Direction::from_raw(direction)?)?;
+            let direction = Direction::from_raw(direction)?;
+            private.exporter.begin_cpu_access(direction, &fences)?;
             Ok(0)
         })
     }
@@ -239,9 +279,10 @@ impl<T: Exporter> Operations<T> {
         direction: bindings::dma_data_direction,
     ) -> c_int {
         // SAFETY: As this function's.
-        let exporter = unsafe { Self::exporter(buf) };
+        let private = unsafe { Self::private(buf) };
         from_result(|| {
-            exporter.end_cpu_access(Direction::from_raw(direction)?)?;
+            let direction = Direction::from_raw(direction)?;
+            private.exporter.end_cpu_access(direction)?;
             Ok(0)
         })
     }
@@ -255,12 +296,12 @@ impl<T: Exporter> Operations<T> {
         vma: *mut bindings::vm_area_struct,
     ) -> c_int {
         // SAFETY: As this function's.
-        let exporter: *const T = unsafe { Self::exporter(buf) };
+        let private = unsafe { Self::private(buf) };
         // SAFETY: As this function's.
         let vma = unsafe { VmaNew::from_raw(vma) };
         from_result(|| {
-            // SAFETY: The file holds the buffer, and the buffer the exporter.
-            unsafe { vma::map_frames(vma, exporter) }?;
+            // SAFETY: The file holds the buffer, and the buffer the pages.
+            unsafe { vma::map_pages::<T>(vma, &private.pages) }?;
             Ok(0)
         })
     }
@@ -271,11 +312,11 @@ impl<T: Exporter> Operations<T> {
     /// held; `map` is valid for writing.
     unsafe extern "C" fn vmap(buf: *mut bindings::dma_buf, map: *mut bindings::iosys_map) -> c_int {
         // SAFETY: As this function's.
-        let exporter = unsafe { Self::exporter(buf) };
+        let private = unsafe { Self::private(buf) };
         // SAFETY: The lock is held.
         let held = unsafe { Self::held(buf) };
         from_result(|| {
-            let address = exporter.vmap(&held)?;
+            let address = private.exporter.vmap(&private.pages, &held)?;
             // SAFETY: `map` is valid for writing. It is what `iosys_map_set_vaddr()` writes.
             unsafe {
                 map.write(bindings::iosys_map {
@@ -295,9 +336,9 @@ impl<T: Exporter> Operations<T> {
     /// held, after [`vmap`](Self::vmap) succeeded.
     unsafe extern "C" fn vunmap(buf: *mut bindings::dma_buf, _map: *mut bindings::iosys_map) {
         // SAFETY: As this function's.
-        let exporter = unsafe { Self::exporter(buf) };
+        let private = unsafe { Self::private(buf) };
         // SAFETY: The lock is held.
         let held = unsafe { Self::held(buf) };
-        exporter.vunmap(&held);
+        private.exporter.vunmap(&held);
     }
 }

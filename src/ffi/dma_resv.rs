@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The reservation lock, which dma-buf core holds around some of an exporter's callbacks.
+//! The reservation object of a dma-buf: its lock, which dma-buf core holds around some of an
+//! exporter's callbacks, and its fences, for what devices have not finished yet.
 //!
 //! C header: [`include/linux/dma-resv.h`](srctree/include/linux/dma-resv.h); which callbacks:
 //! "DOC: locking convention" in `drivers/dma-buf/dma-buf.c`.
 
 use super::helpers;
+use crate::direction::Direction;
 use core::marker::PhantomData;
 use kernel::{
     bindings,
+    prelude::*,
     types::NotThreadSafe, //
 };
 
@@ -30,6 +33,51 @@ impl Held<'_> {
         Self {
             _lock: PhantomData,
             _not_send: NotThreadSafe,
+        }
+    }
+}
+
+/// The fences of a buffer whose reservation lock the caller does not hold.
+///
+/// # Invariants
+///
+/// The reservation object is valid.
+pub(crate) struct Fences<'a> {
+    resv: *mut bindings::dma_resv,
+    _resv: PhantomData<&'a bindings::dma_resv>,
+}
+
+impl Fences<'_> {
+    /// # Safety
+    ///
+    /// `resv` is valid for all of `'_`.
+    pub(super) unsafe fn of(resv: *mut bindings::dma_resv) -> Self {
+        // INVARIANT: Says the caller.
+        Self {
+            resv,
+            _resv: PhantomData,
+        }
+    }
+
+    /// Waits for the devices that stand in the way of an `access` by the CPU: for all before it
+    /// writes, for those that write before it reads.
+    ///
+    /// # Errors
+    ///
+    /// `ERESTARTSYS` if a signal arrives first.
+    pub(crate) fn wait(&self, access: Direction) -> Result {
+        // As `dma_resv_usage_rw()`.
+        let usage = match access.has_to_device() {
+            true => bindings::dma_resv_usage_DMA_RESV_USAGE_READ,
+            false => bindings::dma_resv_usage_DMA_RESV_USAGE_WRITE,
+        };
+        const FOR_EVER: usize = isize::MAX as usize;
+        // SAFETY: The reservation object is valid by the type invariant.
+        let left = unsafe { bindings::dma_resv_wait_timeout(self.resv, usage, true, FOR_EVER) };
+        match left {
+            // CAST: An errno.
+            error if error < 0 => Err(Error::from_errno(error as i32)),
+            _ => Ok(()),
         }
     }
 }

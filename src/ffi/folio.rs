@@ -10,10 +10,7 @@
 //! folios of an extent can be found again by walking its page frames.
 
 use super::helpers;
-use crate::extent::{
-    Extents,
-    Run, //
-};
+use crate::extent::Extents;
 use core::ptr;
 use kernel::{
     alloc::flags::GFP_KERNEL,
@@ -61,7 +58,12 @@ impl FolioBatch {
     ///
     /// `pin` gets room for folios, its length, and a place for the offset in bytes into the first
     /// folio; it returns how many it pinned, or an error.
-    pub(super) fn fill(
+    ///
+    /// # Safety
+    ///
+    /// `pin` does what it says, and the folios are those of a contiguous range of `size` bytes
+    /// at most.
+    pub(super) unsafe fn fill(
         &mut self,
         size: u64,
         pin: impl FnOnce(*mut *mut bindings::folio, u32, *mut usize) -> isize,
@@ -133,11 +135,6 @@ pub(crate) struct PinnedPages {
     extents: Extents,
 }
 
-// SAFETY: Folios are pinned and unpinned from any task.
-unsafe impl Send for PinnedPages {}
-// SAFETY: Through a shared reference nothing changes.
-unsafe impl Sync for PinnedPages {}
-
 impl PinnedPages {
     pub(crate) const fn new() -> Self {
         // INVARIANT: There are no extents.
@@ -178,14 +175,6 @@ impl PinnedPages {
     pub(crate) fn extents(&self) -> &Extents {
         &self.extents
     }
-
-    /// The extent that holds page index `page`, as proof that its pages are pinned.
-    pub(crate) fn find(&self, page: usize) -> Option<PinnedRun<'_>> {
-        // INVARIANT: The run is one of ours.
-        self.extents
-            .find(page)
-            .map(|run| PinnedRun { run, _pages: self })
-    }
 }
 
 impl Drop for PinnedPages {
@@ -207,24 +196,6 @@ impl Drop for PinnedPages {
     }
 }
 
-/// A run of pages that stays pinned as long as the buffer that it was found in.
-///
-/// # Invariants
-///
-/// All its page frames are pinned.
-pub(crate) struct PinnedRun<'a> {
-    run: Run,
-    _pages: &'a PinnedPages,
-}
-
-impl core::ops::Deref for PinnedRun<'_> {
-    type Target = Run;
-
-    fn deref(&self) -> &Run {
-        &self.run
-    }
-}
-
 #[kunit_tests(udmabuf_folio)]
 mod tests {
     use super::*;
@@ -237,7 +208,7 @@ mod tests {
     /// Pins of the folio of a buffer's page. Each is worth `GUP_PIN_COUNTING_BIAS` references of a
     /// folio of one page; those that others hold for a while are far fewer.
     fn pins(pages: &PinnedPages, page: usize) -> i32 {
-        let pfn = pages.find(page).and_then(|run| run.pfn_of(page));
+        let pfn = pages.extents().find(page).and_then(|run| run.pfn_of(page));
         pfn.map_or(0, |pfn| {
             // SAFETY: The page frame is of a pinned folio.
             let folio = unsafe { helpers::pfn_folio(pfn) };

@@ -159,6 +159,11 @@ int rust_helper_mutex_lock_killable(struct mutex *lock)
 
 /* pid.h, sched/signal.h */
 
+unsigned int rust_helper_current_kthread(void)
+{
+	return current->flags & PF_KTHREAD;
+}
+
 struct pid *rust_helper_get_current_tgid(void)
 {
 	return get_pid(task_tgid(current));

@@ -78,6 +78,8 @@ extern "C" {
     #[link_name = "rust_helper_mutex_lock_killable"]
     pub(super) fn mutex_lock_killable(lock: *mut mutex) -> c_int;
 
+    #[link_name = "rust_helper_current_kthread"]
+    pub(super) fn current_kthread() -> c_uint;
     #[link_name = "rust_helper_get_current_tgid"]
     pub(super) fn get_current_tgid() -> *mut pid;
     #[link_name = "rust_helper_signal_live"]
@@ -96,6 +98,15 @@ extern "C" {
     #[cfg(CONFIG_KUNIT)]
     #[link_name = "rust_helper_shmem_file_setup"]
     pub(super) fn shmem_file_setup(name: *const c_char, size: loff_t) -> *mut file;
+
+    // lib/sort.c
+    pub(super) fn sort(
+        base: *mut c_void,
+        num: usize,
+        size: usize,
+        cmp_func: unsafe extern "C" fn(*const c_void, *const c_void) -> c_int,
+        swap_func: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, c_int)>,
+    );
 
     // mm/vmalloc.c
     pub(super) fn vm_map_ram(pages: *mut *mut page, count: c_uint, node: c_int) -> *mut c_void;

@@ -138,13 +138,15 @@ impl Sealed<'_> {
             .checked_sub(1)
             .and_then(|last| i64::try_from(last).ok())
             .ok_or(EINVAL)?;
-        batch.fill(end.saturating_sub(start), |folios, max, offset| {
+        let pin = |folios, max, offset| {
             // SAFETY: The file is open; `folios` has room for `max` pointers; the rest is checked
             // by the function.
             unsafe {
                 bindings::memfd_pin_folios(self.0.memfd.as_raw(), first, last, folios, max, offset)
             }
-        })
+        };
+        // SAFETY: That is what `memfd_pin_folios()` does.
+        unsafe { batch.fill(end.saturating_sub(start), pin) }
     }
 }
 

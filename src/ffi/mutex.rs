@@ -73,10 +73,11 @@ impl<T> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// `EINTR`.
+    /// `ERESTARTSYS`: user space sees `EINTR`, or nothing if its handler restarts system calls.
     pub(crate) fn lock_interruptible(&self) -> Result<Guard<'_, T>> {
         // SAFETY: `raw` is an initialised mutex.
-        to_result(unsafe { helpers::mutex_lock_interruptible(self.raw.get()) })?;
+        to_result(unsafe { helpers::mutex_lock_interruptible(self.raw.get()) })
+            .map_err(|_| ERESTARTSYS)?;
         Ok(Guard::new(self))
     }
 

@@ -12,29 +12,31 @@ use kernel::{
     sync::rcu, //
 };
 
-/// A thread group (`struct pid` of type `PIDTYPE_TGID`).
+/// Who runs: a process (a thread group, `struct pid` of type `PIDTYPE_TGID`), or the kernel.
 ///
 /// It does not keep the process alive, nor its memory, and the number may be used again: the
-/// `struct pid` is not.
+/// `struct pid` is not. All kernel threads are one, since one may finish what another began.
 ///
 /// # Invariants
 ///
-/// Owns one reference to the `struct pid`.
-pub(crate) struct Tgid(NonNull<bindings::pid>);
+/// Owns one reference to the `struct pid`, if there is one.
+pub(crate) struct Tgid(Option<NonNull<bindings::pid>>);
 
 // SAFETY: A `struct pid` is reference-counted and may be used and released from any task.
 unsafe impl Send for Tgid {}
-// SAFETY: All methods only read, under RCU.
-unsafe impl Sync for Tgid {}
 
 impl Tgid {
-    /// The caller's.
+    /// The caller.
     pub(crate) fn current() -> Self {
+        // SAFETY: There is a current task.
+        if unsafe { helpers::current_kthread() } != 0 {
+            return Self(None);
+        }
         // SAFETY: There is a current task; the helper takes a reference on its thread group's pid.
         let pid = unsafe { helpers::get_current_tgid() };
-        // SAFETY: A running task has a thread group, so the pointer is not null.
-        // INVARIANT: The reference that the helper took is ours now.
-        Self(unsafe { NonNull::new_unchecked(pid) })
+        // INVARIANT: The reference that the helper took is ours now. A running task has a thread
+        // group.
+        Self(NonNull::new(pid))
     }
 
     /// Whether a thread of the process may still run.
@@ -42,9 +44,12 @@ impl Tgid {
     /// False from the moment that the last thread is in `do_exit()`, before anybody has waited
     /// for it.
     pub(crate) fn is_alive(&self) -> bool {
+        let Some(pid) = self.0 else {
+            return true;
+        };
         let _guard = rcu::read_lock();
         // SAFETY: The pid is valid by the type invariant.
-        let task = unsafe { bindings::pid_task(self.0.as_ptr(), bindings::pid_type_PIDTYPE_TGID) };
+        let task = unsafe { bindings::pid_task(pid.as_ptr(), bindings::pid_type_PIDTYPE_TGID) };
         if task.is_null() {
             return false;
         }
@@ -62,7 +67,9 @@ impl PartialEq for Tgid {
 
 impl Drop for Tgid {
     fn drop(&mut self) {
-        // SAFETY: The reference is owned, by the type invariant.
-        unsafe { bindings::put_pid(self.0.as_ptr()) };
+        if let Some(pid) = self.0 {
+            // SAFETY: The reference is owned, by the type invariant.
+            unsafe { bindings::put_pid(pid.as_ptr()) };
+        }
     }
 }

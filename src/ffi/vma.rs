@@ -8,12 +8,14 @@
 //! `kernel::mm::virt` has neither a setter for `VM_PFNMAP` nor fault callbacks.
 
 use super::{
-    folio::PinnedRun,
+    folio::PinnedPages,
     helpers, //
 };
+use crate::extent::Run;
 use core::{
     marker::PhantomData,
-    ops::Range, //
+    ops::Range,
+    ptr, //
 };
 use kernel::{
     bindings,
@@ -50,22 +52,24 @@ impl FaultResult {
     }
 }
 
-/// What a memory mapping needs from whoever owns the page frames.
-pub(crate) trait FaultHandler: Sync {
+/// How the faults of a memory mapping are handled.
+pub(crate) trait FaultHandler {
     /// Makes the entry of the page at `fault`, and perhaps of some around it.
-    fn fault(&self, fault: &Fault<'_>) -> FaultResult;
+    fn fault(fault: &Fault<'_>) -> FaultResult;
 
     /// Makes one entry for 2^`order` pages around `fault`, or falls back.
-    fn huge_fault(&self, fault: &Fault<'_>, order: u32) -> FaultResult;
+    fn huge_fault(fault: &Fault<'_>, order: u32) -> FaultResult;
 }
 
-/// A fault being handled, in a mapping that [`map_frames`] set up.
+/// A fault being handled, in a mapping that [`map_pages`] set up.
 ///
 /// # Invariants
 ///
-/// The `vm_fault` and its mapping are valid, and the mapping is `VM_PFNMAP` and shared.
+/// The `vm_fault` and its mapping are valid, the mapping is `VM_PFNMAP` and shared, and `pages`
+/// stay pinned as long as it exists.
 pub(crate) struct Fault<'a> {
     raw: *mut bindings::vm_fault,
+    pages: &'a PinnedPages,
     _raw: PhantomData<&'a mut bindings::vm_fault>,
 }
 
@@ -100,46 +104,54 @@ impl Fault<'_> {
     }
 
     /// The address at which page index `page` is mapped; wraps if it is not.
-    pub(crate) fn address_of(&self, page: usize) -> usize {
+    fn address_of(&self, page: usize) -> usize {
         let (start, _) = self.addresses();
         start.wrapping_add(page.wrapping_sub(self.mapped().start) << PAGE_SHIFT)
     }
 
-    /// The page index at the start of the aligned range of 2^`order` pages around the fault, if
-    /// the mapping begins before it.
-    pub(crate) fn aligned_page(&self, order: u32) -> Option<usize> {
-        let in_range = (self.address_of(self.page()) >> PAGE_SHIFT) & ((1 << order) - 1);
-        self.page().checked_sub(in_range)
+    /// The page indices of the 2^`order` pages around the fault whose addresses are aligned, as
+    /// far as the mapping has them.
+    pub(crate) fn around(&self, order: u32) -> Range<usize> {
+        let mapped = self.mapped();
+        let address = self.address_of(self.page());
+        let aligned = aligned_around(self.page(), address, order);
+        aligned.start.max(mapped.start)..aligned.end.min(mapped.end)
     }
 
-    /// Makes the entry of one page of `run`.
-    pub(crate) fn insert(&self, run: &PinnedRun<'_>, page: usize) -> FaultResult {
-        let Some(pfn) = run.pfn_of(page) else {
+    /// The extent that holds page index `page` of the buffer.
+    pub(crate) fn find(&self, page: usize) -> Option<Run> {
+        self.pages.extents().find(page)
+    }
+
+    /// Makes the entry of page index `page`, the faulting one or a neighbour in the same page
+    /// table. Another cannot be reached from here: there may be a huge entry in its place, which
+    /// `vmf_insert_pfn()` would take for a table (`walk_to_pmd()` in `mm/memory.c`).
+    pub(crate) fn insert(&self, page: usize) -> FaultResult {
+        // SAFETY: A constant.
+        let table = unsafe { helpers::pmd_order() };
+        let pfn = self.find(page).and_then(|run| run.pfn_of(page));
+        let Some(pfn) = pfn.filter(|_| self.around(table).contains(&page)) else {
             return FaultResult::SIGBUS;
         };
-        // SAFETY: The mapping is as `vmf_insert_pfn()` wants it, by the type invariant; an address
-        // outside it is refused. The page is pinned as long as the buffer lives, which the
-        // mapping's file keeps alive.
+        // SAFETY: The mapping is as `vmf_insert_pfn()` wants it, by the type invariant. The core
+        // found no huge entry where the fault is, nor can one be made meanwhile: it would have
+        // been made for this fault. The page stays pinned.
         FaultResult(unsafe { bindings::vmf_insert_pfn(self.vma(), self.address_of(page), pfn) })
     }
 
-    /// Makes one entry for the 2^`order` pages of `run` that begin with page index `page` and hold
-    /// the faulting one. Falls back unless the architecture has such entries, and address and page
+    /// Makes one entry for the 2^`order` pages around the fault. Falls back unless the architecture
+    /// has such entries, the mapping has all the pages, they are one piece, and address and page
     /// frame are aligned alike.
-    pub(crate) fn insert_huge(&self, run: &PinnedRun<'_>, page: usize, order: u32) -> FaultResult {
-        let pages = 1 << order;
-        let address = self.address_of(page);
-        let mapped = self.mapped();
-        let aligned =
-            |pfn: usize| pfn & (pages - 1) == 0 && address & ((pages * PAGE_SIZE) - 1) == 0;
-        let Some(pfn) = run.pfn_of(page).filter(|&pfn| aligned(pfn)) else {
+    pub(crate) fn insert_huge(&self, order: u32) -> FaultResult {
+        let around = self.around(order);
+        let count = 1usize << order;
+        let Some(run) = self.find(around.start) else {
             return FaultResult::FALLBACK;
         };
-        if page < mapped.start
-            || page + pages > mapped.end
-            || page + pages > run.range().end
-            || !(page..page + pages).contains(&self.page())
-        {
+        let Some(pfn) = run.pfn_of(around.start) else {
+            return FaultResult::FALLBACK;
+        };
+        if around.len() != count || around.end > run.range().end || pfn & (count - 1) != 0 {
             return FaultResult::FALLBACK;
         }
 
@@ -148,7 +160,7 @@ impl Fault<'_> {
         #[cfg(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)]
         // SAFETY: A constant.
         if order == unsafe { helpers::pmd_order() } {
-            // SAFETY: As in `insert`; all the pages lie in the mapping and in the run.
+            // SAFETY: As in `insert`; all the pages lie in the mapping and in the extent.
             return FaultResult(unsafe { bindings::vmf_insert_pfn_pmd(self.raw, pfn, write) });
         }
         #[cfg(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP)]
@@ -157,9 +169,17 @@ impl Fault<'_> {
             // SAFETY: As above.
             return FaultResult(unsafe { bindings::vmf_insert_pfn_pud(self.raw, pfn, write) });
         }
-        let _ = (pfn, write);
+        let _ = write;
         FaultResult::FALLBACK
     }
+}
+
+/// The page indices at the aligned addresses around `address`, where page index `page` is mapped;
+/// cut short where there are no indices so small.
+fn aligned_around(page: usize, address: usize, order: u32) -> Range<usize> {
+    let count = 1 << order;
+    let before = (address >> PAGE_SHIFT) & (count - 1);
+    page.saturating_sub(before)..page + (count - before)
 }
 
 struct VmOperations<T>(PhantomData<T>);
@@ -174,11 +194,10 @@ impl<T: FaultHandler> VmOperations<T> {
 
     /// # Safety
     ///
-    /// `fault` is valid, and in a mapping that [`map_frames`] set up for a `T` that still lives.
+    /// `fault` is valid, and in a mapping that [`map_pages`] set up.
     unsafe extern "C" fn fault(fault: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: As this function's.
-        let (handler, fault) = unsafe { Self::enter(fault) };
-        handler.fault(&fault).0
+        T::fault(&unsafe { enter(fault) }).0
     }
 
     /// # Safety
@@ -190,27 +209,28 @@ impl<T: FaultHandler> VmOperations<T> {
         order: c_uint,
     ) -> bindings::vm_fault_t {
         // SAFETY: As this function's.
-        let (handler, fault) = unsafe { Self::enter(fault) };
-        handler.huge_fault(&fault, order).0
-    }
-
-    /// # Safety
-    ///
-    /// As of [`fault`](Self::fault), for all of `'a`.
-    unsafe fn enter<'a>(raw: *mut bindings::vm_fault) -> (&'a T, Fault<'a>) {
-        // INVARIANT: `map_frames` made the mapping so; the rest is the caller's promise.
-        let fault = Fault {
-            raw,
-            _raw: PhantomData,
-        };
-        // SAFETY: `map_frames` put a pointer to the `T` there.
-        let handler = unsafe { (*fault.vma()).vm_private_data.cast::<T>() };
-        // SAFETY: The `T` still lives.
-        (unsafe { &*handler }, fault)
+        T::huge_fault(&unsafe { enter(fault) }, order).0
     }
 }
 
-/// Sets up a new mapping of page frames, whose faults `handler` handles.
+/// # Safety
+///
+/// For all of `'a`, `raw` is valid, and in a mapping that [`map_pages`] set up.
+unsafe fn enter<'a>(raw: *mut bindings::vm_fault) -> Fault<'a> {
+    // SAFETY: The fault is valid.
+    let vma = unsafe { (*raw).__bindgen_anon_1.vma };
+    // SAFETY: A fault's mapping is valid, and `map_pages` put a pointer to the pages there.
+    let pages = unsafe { (*vma).vm_private_data.cast::<PinnedPages>() };
+    // INVARIANT: `map_pages` made the mapping so; the rest is the caller's promise.
+    Fault {
+        raw,
+        // SAFETY: The pages live as long as the mapping.
+        pages: unsafe { &*pages },
+        _raw: PhantomData,
+    }
+}
+
+/// Sets up a new mapping of `pages`, whose faults `T` handles.
 ///
 /// # Errors
 ///
@@ -218,8 +238,8 @@ impl<T: FaultHandler> VmOperations<T> {
 ///
 /// # Safety
 ///
-/// `handler` lives as long as the mapping's file.
-pub(super) unsafe fn map_frames<T: FaultHandler>(vma: &VmaNew, handler: *const T) -> Result {
+/// `pages` live as long as the mapping's file.
+pub(super) unsafe fn map_pages<T: FaultHandler>(vma: &VmaNew, pages: &PinnedPages) -> Result {
     if vma.flags() & (flags::SHARED | flags::MAYSHARE) == 0 {
         return Err(EINVAL);
     }
@@ -233,6 +253,37 @@ pub(super) unsafe fn map_frames<T: FaultHandler>(vma: &VmaNew, handler: *const T
     // SAFETY: As above.
     unsafe { (*vma.as_ptr()).vm_ops = &VmOperations::<T>::OPS };
     // SAFETY: As above.
-    unsafe { (*vma.as_ptr()).vm_private_data = handler.cast_mut().cast() };
+    unsafe { (*vma.as_ptr()).vm_private_data = ptr::from_ref(pages).cast_mut().cast() };
     Ok(())
+}
+
+#[kunit_tests(udmabuf_vma)]
+mod tests {
+    use super::*;
+
+    const AT: usize = 0x7f00_0000_0000;
+
+    #[test]
+    fn aligned_by_address_and_not_by_index() {
+        // Index 8 is where a huge page begins.
+        let around = |page: usize, order| aligned_around(page, AT + (page - 8) * PAGE_SIZE, order);
+        assert_eq!(around(8, 4), 8..24);
+        assert_eq!(around(23, 4), 8..24);
+        assert_eq!(around(24, 4), 24..40);
+        assert_eq!(around(8, 9), 8..520);
+        assert_eq!(around(519, 9), 8..520);
+        assert_eq!(around(520, 9), 520..1032);
+    }
+
+    #[test]
+    fn cut_short_in_front_of_the_buffer() {
+        let around = |page: usize, order| aligned_around(page, AT - (8 - page) * PAGE_SIZE, order);
+        assert_eq!(around(0, 4), 0..8);
+        assert_eq!(around(7, 9), 0..8);
+    }
+
+    #[test]
+    fn one_page_is_its_own_neighbourhood() {
+        assert_eq!(aligned_around(5, AT, 0), 5..6);
+    }
 }

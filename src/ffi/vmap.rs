@@ -13,7 +13,7 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL,
+    alloc::flags::__GFP_NOWARN,
     prelude::*,
     sync::Arc, //
 };
@@ -62,7 +62,7 @@ impl Vmap {
         }
 
         let count = u32::try_from(extents.pages()).map_err(|_| ENOMEM)?;
-        let mut array = KVVec::with_capacity(extents.pages(), GFP_KERNEL)?;
+        let mut array = KVVec::with_capacity(extents.pages(), GFP_KERNEL | __GFP_NOWARN)?;
         for run in extents.iter() {
             for pfn in run.pfn..run.pfn + run.pages {
                 // SAFETY: The page frame is of a pinned page.
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn several_extents_get_an_area() -> Result {
         let memfd = memfd::test::memfd(100)?;
-        // Backwards, so that no two pages can be one extent.
+        // Items are extents of their own, so there are three at least.
         let pages = buffer::test::pinned(&memfd, &[(90, 10), (50, 20), (0, 30)])?;
         let area = Vmap::new(pages.clone())?.area;
         let seen = seen_through_another(pages)?;

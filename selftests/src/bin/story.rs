@@ -5,7 +5,6 @@
 //!
 //! The last line is PASS or FAIL, and the exit code says the same.
 
-use std::fs;
 use std::process::ExitCode;
 
 use selftests::Access;
@@ -24,6 +23,7 @@ use selftests::importer::Edu;
 use selftests::outcome;
 use selftests::outcome::Stop;
 use selftests::pins::Pins;
+use selftests::statistics;
 
 fn main() -> ExitCode {
     let (code, verdict) = match story() {
@@ -94,16 +94,14 @@ fn one_buffer(device: &Udmabuf, edu: &Edu, items: &[Item], seed: u64) -> Outcome
     let size: u64 = items.iter().map(|item| item.size).sum();
     let size = size as usize;
 
-    let extents_before = extents();
+    let extents_before = statistics::counter("extents")?;
     let buffer = device.create_list(items)?;
     outcome::equal("size of the buffer", buffer.size()?, size)?;
     say(
         "created",
         format_args!("{size} bytes, exporter \"{}\"", buffer.exporter()?),
     );
-    if let (Driver::Rust, Some(before), Some(after)) =
-        (Driver::under_test(), extents_before, extents())
-    {
+    if let (Some(before), Some(after)) = (extents_before, statistics::counter("extents")?) {
         say(
             "extents",
             format_args!("{} for {} pages", after - before, size / PAGE),
@@ -156,11 +154,4 @@ fn start_of(pattern: Pattern) -> String {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     format!("{} ...", start.join(" "))
-}
-
-/// How many contiguous runs of pages the driver keeps, of all buffers; the C driver keeps none.
-fn extents() -> Option<usize> {
-    let statistics = fs::read_to_string("/sys/kernel/debug/udmabuf_rs/stats").ok()?;
-    let mut lines = statistics.lines().filter_map(|line| line.split_once(' '));
-    lines.find_map(|(name, value)| (name == "extents").then(|| value.parse().ok()))?
 }

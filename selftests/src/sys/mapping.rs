@@ -88,8 +88,24 @@ impl Mapping {
         access: Access,
         align: usize,
     ) -> Result<Mapping> {
-        let hole = Mapping::reserve(len + align)?;
-        let start = hole.address().next_multiple_of(align);
+        Mapping::aligned_but_for(fd, offset, len, access, align, 0)
+    }
+
+    /// As [`Mapping::aligned`], but `beyond` bytes behind such an address; less than `align`.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap().
+    pub fn aligned_but_for(
+        fd: impl AsFd,
+        offset: u64,
+        len: usize,
+        access: Access,
+        align: usize,
+        beyond: usize,
+    ) -> Result<Mapping> {
+        let hole = Mapping::reserve(len + 2 * align)?;
+        let start = hole.address().next_multiple_of(align) + beyond;
         // SAFETY: MAP_FIXED replaces a part of `hole`, which nothing else uses.
         let start = unsafe {
             mm::mmap(

@@ -15,6 +15,7 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
+use selftests::abi;
 use selftests::importer::Direction;
 use selftests::ktap::Test;
 use selftests::outcome::equal;
@@ -34,6 +35,9 @@ pub const TESTS: &[Test] = tests![
     two_devices_that_write,
     writing_device_spares_what_cpu_wrote,
     read_bracket_passes_on_what_a_device_wrote,
+    foreign_end,
+    devices_that_write_through_two_buffers,
+    device_that_writes_a_page_twice,
 ];
 
 /// A buffer of two pages, mapped by the CPU.
@@ -235,5 +239,84 @@ fn read_bracket_passes_on_what_a_device_wrote() -> Outcome {
         reading.end()?;
         FIRST.device_sees(&reader, theirs)?;
     }
+    Ok(())
+}
+
+/// A process that ends a bracket without having begun one ends nobody else's.
+fn foreign_end() -> Outcome {
+    let edu = setup::edu(0)?;
+    let (buffer, memory) = two_pages()?;
+    let attachment = edu.attach(&buffer)?;
+    let _mapping = attachment.map(Direction::Bidirectional)?;
+    let writing = buffer.begin(Access::Write)?;
+    let end = Access::Write.sync_flags() | u64::from(abi::SYNC_END);
+    let child = Child::run(|| match buffer.sync(end) {
+        Ok(()) => 0,
+        // The C driver's answer, if it has not been asked to begin before.
+        Err(Errno::INVAL) => 0,
+        Err(_) => 1,
+    })?;
+    equal(
+        "exit code of the child",
+        child.wait()?.exit_status(),
+        Some(0),
+    )?;
+
+    let ours = Pattern::new(126);
+    ours.write_to(&memory, 0, memory.len());
+    buffer.begin(Access::Read)?.end()?;
+    ours.check_in(&memory, 0, memory.len())?;
+    writing.end()?;
+    Ok(())
+}
+
+/// That the devices write through different dma-bufs does not make the pages different ones.
+fn devices_that_write_through_two_buffers() -> Outcome {
+    let (one, two) = (setup::edu(0)?, setup::edu(1)?);
+    let memfd = Memfd::new(3 * PAGE)?;
+    let device = Udmabuf::open()?;
+    let lower = device.create(memfd.range(0, 2 * PAGE))?;
+    let upper = device.create(memfd.range(PAGE, 2 * PAGE))?;
+    let top = device.create(memfd.range(2 * PAGE, PAGE))?;
+    let (first, second, third) = (one.attach(&lower)?, two.attach(&upper)?, two.attach(&top)?);
+    let writer = first.map(Direction::FromDevice)?;
+    if setup::always_bounces()? {
+        errno(
+            "overlapping",
+            second.map(Direction::FromDevice),
+            Errno::BUSY,
+        )?;
+    } else {
+        second.map(Direction::FromDevice)?.unmap()?;
+    }
+    // Neither readers of the same pages nor writers of others are in the way.
+    second.map(Direction::ToDevice)?.unmap()?;
+    third.map(Direction::FromDevice)?.unmap()?;
+    writer.unmap()?;
+    second.map(Direction::FromDevice)?.unmap()?;
+    Ok(())
+}
+
+/// A page in two places of a buffer has two bounce buffers, of which the later one wins.
+fn device_that_writes_a_page_twice() -> Outcome {
+    let edu = setup::edu(0)?;
+    let memfd = Memfd::new(PAGE)?;
+    let buffer = Udmabuf::open()?.create_list(&[memfd.whole(), memfd.whole()])?;
+    let attachment = edu.attach(&buffer)?;
+    if setup::always_bounces()? {
+        let refused = attachment.map(Direction::FromDevice);
+        return errno("page twice", refused, Errno::BUSY);
+    }
+    let memory = buffer.map(Access::ReadWrite)?;
+    let mapping = attachment.map(Direction::FromDevice)?;
+    let theirs = Pattern::new(127);
+    FIRST.device_writes(&mapping, theirs)?;
+    let reading = buffer.begin(Access::Read)?;
+    let mut bytes = vec![0; PAGE];
+    for at in [FIRST.at, SECOND.at] {
+        memory.read(at, &mut bytes);
+        theirs.check(0, &bytes)?;
+    }
+    reading.end()?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! access bracket, or mapping and unmapping for a device, hands the data over.
 
 mod brackets;
+mod cost;
 mod cpu;
 mod device;
 mod devices;
@@ -21,6 +22,7 @@ use selftests::ktap;
 fn main() -> ExitCode {
     ktap::main(&[
         cpu::TESTS,
+        cost::TESTS,
         layout::TESTS,
         device::TESTS,
         devices::TESTS,

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory and work grow with the pieces of memory, not with its pages; and what makes that so
+//! does not get in the way of mappings that are cut otherwise.
+
+use std::fs;
+
+use selftests::Access;
+use selftests::Backing;
+use selftests::HUGE_PAGE;
+use selftests::Mapping;
+use selftests::Outcome;
+use selftests::PAGE;
+use selftests::Pattern;
+use selftests::Udmabuf;
+use selftests::ktap::Test;
+use selftests::outcome::check;
+use selftests::outcome::fail;
+use selftests::outcome::skip;
+use selftests::statistics;
+use selftests::tests;
+
+use crate::setup;
+
+pub const TESTS: &[Test] = tests![
+    huge_page_takes_one_fault,
+    neighbours_are_mapped_with_a_page,
+    contiguous_memory_is_few_extents,
+    huge_entry_beside_small_ones,
+];
+
+/// Page faults of this process so far that needed no reading (field 10 of proc_pid_stat(5)).
+fn faults() -> Outcome<usize> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // The second field may contain spaces, and ends with the last parenthesis.
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields);
+    let field = fields.and_then(|fields| fields.split_ascii_whitespace().nth(7));
+    match field.and_then(|field| field.parse().ok()) {
+        Some(faults) => Ok(faults),
+        None => fail(format_args!("/proc/self/stat: {stat}")),
+    }
+}
+
+/// Faults taken by touching one byte of every page of a fresh mapping of a buffer.
+fn faults_for_all_of(backing: Backing, size: usize) -> Outcome<usize> {
+    if statistics::counter("buffers")?.is_none() {
+        return skip("a driver that maps by huge page");
+    }
+    let memfd = setup::memfd(backing, size)?;
+    // Let it all be allocated, and what counts be in memory itself.
+    Pattern::new(130).write_to(&memfd.map()?, 0, size);
+    let buffer = Udmabuf::open()?.create(memfd.whole())?;
+    let mapping = buffer.map_aligned(Access::ReadWrite)?;
+    faults()?;
+    let before = faults()?;
+    for at in (0..size).step_by(PAGE) {
+        mapping.touch(at);
+    }
+    Ok(faults()? - before)
+}
+
+fn huge_page_takes_one_fault() -> Outcome {
+    for backing in [Backing::Transparent, Backing::Huge] {
+        let taken = faults_for_all_of(backing, 8 * HUGE_PAGE)?;
+        // And a few for the program's own memory.
+        check(
+            format_args!("{taken} faults for 8 huge pages, {backing:?}"),
+            (1..8 + 16).contains(&taken),
+        )?;
+    }
+    Ok(())
+}
+
+fn neighbours_are_mapped_with_a_page() -> Outcome {
+    let pages = 4 * HUGE_PAGE / PAGE;
+    let taken = faults_for_all_of(Backing::Base, 4 * HUGE_PAGE)?;
+    check(
+        format_args!("{taken} faults for {pages} pages"),
+        taken <= pages / 16 + 16,
+    )
+}
+
+fn contiguous_memory_is_few_extents() -> Outcome {
+    const PAGES: usize = 32;
+    let Some(before) = statistics::counter("extents")? else {
+        return skip("a driver that counts its extents");
+    };
+    let memfd = setup::memfd(Backing::Huge, PAGES * HUGE_PAGE)?;
+    let buffer = Udmabuf::open()?.create(memfd.whole())?;
+    let extents = statistics::counter("extents")?.unwrap_or(0) - before;
+    drop(buffer);
+    check(
+        format_args!("{extents} extents for {PAGES} huge pages"),
+        (1..=PAGES).contains(&extents),
+    )
+}
+
+/// The buffer begins eight pages in front of a huge page, and is mapped so that this page is
+/// aligned. Once it is mapped by a huge entry, pages in front of it fault.
+fn huge_entry_beside_small_ones() -> Outcome {
+    const FRONT: usize = 8 * PAGE;
+    for backing in [Backing::Transparent, Backing::Huge] {
+        let memfd = setup::memfd(backing, 3 * HUGE_PAGE)?;
+        let pattern = Pattern::new(131);
+        pattern.write_to(&memfd.map()?, 0, 3 * HUGE_PAGE);
+        let (start, size) = (HUGE_PAGE - FRONT, 2 * FRONT + HUGE_PAGE);
+        let buffer = Udmabuf::open()?.create(memfd.range(start, size))?;
+        for first in [FRONT, FRONT + HUGE_PAGE - PAGE] {
+            let mapping = Mapping::aligned_but_for(
+                &buffer,
+                0,
+                size,
+                Access::ReadWrite,
+                HUGE_PAGE,
+                HUGE_PAGE - FRONT,
+            )?;
+            mapping.touch(first);
+            for page in [0, FRONT - PAGE, FRONT + HUGE_PAGE, size - PAGE] {
+                mapping.touch(page);
+            }
+            let mut bytes = vec![0; size];
+            mapping.read(0, &mut bytes);
+            pattern.check(start, &bytes)?;
+        }
+    }
+    Ok(())
+}

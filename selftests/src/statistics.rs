@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What our driver says of itself in debugfs.
+
+use std::fs;
+use std::io;
+
+const FILE: &str = "/sys/kernel/debug/udmabuf_rs/stats";
+
+/// A counter of the driver, such as `extents`; none if the driver is another one.
+///
+/// # Errors
+///
+/// Those of reading the file, and `InvalidData` if it has no such counter.
+pub fn counter(name: &str) -> io::Result<Option<usize>> {
+    match fs::read_to_string(FILE) {
+        Ok(statistics) => match parse(&statistics, name) {
+            Some(value) => Ok(Some(value)),
+            None => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{FILE}: no counter {name}"),
+            )),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn parse(statistics: &str, name: &str) -> Option<usize> {
+    let mut lines = statistics.lines().filter_map(|line| line.split_once(' '));
+    lines.find(|(other, _)| *other == name)?.1.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn finds_the_counter_of_that_name() {
+        let statistics = "buffers 2\npages 1024\nextents 3\nmappings_made 9\n";
+        assert_eq!(parse(statistics, "extents"), Some(3));
+        assert_eq!(parse(statistics, "mappings"), None);
+        assert_eq!(parse("extents many\n", "extents"), None);
+    }
+}
