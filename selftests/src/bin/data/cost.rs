@@ -7,6 +7,7 @@ use std::fs;
 
 use selftests::Access;
 use selftests::Backing;
+use selftests::DmaBuf;
 use selftests::HUGE_PAGE;
 use selftests::Mapping;
 use selftests::Outcome;
@@ -27,6 +28,7 @@ pub const TESTS: &[Test] = tests![
     neighbours_are_mapped_with_a_page,
     contiguous_memory_is_few_extents,
     huge_entry_beside_small_ones,
+    small_entries_leave_room_for_a_huge_one,
 ];
 
 /// Page faults of this process so far that needed no reading (field 10 of proc_pid_stat(5)).
@@ -95,33 +97,67 @@ fn contiguous_memory_is_few_extents() -> Outcome {
     )
 }
 
-/// The buffer begins eight pages in front of a huge page, and is mapped so that this page is
-/// aligned. Once it is mapped by a huge entry, pages in front of it fault.
+/// A buffer of one huge page and eight pages on each side of it, of a memfd full of `pattern`.
+fn huge_page_with_neighbours(backing: Backing, pattern: Pattern) -> Outcome<DmaBuf> {
+    let memfd = setup::memfd(backing, 3 * HUGE_PAGE)?;
+    pattern.write_to(&memfd.map()?, 0, 3 * HUGE_PAGE);
+    Ok(Udmabuf::open()?.create(memfd.range(START, SIZE))?)
+}
+
+/// The pages in front of the huge one.
+const FRONT: usize = 8 * PAGE;
+/// Where the buffer begins in the memfd, and its size.
+const START: usize = HUGE_PAGE - FRONT;
+const SIZE: usize = FRONT + HUGE_PAGE + FRONT;
+
+/// Maps it so that the huge page is aligned.
+fn map_aligned_inside(buffer: &DmaBuf) -> Outcome<Mapping> {
+    let access = Access::ReadWrite;
+    Ok(Mapping::aligned_but_for(
+        buffer, 0, SIZE, access, HUGE_PAGE, START,
+    )?)
+}
+
+/// Once the huge page is mapped by a huge entry, pages beside it fault.
 fn huge_entry_beside_small_ones() -> Outcome {
-    const FRONT: usize = 8 * PAGE;
     for backing in [Backing::Transparent, Backing::Huge] {
-        let memfd = setup::memfd(backing, 3 * HUGE_PAGE)?;
         let pattern = Pattern::new(131);
-        pattern.write_to(&memfd.map()?, 0, 3 * HUGE_PAGE);
-        let (start, size) = (HUGE_PAGE - FRONT, 2 * FRONT + HUGE_PAGE);
-        let buffer = Udmabuf::open()?.create(memfd.range(start, size))?;
+        let buffer = huge_page_with_neighbours(backing, pattern)?;
         for first in [FRONT, FRONT + HUGE_PAGE - PAGE] {
-            let mapping = Mapping::aligned_but_for(
-                &buffer,
-                0,
-                size,
-                Access::ReadWrite,
-                HUGE_PAGE,
-                HUGE_PAGE - FRONT,
-            )?;
+            let mapping = map_aligned_inside(&buffer)?;
             mapping.touch(first);
-            for page in [0, FRONT - PAGE, FRONT + HUGE_PAGE, size - PAGE] {
+            for page in [0, FRONT - PAGE, FRONT + HUGE_PAGE, SIZE - PAGE] {
                 mapping.touch(page);
             }
-            let mut bytes = vec![0; size];
+            let mut bytes = vec![0; SIZE];
             mapping.read(0, &mut bytes);
-            pattern.check(start, &bytes)?;
+            pattern.check(START, &bytes)?;
         }
+    }
+    Ok(())
+}
+
+/// The other way round: what was filled around the pages beside it is not in its place.
+fn small_entries_leave_room_for_a_huge_one() -> Outcome {
+    if statistics::counter("buffers")?.is_none() {
+        return skip("a driver that maps by huge page");
+    }
+    for backing in [Backing::Transparent, Backing::Huge] {
+        let buffer = huge_page_with_neighbours(backing, Pattern::new(132))?;
+        let mapping = map_aligned_inside(&buffer)?;
+        for page in [0, SIZE - PAGE] {
+            mapping.touch(page);
+        }
+        faults()?;
+        let before = faults()?;
+        for at in (FRONT..FRONT + HUGE_PAGE).step_by(PAGE) {
+            mapping.touch(at);
+        }
+        let taken = faults()? - before;
+        check(
+            format_args!("{taken} faults for a huge page, {backing:?}"),
+            (1..=16).contains(&taken),
+        )?;
     }
     Ok(())
 }
