@@ -134,7 +134,7 @@ fn share_frames(buffers: &[&Extents]) -> Result<bool> {
             frames.as_mut_ptr().cast(),
             frames.len(),
             size_of::<Range<usize>>(),
-            by_start,
+            Some(by_start),
             None,
         )
     };

@@ -61,11 +61,6 @@ impl Direction {
 /// Owns a reference to the device.
 pub(crate) struct Device(NonNull<bindings::device>);
 
-// SAFETY: A `struct device` is reference-counted and may be used and released from any task.
-unsafe impl Send for Device {}
-// SAFETY: The DMA API may be called for one device from several tasks at once.
-unsafe impl Sync for Device {}
-
 impl Device {
     /// # Safety
     ///
@@ -111,7 +106,7 @@ impl Device {
         // SAFETY: As above.
         let boundary = unsafe { helpers::dma_get_seg_boundary(self.as_raw()) };
         SegmentLimits {
-            // A segment's length has 32 bits, as the device's limit.
+            // CAST: A segment's length has 32 bits, as the device's limit.
             max: mapping.min(segment as usize) >> PAGE_SHIFT,
             // The mask is all ones below the boundary; 2^64 is none.
             boundary: boundary
@@ -163,9 +158,10 @@ const REFUSED: &CStr = c"udmabuf: refused to map pages for a device that writes:
 /// skipped.
 const ATTRS: usize = bindings::DMA_ATTR_DEBUGGING_IGNORE_CACHELINES as usize;
 
-// SAFETY: A mapping may be synced and unmapped from any task; `Device` and `PinnedPages` may too.
+// SAFETY: A mapping may be synced and unmapped, and a device released, from any task.
 unsafe impl Send for Mapping {}
-// SAFETY: As above; nothing changes through a shared reference but the atomic.
+// SAFETY: The DMA API may be called for one device from several tasks at once, and nothing else
+// changes through a shared reference but the atomic.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {

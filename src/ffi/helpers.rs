@@ -2,8 +2,8 @@
 
 //! Declarations of `helpers.c`, and of exported functions that `kernel::bindings` lacks.
 //!
-//! Written by hand, so that building the module needs no bindgen; `ci/check` compares them with
-//! what bindgen makes of the same functions.
+//! Written by hand, so that building the module needs no bindgen; `ci/check.d/helpers` compares them
+//! with what bindgen makes of the same functions.
 
 // Whether C structures have empty members depends on the configuration.
 #![allow(improper_ctypes)]
@@ -104,7 +104,7 @@ extern "C" {
         base: *mut c_void,
         num: usize,
         size: usize,
-        cmp_func: unsafe extern "C" fn(*const c_void, *const c_void) -> c_int,
+        cmp_func: Option<unsafe extern "C" fn(*const c_void, *const c_void) -> c_int>,
         swap_func: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, c_int)>,
     );
 
