@@ -17,6 +17,9 @@ use crate::{
 /// Complaints that are shown; all are in the log.
 const SHOWN_COMPLAINTS: usize = 10;
 
+/// What every kernel says first. A log without it was not written, and shows no complaint either.
+const FIRST_LINE: &str = "Linux version ";
+
 /// A test of one name.
 fn test(name: &str, verdict: Verdict) -> Test {
     Test {
@@ -101,9 +104,13 @@ impl Listener {
 
 /// What a boot says about itself once it is over.
 pub fn health(boot: &Boot<'_>, booted: &Booted) -> Vec<Test> {
+    let mut wrong = shown(&booted.complaints);
+    if !booted.log_text.contains(FIRST_LINE) {
+        wrong.push("it is not whole: its first line is missing".into());
+    }
     let mut tests = vec![
         unless("guest finishes", booted.broken().into_iter().collect()),
-        unless("kernel log is clean", shown(&booted.complaints)),
+        unless("kernel log is clean", wrong),
     ];
     for (module, error) in &booted.unloaded {
         tests.push(unless(
@@ -224,18 +231,26 @@ fn demand_all(area: &Area, mut tests: Vec<Test>) -> Vec<Test> {
 /// The name of the area of the kernel's own selftest.
 pub const KERNEL_SELFTEST: &str = "kernel-selftest";
 
-/// What every KUnit suite of the module has in its name.
-const SUITES: &str = "udmabuf_";
+/// How the names of the KUnit suites begin, for each of the two modules.
+const SUITES: &[&str] = &["udmabuf_", "edu_importer_"];
 
-/// The module's KUnit tests in a kernel log.
+/// The modules' KUnit tests in a kernel log, and whatever else failed there: suites of
+/// the kernel itself run as well.
 pub fn kunit_tests(log_text: &str) -> Vec<Test> {
     let tests = ktap::parse(log_text.lines().map(log::message));
-    let ours = |test: &Test| test.path[0].starts_with(SUITES);
-    let broken = |test: &Test| test.path.len() == 1 && matches!(test.verdict, Verdict::Failed(_));
+    let ours = |test: &Test| SUITES.iter().any(|suite| test.path[0].starts_with(suite));
+    let failed = |test: &Test| matches!(test.verdict, Verdict::Failed(_));
     tests
         .into_iter()
-        .filter(|test| ours(test) || broken(test))
+        .filter(|test| ours(test) || failed(test))
         .collect()
+}
+
+/// A failure for each module of which no suite ran.
+fn missing_suites(tests: &[Test]) -> Vec<Test> {
+    let absent = |suite: &&&str| !tests.iter().any(|test| test.path[0].starts_with(**suite));
+    let report = |suite| failed("suites", format!("no suite named {suite}* ran"));
+    SUITES.iter().filter(absent).map(report).collect()
 }
 
 /// Boots for the KUnit suites and reports them together with the boot's health.
@@ -245,12 +260,7 @@ pub fn run_kunit(report: &mut Report, boot: &Boot<'_>, area: &Area) -> Result<()
         bail!("a boot that only shows its command is no test")
     };
     let mut tests = kunit_tests(&booted.log_text);
-    if tests.is_empty() {
-        tests.push(unless(
-            "suites",
-            vec![format!("no suite named {SUITES}* ran")],
-        ));
-    }
+    tests.extend(missing_suites(&tests));
     tests.extend(health(boot, &booted));
     report.end(area, tests, Some(&booted.log))
 }
@@ -301,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_suites_count_and_broken_output_does() {
+    fn our_suites_count_and_failures_of_others_do() {
         let log = "\
 [    1.0] KTAP version 1
 [    1.0] 1..2
@@ -316,8 +326,14 @@ mod tests {
 [    1.0]     ok 1 thing
 [    1.0] ok 2 other
 ";
-        let names: Vec<_> = kunit_tests(log).iter().map(Test::name).collect();
+        let tests = kunit_tests(log);
+        let names: Vec<_> = tests.iter().map(Test::name).collect();
         assert_eq!(names, ["udmabuf_abi.numbers"]);
+        // The other module's suites are not there.
+        assert_eq!(missing_suites(&tests).len(), 1);
+        let failed = log.replace("    ok 1 thing", "    not ok 1 thing");
+        let names: Vec<_> = kunit_tests(&failed).iter().map(Test::name).collect();
+        assert_eq!(names, ["udmabuf_abi.numbers", "other.thing"]);
         let cut: String = log
             .lines()
             .take(5)
