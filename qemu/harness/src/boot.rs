@@ -92,6 +92,8 @@ pub struct Booted {
     pub log_text: String,
     /// What in it no healthy kernel says.
     pub complaints: Vec<Complaint>,
+    /// Whether the guest was set up: modules loaded, the device there.
+    pub ready: bool,
     /// Why init gave up, if it did.
     pub failure: Option<String>,
     /// The outcomes of the tasks that ended, in order.
@@ -161,6 +163,7 @@ impl<'a> Boot<'a> {
         }
         archive.write(&qemu.initramfs)?;
 
+        let mut ready = false;
         let mut failure = None;
         let mut outcomes = Vec::new();
         let mut unloaded = Vec::new();
@@ -172,10 +175,8 @@ impl<'a> Boot<'a> {
                 Event::Ended { outcome, .. } => outcomes.push(outcome),
                 Event::Unloaded { module, error } => unloaded.push((module, error)),
                 Event::Leaks(found) => leaks = Some(found),
-                Event::Ready { .. }
-                | Event::Started { .. }
-                | Event::Output { .. }
-                | Event::Done => {}
+                Event::Ready { .. } => ready = true,
+                Event::Started { .. } | Event::Output { .. } | Event::Done => {}
             }
         })?;
         let log_text = fs::read(&qemu.log).context("cannot read the kernel log")?;
@@ -185,6 +186,7 @@ impl<'a> Boot<'a> {
             complaints: log::complaints(&log_text),
             log: qemu.log,
             log_text,
+            ready,
             failure,
             outcomes,
             unloaded,

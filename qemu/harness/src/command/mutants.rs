@@ -109,14 +109,18 @@ pub fn run_all(layout: &Layout, report: &mut Report, only: Option<&str>) -> Resu
         },
     });
     report.end(&control, tests.collect(), None)?;
+    if guest::interrupted() {
+        bail!("interrupted");
+    }
 
     for mutant in &mutants {
-        if guest::interrupted() {
-            bail!("interrupted");
-        }
         let area = area(&mutant.name);
         report.begin(&area);
         let (tests, notes) = try_mutant(layout, mutant);
+        // A guest that the user ended has not noticed anything.
+        if guest::interrupted() {
+            bail!("interrupted");
+        }
         report.end(&area, tests, None)?;
         for note in notes {
             report.note(&note);
@@ -307,6 +311,11 @@ fn observe_programs(mut boot: Boot<'_>, expectations: Vec<Expectation>) -> Resul
             _ => {}
         })?
         .context("the guest was not booted")?;
+    // A module that does not even load was noticed by no test.
+    if !booted.ready {
+        let why = booted.broken().unwrap_or_default();
+        bail!("no test ran: {why}");
+    }
     // A guest that died early leaves fewer results than expectations; judge() knows why.
     results.resize(expectations.len(), Vec::new());
     let pairs = expectations.into_iter().zip(results);
