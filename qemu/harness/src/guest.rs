@@ -109,11 +109,11 @@ pub fn run(
         }
     });
 
-    let mut done = false;
+    let mut done: Option<Instant> = None;
     loop {
         match receiver.recv_timeout(TICK) {
             Ok(Ok(Some(Event::Done))) => {
-                done = true;
+                done = Some(Instant::now());
                 on_event(Event::Done);
             }
             Ok(Ok(Some(event))) => on_event(event),
@@ -133,8 +133,14 @@ pub fn run(
         {
             return Ok(Ending::OutOfTime(limit));
         }
+        // Its port stays open for as long as it hangs.
+        if done.is_some_and(|since| since.elapsed() > GRACE) {
+            break;
+        }
     }
-    Ok(match (process.wait(GRACE)?, done) {
+    // Time that it has had already does not count again.
+    let patience = done.map_or(GRACE, |since| GRACE.saturating_sub(since.elapsed()));
+    Ok(match (process.wait(patience)?, done.is_some()) {
         (Some(status), true) if status.success() => Ending::Done,
         (None, true) => Ending::Died("it did not power off".into()),
         (Some(status), _) => Ending::Died(process.last_words(status)),
