@@ -76,6 +76,10 @@ enum Verdict {
 /// The main function of a test program: arguments are parts of names, or `--list`.
 pub fn main(groups: &[&[Test]]) -> ExitCode {
     let tests = groups.concat();
+    // A test is started by its name, so the second one of a name would never run.
+    if let Some(name) = twice(&tests) {
+        return usage(&format!("two tests are named {name}"));
+    }
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
@@ -95,6 +99,14 @@ pub fn main(groups: &[&[Test]]) -> ExitCode {
             None => run_all(&tests, &arguments),
         },
     }
+}
+
+/// A name that stands for more than one test.
+fn twice(tests: &[Test]) -> Option<&'static str> {
+    let mut names: Vec<_> = tests.iter().map(|test| test.name).collect();
+    names.sort_unstable();
+    let mut pairs = names.windows(2);
+    pairs.find_map(|pair| (pair[0] == pair[1]).then_some(pair[0]))
 }
 
 fn usage(error: &str) -> ExitCode {
@@ -285,6 +297,16 @@ mod tests {
             "skip: no huge pages"
         );
         assert_eq!(text(verdict(exited(7), "")), "fail: exit code Some(7)");
+    }
+
+    #[test]
+    fn name_of_two_tests_is_found() {
+        let named = |name| Test {
+            name,
+            run: || Ok(()),
+        };
+        assert_eq!(twice(&["a", "b", "ab"].map(named)), None);
+        assert_eq!(twice(&["a", "b", "a"].map(named)), Some("a"));
     }
 
     #[test]
