@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use protocol::{DRIVER_MODULE, Driver, Event, IMPORTER_MODULE, Job, Module, Outcome, Program};
 
 use crate::{
-    guest::{self, Ending},
+    guest::{self, Ending, Limits},
     initramfs::Initramfs,
     kernel::Kernel,
     layout::Layout,
@@ -168,7 +168,7 @@ impl<'a> Boot<'a> {
         let mut outcomes = Vec::new();
         let mut unloaded = Vec::new();
         let mut leaks = None;
-        let ending = guest::run(&qemu, &job, self.time_limit(&job), |event| {
+        let ending = guest::run(&qemu, &job, self.limits(&job), |event| {
             on_event(&event);
             match event {
                 Event::Failed(reason) => failure = Some(reason),
@@ -233,12 +233,13 @@ impl<'a> Boot<'a> {
         Ok((job, archive))
     }
 
-    /// The bound on the whole run; none if one of its programs has none.
-    fn time_limit(&self, job: &Job) -> Option<Duration> {
-        let mut limit = OVERHEAD * self.kernel.flavour.slowness();
-        for program in &job.programs {
-            limit += program.time_limit?;
+    /// The bounds on the run; only that of the boot if one of the programs has none.
+    fn limits(&self, job: &Job) -> Limits {
+        let boot = OVERHEAD * self.kernel.flavour.slowness();
+        let programs: Option<Duration> = job.programs.iter().map(|p| p.time_limit).sum();
+        Limits {
+            boot,
+            whole: programs.map(|programs| boot + programs),
         }
-        Some(limit)
     }
 }

@@ -73,8 +73,17 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
+/// How long a guest may take.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// Until it is ready for its programs.
+    pub boot: Duration,
+    /// Until it is gone, if that is bounded.
+    pub whole: Option<Duration>,
+}
+
 /// Boots the machine, gives it the job, and passes on its events until it is gone.
-/// `limit` bounds the whole run. QEMU never outlives this call.
+/// QEMU never outlives this call.
 ///
 /// # Errors
 ///
@@ -82,7 +91,7 @@ pub fn interrupted() -> bool {
 pub fn run(
     qemu: &Qemu<'_>,
     job: &Job,
-    limit: Option<Duration>,
+    limits: Limits,
     mut on_event: impl FnMut(Event),
 ) -> Result<Ending> {
     let started = Instant::now();
@@ -92,7 +101,7 @@ pub fn run(
     let messages = qemu.log.with_extension("qemu");
     let mut process = Process::start(qemu.command(), messages, interactive)?;
 
-    let stream = match connect(&listener, &mut process, limit, started)? {
+    let stream = match connect(&listener, &mut process, limits.boot, started)? {
         Ok(stream) => stream,
         Err(ending) => return Ok(ending),
     };
@@ -109,6 +118,7 @@ pub fn run(
         }
     });
 
+    let mut limit = Some(limits.boot);
     let mut done: Option<Instant> = None;
     loop {
         match receiver.recv_timeout(TICK) {
@@ -116,7 +126,12 @@ pub fn run(
                 done = Some(Instant::now());
                 on_event(Event::Done);
             }
-            Ok(Ok(Some(event))) => on_event(event),
+            Ok(Ok(Some(event))) => {
+                if matches!(event, Event::Ready { .. }) {
+                    limit = limits.whole;
+                }
+                on_event(event);
+            }
             Ok(Ok(None)) | Err(RecvTimeoutError::Disconnected) => break,
             Ok(Err(error)) => {
                 return Ok(Ending::Died(format!(
@@ -152,7 +167,7 @@ pub fn run(
 fn connect(
     listener: &UnixListener,
     process: &mut Process,
-    limit: Option<Duration>,
+    limit: Duration,
     started: Instant,
 ) -> Result<Result<UnixStream, Ending>> {
     listener.set_nonblocking(true)?;
@@ -171,9 +186,7 @@ fn connect(
         if interrupted() {
             return Ok(Err(Ending::Interrupted));
         }
-        if let Some(limit) = limit
-            && started.elapsed() > limit
-        {
+        if started.elapsed() > limit {
             return Ok(Err(Ending::OutOfTime(limit)));
         }
         thread::sleep(TICK / 5);
