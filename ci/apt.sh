@@ -17,11 +17,12 @@ as_root() {
 	fi
 }
 
-# Installs packages of the machine's own suites.
+# Installs packages of the machine's own suites. A list that cannot be read does
+# not fail the update: it may be one that has nothing to do with us.
 apt_install() {
 	as_root apt-get -q update || die "apt-get update failed: is there a network?"
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$@" ||
-		die "apt-get cannot install: $*"
+		die "apt-get cannot install $*: is there a network?"
 }
 
 # The Debian archive that this machine is configured for.
@@ -50,6 +51,7 @@ other_suites() {
 		-o Dir::State::Lists="$state/lists" -o Dir::Cache="$state/cache"
 		-o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none
 		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
+		-o APT::Update::Error-Mode=any
 	)
 	apt-get -q "${APT_OPTIONS[@]}" update || die "cannot read the package lists of $*: is there a network?"
 }
