@@ -116,6 +116,11 @@ impl Device {
         self.with(|hardware| hardware.engine.store(offset, bytes))
     }
 
+    /// Writes `words` where whoever watches the machine from outside sees them.
+    pub(crate) fn note(&self, words: &[u32]) -> Result {
+        self.with(|hardware| hardware.engine.note(words))
+    }
+
     /// Attaches `buffer` and returns the attachment's number.
     ///
     /// Fails as the exporter does, and with [`EBUSY`] if the address bits change meanwhile.

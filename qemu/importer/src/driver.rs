@@ -15,10 +15,11 @@ use crate::{
     engine::Engine,
     ffi::{
         bound::BoundDevice,
+        dma,
         irq,
+        params,
         pci::device_id, //
     },
-    module_parameters,
     registers::{
         EduInterrupt,
         Registers, //
@@ -61,10 +62,20 @@ impl pci::Driver for EduDriver {
         _info: Option<&'bound Self::IdInfo>,
     ) -> impl PinInit<Presence, Error> + 'bound {
         pin_init::pin_init_scope(move || {
-            let bits = DmaBits::new(*module_parameters::dma_bits.value_ref())?;
+            let name = device.as_ref().name();
+            let number = registry::number(name)?;
+            let bits = DmaBits::new(params::dma_bits(number))?;
             device.enable_device_mem()?;
 
             let bound = BoundDevice::new(device)?;
+            if let Some(coherent) = params::coherent(number) {
+                dma::set_coherent(&bound, coherent).inspect_err(|_| {
+                    dev_err!(
+                        device,
+                        "this architecture has no such device, do not use coherent=\n"
+                    );
+                })?;
+            }
             let registers = Registers::new(device)?;
             irq::request(device, c"edu_importer", Ok(EduInterrupt(registers.clone())))?;
             let engine = Engine::new(bound, registers, bits).inspect_err(|_| {
@@ -74,9 +85,9 @@ impl pci::Driver for EduDriver {
                     bits.get()
                 );
             })?;
+            engine.introduce(number)?;
             device.set_master();
 
-            let name = device.as_ref().name();
             let device = Device::new(name, engine)?;
             registry::add(device.clone())?;
             Ok(Ok(Presence(device)))

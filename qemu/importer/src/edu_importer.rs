@@ -7,13 +7,14 @@
 //!
 //! In layers; a file imports only from layers above its own in this list:
 //!
-//! - values: [`direction`], [`range`], [`dma_bits`], [`table`];
+//! - values: [`direction`], [`range`], [`dma_bits`], [`channel`], [`table`];
 //! - the fence around C: [`ffi`] (its `global` names the type of what it locks, a [`device`]);
 //! - mechanisms: [`registers`], [`engine`], [`mapping`], [`device`], [`registry`], [`cpu_access`];
 //! - surface: [`driver`] (PCI), [`session`] (an open file), [`misc`] (ioctls), and this file.
 
 #![deny(unsafe_code)]
 
+mod channel;
 mod cpu_access;
 mod device;
 mod direction;
@@ -42,6 +43,7 @@ use kernel::{
 use crate::{
     dma_bits::DmaBits,
     driver::EduDriver,
+    ffi::params,
     session::Session, //
 };
 
@@ -52,12 +54,6 @@ module! {
     description: "Test importer of dma-bufs on QEMU's edu device",
     license: "GPL",
     imports_ns: ["DMA_BUF"],
-    params: {
-        dma_bits: u32 {
-            default: 28,
-            description: "DMA address bits of the edu devices, 12 to 64, as their dma_mask has",
-        },
-    },
 }
 
 /// The module while it is loaded.
@@ -74,10 +70,11 @@ struct EduImporter {
 impl InPlaceModule for EduImporter {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
-            let bits = *module_parameters::dma_bits.value_ref();
-            if DmaBits::new(bits).is_err() {
-                pr_err!("dma_bits={bits} is not possible, use 12 to 64 as in edu's dma_mask\n");
-                return Err(EINVAL);
+            for bits in params::all_dma_bits() {
+                if DmaBits::new(bits).is_err() {
+                    pr_err!("dma_bits={bits} is not possible, use 12 to 64 as in edu's dma_mask\n");
+                    return Err(EINVAL);
+                }
             }
             ffi::global::init();
 

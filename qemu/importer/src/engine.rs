@@ -8,18 +8,21 @@ use kernel::{
         io_project,
         Io, //
     },
+    pci::Bar,
     prelude::*,
     sync::Arc,
     time::msecs_to_jiffies, //
 };
 
 use crate::{
+    channel,
     direction::OneWay,
     dma_bits::DmaBits,
     ffi::{
         abi::EDU_MEMORY_SIZE,
         bound::BoundDevice,
         dma,
+        iommu,
         pci, //
     },
     range::{
@@ -31,7 +34,9 @@ use crate::{
         DMA_COMMAND,
         DMA_COUNT,
         DMA_DESTINATION,
-        DMA_SOURCE, //
+        DMA_SOURCE,
+        LIVENESS,
+        SIZE, //
     }, //
 };
 
@@ -103,6 +108,17 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// Writes `words` to a register that does nothing with them.
+    pub(crate) fn note(&self, words: &[u32]) -> Result {
+        write(self.registers.bar(&self.device)?, words);
+        Ok(())
+    }
+
+    /// Says to whoever watches the machine that this is device number `index`.
+    pub(crate) fn introduce(&self, index: u32) -> Result {
+        self.note(&channel::device(index, dma::is_coherent(&self.device)))
     }
 
     /// Copies `bytes` into the device's memory, from `offset` on.
@@ -185,6 +201,13 @@ impl Engine {
         let finished = &self.registers.finished;
         let bar = self.registers.bar(&self.device)?;
 
+        // Whoever watches the machine sees bus addresses only.
+        for page in channel::pages(piece) {
+            if let Some(frame) = iommu::translate(&self.device, page) {
+                write(bar, &channel::translate(page, frame));
+            }
+        }
+
         finished.forget();
         // The kernel crate takes no BAR's word for more than 32-bit alignment, hence `try`.
         bar.try_write_reg(DMA_SOURCE::from(source))?;
@@ -217,6 +240,13 @@ impl Engine {
             dev_err!(self.device, "a transfer finished without an interrupt\n");
         }
         Err(ETIMEDOUT)
+    }
+}
+
+/// Writes `words` to the register that does nothing with them.
+fn write(bar: &Bar<'_, SIZE>, words: &[u32]) {
+    for &word in words {
+        bar.write_reg(LIVENESS::from(word));
     }
 }
 

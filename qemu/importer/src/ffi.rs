@@ -10,6 +10,8 @@ pub(crate) mod completion;
 pub(crate) mod dma;
 pub(crate) mod dma_buf;
 pub(crate) mod global;
+pub(crate) mod iommu;
 pub(crate) mod irq;
+pub(crate) mod params;
 pub(crate) mod pci;
 pub(crate) mod scatterlist;

@@ -62,6 +62,7 @@ impl MiscDevice for Session {
             abi::EDU_SET_MASK => session.set_mask(&read(argument)?),
             abi::EDU_LOAD => session.memory(&read(argument)?, OneWay::ToDevice),
             abi::EDU_STORE => session.memory(&read(argument)?, OneWay::FromDevice),
+            abi::EDU_NOTE => session.note(&read(argument)?),
             abi::EDU_ATTACH => update(argument, |attach| session.attach(attach)),
             abi::EDU_DETACH => session.detach(read(argument)?),
             abi::EDU_MAP => update(argument, |map| session.map(map)),

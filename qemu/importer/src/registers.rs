@@ -33,6 +33,11 @@ register! {
         7:0 kind;
     }
 
+    /// Keeps the complement of what is written, and does nothing else.
+    pub(crate) LIVENESS(u32) @ 0x04 {
+        31:0 word;
+    }
+
     /// Why the device interrupts.
     pub(crate) IRQ_STATUS(u32) @ 0x24 {
         /// A transfer has finished.
@@ -72,7 +77,7 @@ register! {
 }
 
 /// Bytes of BAR 0 that the registers take.
-const SIZE: usize = 0xa0;
+pub(crate) const SIZE: usize = 0xa0;
 
 /// The registers of one device.
 #[pin_data]

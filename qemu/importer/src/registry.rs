@@ -15,6 +15,15 @@ use crate::{
     ffi::global, //
 };
 
+/// The number of a device of that name among those that are bound.
+pub(crate) fn number(name: &CStr) -> Result<u32> {
+    let devices = global::lock()?;
+    let before = devices
+        .iter()
+        .filter(|other| other.name().to_bytes() < name.to_bytes());
+    Ok(before.count().try_into()?)
+}
+
 /// Makes `device` known.
 pub(crate) fn add(device: Arc<Device>) -> Result {
     let mut devices = global::lock()?;

@@ -169,6 +169,23 @@ impl Session {
         }
     }
 
+    /// `EDU_NOTE`
+    pub(crate) fn note(&self, note: &abi::Note) -> Result {
+        let count: usize = note.count.try_into()?;
+        if count == 0 || count > abi::EDU_NOTE_LONGEST {
+            return Err(EINVAL);
+        }
+        let device = registry::get(note.device)?;
+        // CAST: A word has four bytes, and there are few.
+        let (user, _) = user(note.words, note.count * size_of::<u32>() as u32)?;
+        let mut reader = user.reader();
+        let mut words = KVec::with_capacity(count, GFP_KERNEL)?;
+        for _ in 0..count {
+            words.push(reader.read::<u32>()?, GFP_KERNEL)?;
+        }
+        device.note(&words)
+    }
+
     /// `EDU_ATTACH`
     pub(crate) fn attach(&self, attach: &mut abi::Attach) -> Result {
         reserved(attach.reserved)?;

@@ -11,7 +11,7 @@
  *   EFAULT		bad pointer
  *   EINVAL		reserved field not zero, bad direction or one that the mapping
  *			does not have, bad number of bits, empty range, range outside
- *			the buffer or the device
+ *			the buffer or the device, no words or more than EDU_NOTE_LONGEST
  *   EBADF, EINVAL	not a file, not a dma-buf
  *   ENODEV		no such edu device; or it was unbound, and what was attached to
  *			it is gone
@@ -100,10 +100,24 @@ struct edu_vmap {
 	__u64 data;		/* pointer in the caller */
 };
 
+/* The most words of one EDU_NOTE. */
+#define EDU_NOTE_LONGEST	65
+
+/*
+ * Writes words to a register of the device that does nothing with them, without
+ * others in between: a channel to whoever watches the machine from outside.
+ */
+struct edu_note {
+	__u32 device;
+	__u32 count;		/* of words */
+	__u64 words;		/* pointer in the caller, to 32-bit words */
+};
+
 #define EDU_QUERY	_IOWR('e', 0x00, struct edu_query)
 #define EDU_SET_MASK	_IOW ('e', 0x01, struct edu_mask)
 #define EDU_LOAD	_IOW ('e', 0x02, struct edu_memory)	/* caller to device */
 #define EDU_STORE	_IOW ('e', 0x03, struct edu_memory)	/* device to caller */
+#define EDU_NOTE	_IOW ('e', 0x05, struct edu_note)
 #define EDU_ATTACH	_IOWR('e', 0x10, struct edu_attach)
 #define EDU_DETACH	_IOW ('e', 0x11, __u32)			/* attachment */
 #define EDU_MAP		_IOWR('e', 0x12, struct edu_map)

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod channel;
 mod event;
 mod frame;
 mod job;

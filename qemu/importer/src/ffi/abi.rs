@@ -19,6 +19,9 @@ use kernel::{
 /// Size of the memory inside one edu device, in bytes.
 pub(crate) const EDU_MEMORY_SIZE: usize = 4096;
 
+/// The most words of one `EDU_NOTE`.
+pub(crate) const EDU_NOTE_LONGEST: usize = 65;
+
 /// `struct edu_query`
 #[repr(C)]
 pub(crate) struct Query {
@@ -83,6 +86,14 @@ pub(crate) struct Vmap {
     pub(crate) data: u64,
 }
 
+/// `struct edu_note`
+#[repr(C)]
+pub(crate) struct Note {
+    pub(crate) device: u32,
+    pub(crate) count: u32,
+    pub(crate) words: u64,
+}
+
 /// Lets a structure of the ABI be copied from and to user space.
 macro_rules! plain {
     ($($name:ident),*) => {$(
@@ -93,7 +104,7 @@ macro_rules! plain {
     )*};
 }
 
-plain!(Query, Mask, Memory, Attach, Map, Dma, Vmap);
+plain!(Query, Mask, Memory, Attach, Map, Dma, Vmap, Note);
 
 const EDU: u32 = b'e' as u32;
 
@@ -101,6 +112,7 @@ pub(crate) const EDU_QUERY: u32 = _IOWR::<Query>(EDU, 0x00);
 pub(crate) const EDU_SET_MASK: u32 = _IOW::<Mask>(EDU, 0x01);
 pub(crate) const EDU_LOAD: u32 = _IOW::<Memory>(EDU, 0x02);
 pub(crate) const EDU_STORE: u32 = _IOW::<Memory>(EDU, 0x03);
+pub(crate) const EDU_NOTE: u32 = _IOW::<Note>(EDU, 0x05);
 pub(crate) const EDU_ATTACH: u32 = _IOWR::<Attach>(EDU, 0x10);
 pub(crate) const EDU_DETACH: u32 = _IOW::<u32>(EDU, 0x11);
 pub(crate) const EDU_MAP: u32 = _IOWR::<Map>(EDU, 0x12);
@@ -117,17 +129,19 @@ mod tests {
     };
 
     extern "C" {
-        static edu_importer_abi: [usize; 32];
+        static edu_importer_abi: [usize; 36];
     }
 
     #[test]
     fn numbers_and_layouts_are_the_headers() {
-        let rust: [usize; 32] = [
+        let rust: [usize; 36] = [
             EDU_MEMORY_SIZE,
+            EDU_NOTE_LONGEST,
             EDU_QUERY as usize,
             EDU_SET_MASK as usize,
             EDU_LOAD as usize,
             EDU_STORE as usize,
+            EDU_NOTE as usize,
             EDU_ATTACH as usize,
             EDU_DETACH as usize,
             EDU_MAP as usize,
@@ -155,6 +169,8 @@ mod tests {
             offset_of!(Vmap, offset),
             offset_of!(Vmap, length),
             offset_of!(Vmap, data),
+            offset_of!(Note, count),
+            offset_of!(Note, words),
         ];
         // SAFETY: `abi_check.c` defines the table with this type, and nobody writes to it.
         assert_eq!(rust, unsafe { edu_importer_abi });
@@ -169,5 +185,6 @@ mod tests {
         assert_eq!(size_of::<Map>(), 4 + 4 + 4 + 4);
         assert_eq!(size_of::<Dma>(), 4 + 4 + 8 + 4 + 4);
         assert_eq!(size_of::<Vmap>(), 4 + 4 + 8 + 4 + 4 + 8);
+        assert_eq!(size_of::<Note>(), 4 + 4 + 8);
     }
 }

@@ -8,14 +8,16 @@
 #include "../../uapi/edu_importer.h"
 
 #if IS_BUILTIN(CONFIG_KUNIT)
-extern const size_t edu_importer_abi[32];
+extern const size_t edu_importer_abi[36];
 
-const size_t edu_importer_abi[32] = {
+const size_t edu_importer_abi[36] = {
 	EDU_MEMORY_SIZE,
+	EDU_NOTE_LONGEST,
 	EDU_QUERY,
 	EDU_SET_MASK,
 	EDU_LOAD,
 	EDU_STORE,
+	EDU_NOTE,
 	EDU_ATTACH,
 	EDU_DETACH,
 	EDU_MAP,
@@ -43,5 +45,7 @@ const size_t edu_importer_abi[32] = {
 	offsetof(struct edu_vmap, offset),
 	offsetof(struct edu_vmap, length),
 	offsetof(struct edu_vmap, data),
+	offsetof(struct edu_note, count),
+	offsetof(struct edu_note, words),
 };
 #endif
