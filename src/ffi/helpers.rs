@@ -68,6 +68,7 @@ extern "C" {
     pub(super) fn pfn_to_page(pfn: c_ulong) -> *mut page;
     #[link_name = "rust_helper_pmd_order"]
     pub(super) fn pmd_order() -> c_uint;
+    #[cfg(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP)]
     #[link_name = "rust_helper_pud_order"]
     pub(super) fn pud_order() -> c_uint;
     #[link_name = "rust_helper_vm_flags_set"]
