@@ -9,7 +9,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use protocol::{DRIVER_MODULE, Driver, Event, IMPORTER_MODULE, Job, Module, Outcome, Program};
+use protocol::{
+    DRIVER_MODULE, Driver, Event, Exporter, IMPORTER_MODULE, Job, Module, Outcome, Program,
+};
 
 use crate::{
     guest::{self, Ending, Limits},
@@ -24,8 +26,22 @@ use crate::{
 /// Enough for 2 GiB in huge pages, which the kernel's own selftest wants, and some to spare.
 const HUGE_PAGES: u32 = 1100;
 
-/// What a boot may take beside its programs, in the plain kernel.
+/// What a boot may take for anything that is no program, in the plain kernel.
 const OVERHEAD: Duration = Duration::from_secs(120);
+
+/// What a task finds behind `/dev/udmabuf`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// One of the two drivers.
+    Driver(Driver),
+    /// A variant of our module.
+    Variant {
+        /// The variant's name.
+        name: String,
+        /// The module on the host.
+        file: PathBuf,
+    },
+}
 
 /// A program of the host to be run in the guest.
 #[derive(Clone)]
@@ -34,6 +50,8 @@ pub struct Task {
     pub file: PathBuf,
     /// How it is run.
     pub program: Program,
+    /// What it finds behind `/dev/udmabuf`; `None` is what the task before it found.
+    pub backing: Option<Backing>,
 }
 
 impl Task {
@@ -48,10 +66,13 @@ impl Task {
             arguments,
             time_limit,
             on_console: false,
+            // Known once it is known which files go into the guest.
+            exporter: None,
         };
         Ok(Task {
             file: file.to_owned(),
             program,
+            backing: None,
         })
     }
 }
@@ -66,7 +87,7 @@ pub struct Boot<'a> {
     pub machine: &'a dyn Machine,
     /// The kernel, and with it the modules.
     pub kernel: &'a Kernel,
-    /// The driver behind `/dev/udmabuf`.
+    /// The driver behind `/dev/udmabuf` at first.
     pub driver: Driver,
     /// What to run.
     pub tasks: Vec<Task>,
@@ -168,7 +189,7 @@ impl<'a> Boot<'a> {
         let mut outcomes = Vec::new();
         let mut unloaded = Vec::new();
         let mut leaks = None;
-        let ending = guest::run(&qemu, &job, self.limits(&job), |event| {
+        let ending = guest::run(&qemu, &job, &self.limits(&job), |event| {
             on_event(&event);
             match event {
                 Event::Failed(reason) => failure = Some(reason),
@@ -204,42 +225,62 @@ impl<'a> Boot<'a> {
             bail!("no guest init at {}: run ci/programs", init.display());
         }
         let mut archive = Initramfs::new(&init);
-        let mut modules = Vec::new();
-        let mut module = |name: &str, parameters: String| -> Result<()> {
-            let file = self.kernel.module(name)?;
-            archive.add(&format!("/modules/{name}.ko"), &file);
-            modules.push(Module {
-                name: name.to_owned(),
-                parameters,
-            });
-            Ok(())
+        let exporter = self.exporter(&Backing::Driver(self.driver), &mut archive)?;
+        let importer = Module {
+            name: IMPORTER_MODULE.to_owned(),
+            file: IMPORTER_MODULE.to_owned(),
+            parameters: self.machine.importer_parameters(),
         };
-        if self.driver == Driver::Rust {
-            module(DRIVER_MODULE, String::new())?;
-        }
-        module(IMPORTER_MODULE, self.machine.importer_parameters())?;
+        archive.add(&guest_path(&importer), &self.kernel.module(&importer.name)?);
+        let mut programs = Vec::new();
         for task in &self.tasks {
             archive.add(&task.program.path, &task.file);
+            let backing = task.backing.as_ref();
+            programs.push(Program {
+                exporter: backing
+                    .map(|backing| self.exporter(backing, &mut archive))
+                    .transpose()?,
+                ..task.program.clone()
+            });
         }
         let job = Job {
-            driver: self.driver,
             // Suites inside the module need none, and with KASAN reserving them takes its time.
             huge_pages: if self.tasks.is_empty() { 0 } else { HUGE_PAGES },
-            modules,
-            programs: self.tasks.iter().map(|task| task.program.clone()).collect(),
+            exporter,
+            modules: vec![importer],
+            programs,
             unload: self.unload,
             find_leaks: self.find_leaks,
         };
         Ok((job, archive))
     }
 
-    /// The bounds on the run; only that of the boot if one of the programs has none.
+    /// What init has to put behind `/dev/udmabuf`; the archive gets the module that it needs.
+    fn exporter(&self, backing: &Backing, archive: &mut Initramfs) -> Result<Exporter> {
+        let (name, file) = match backing {
+            Backing::Driver(Driver::C) => return Ok(Exporter::C),
+            Backing::Driver(Driver::Rust) => (DRIVER_MODULE, self.kernel.module(DRIVER_MODULE)?),
+            Backing::Variant { name, file } => (name.as_str(), file.clone()),
+        };
+        let module = Module {
+            name: DRIVER_MODULE.to_owned(),
+            file: name.to_owned(),
+            parameters: String::new(),
+        };
+        archive.add(&guest_path(&module), &file);
+        Ok(Exporter::Module(module))
+    }
+
+    /// The bounds on the run.
     fn limits(&self, job: &Job) -> Limits {
-        let boot = OVERHEAD * self.kernel.flavour.slowness();
-        let programs: Option<Duration> = job.programs.iter().map(|p| p.time_limit).sum();
         Limits {
-            boot,
-            whole: programs.map(|programs| boot + programs),
+            step: OVERHEAD * self.kernel.flavour.slowness(),
+            programs: job.programs.iter().map(|p| p.time_limit).collect(),
         }
     }
+}
+
+/// Where init looks for a module.
+fn guest_path(module: &Module) -> String {
+    format!("/modules/{}.ko", module.file)
 }

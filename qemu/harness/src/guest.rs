@@ -21,7 +21,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use protocol::{Event, Job};
+use protocol::{Event, Job, Program};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::qemu::{Console, Qemu};
@@ -39,8 +39,13 @@ pub enum Ending {
     Done,
     /// The guest went away before its job was over.
     Died(String),
-    /// It was killed, its time was over.
-    OutOfTime(Duration),
+    /// It was killed, something took longer than it may.
+    OutOfTime {
+        /// What it did not finish.
+        what: String,
+        /// How long that may take.
+        limit: Duration,
+    },
     /// It was killed, the user interrupted us.
     Interrupted,
 }
@@ -50,8 +55,9 @@ impl std::fmt::Display for Ending {
         match self {
             Ending::Done => f.write_str("the guest finished"),
             Ending::Died(how) => write!(f, "the guest died: {how}"),
-            Ending::OutOfTime(limit) => {
-                write!(f, "the guest did not finish within {} s", limit.as_secs())
+            Ending::OutOfTime { what, limit } => {
+                let limit = limit.as_secs();
+                write!(f, "the guest did not finish {what} within {limit} s")
             }
             Ending::Interrupted => f.write_str("interrupted"),
         }
@@ -73,13 +79,56 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// How long a guest may take.
-#[derive(Clone, Copy)]
+/// How long a guest may take for each of its steps, so that one that hangs is found out soon.
 pub struct Limits {
-    /// Until it is ready for its programs.
-    pub boot: Duration,
-    /// Until it is gone, if that is bounded.
-    pub whole: Option<Duration>,
+    /// For what init does: the boot, what is between two programs, and the end.
+    pub step: Duration,
+    /// For each program, if that is bounded.
+    pub programs: Vec<Option<Duration>>,
+}
+
+/// The step that a guest is in, and until when.
+struct Step {
+    what: String,
+    limit: Option<Duration>,
+    since: Instant,
+}
+
+impl Step {
+    fn new(what: impl Into<String>, limit: Option<Duration>) -> Self {
+        Step {
+            what: what.into(),
+            limit,
+            since: Instant::now(),
+        }
+    }
+
+    /// The step that an event begins, if it begins one.
+    fn after(event: &Event, job: &Job, limits: &Limits) -> Option<Self> {
+        match event {
+            Event::Started { program } => {
+                let number = *program as usize;
+                let line = job.programs.get(number).map(Program::command_line);
+                let own = limits.programs.get(number).copied().flatten();
+                // Init ends a program in time: only when it cannot do that is it for us.
+                let limit = own.map(|own| own + limits.step);
+                Some(Step::new(line.unwrap_or_default(), limit))
+            }
+            Event::Ready { .. } | Event::Ended { .. } | Event::Unloaded { .. } => {
+                Some(Step::new("its job", Some(limits.step)))
+            }
+            Event::Output { .. } | Event::Leaks(_) | Event::Failed(_) | Event::Done => None,
+        }
+    }
+
+    /// The ending of a guest that took too long, if it did.
+    fn over(&self) -> Option<Ending> {
+        let limit = self.limit?;
+        (self.since.elapsed() > limit).then(|| Ending::OutOfTime {
+            what: self.what.clone(),
+            limit,
+        })
+    }
 }
 
 /// Boots the machine, gives it the job, and passes on its events until it is gone.
@@ -91,17 +140,17 @@ pub struct Limits {
 pub fn run(
     qemu: &Qemu<'_>,
     job: &Job,
-    limits: Limits,
+    limits: &Limits,
     mut on_event: impl FnMut(Event),
 ) -> Result<Ending> {
-    let started = Instant::now();
+    let mut step = Step::new("its boot", Some(limits.step));
     let interactive = qemu.console == Console::Terminal;
     let listener = UnixListener::bind(&qemu.events)
         .with_context(|| format!("cannot listen on {}", qemu.events.display()))?;
     let messages = qemu.log.with_extension("qemu");
     let mut process = Process::start(qemu.command(), messages, interactive)?;
 
-    let stream = match connect(&listener, &mut process, limits.boot, started)? {
+    let stream = match connect(&listener, &mut process, &step)? {
         Ok(stream) => stream,
         Err(ending) => return Ok(ending),
     };
@@ -118,7 +167,6 @@ pub fn run(
         }
     });
 
-    let mut limit = Some(limits.boot);
     let mut done: Option<Instant> = None;
     loop {
         match receiver.recv_timeout(TICK) {
@@ -127,9 +175,7 @@ pub fn run(
                 on_event(Event::Done);
             }
             Ok(Ok(Some(event))) => {
-                if matches!(event, Event::Ready { .. }) {
-                    limit = limits.whole;
-                }
+                step = Step::after(&event, job, limits).unwrap_or(step);
                 on_event(event);
             }
             Ok(Ok(None)) | Err(RecvTimeoutError::Disconnected) => break,
@@ -143,10 +189,8 @@ pub fn run(
         if interrupted() && !interactive {
             return Ok(Ending::Interrupted);
         }
-        if let Some(limit) = limit
-            && started.elapsed() > limit
-        {
-            return Ok(Ending::OutOfTime(limit));
+        if let Some(ending) = step.over() {
+            return Ok(ending);
         }
         // Its port stays open for as long as it hangs.
         if done.is_some_and(|since| since.elapsed() > GRACE) {
@@ -167,8 +211,7 @@ pub fn run(
 fn connect(
     listener: &UnixListener,
     process: &mut Process,
-    limit: Duration,
-    started: Instant,
+    step: &Step,
 ) -> Result<Result<UnixStream, Ending>> {
     listener.set_nonblocking(true)?;
     loop {
@@ -186,8 +229,8 @@ fn connect(
         if interrupted() {
             return Ok(Err(Ending::Interrupted));
         }
-        if started.elapsed() > limit {
-            return Ok(Err(Ending::OutOfTime(limit)));
+        if let Some(ending) = step.over() {
+            return Ok(Err(ending));
         }
         thread::sleep(TICK / 5);
     }
@@ -256,5 +299,72 @@ impl Drop for Process {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{Exporter, Outcome};
+
+    use super::*;
+
+    fn job() -> Job {
+        let program = |argument: &str, time_limit| Program {
+            path: "/bin/flows".into(),
+            arguments: vec![argument.into()],
+            time_limit,
+            on_console: false,
+            exporter: None,
+        };
+        Job {
+            huge_pages: 0,
+            exporter: Exporter::C,
+            modules: Vec::new(),
+            programs: vec![
+                program("bounded", Some(Duration::from_secs(7))),
+                program("endless", None),
+            ],
+            unload: false,
+            find_leaks: false,
+        }
+    }
+
+    fn limits() -> Limits {
+        let programs = job().programs.iter().map(|p| p.time_limit).collect();
+        Limits {
+            step: Duration::from_secs(100),
+            programs,
+        }
+    }
+
+    #[test]
+    fn every_step_has_its_own_limit() {
+        let limit = |event| Step::after(&event, &job(), &limits()).map(|step| step.limit);
+        let seconds = |n| Some(Some(Duration::from_secs(n)));
+        let outcome = Outcome::Exited(0);
+        assert_eq!(limit(Event::Ready { kernel: "7".into() }), seconds(100));
+        assert_eq!(limit(Event::Started { program: 0 }), seconds(107));
+        assert_eq!(limit(Event::Started { program: 1 }), Some(None));
+        assert_eq!(
+            limit(Event::Ended {
+                program: 1,
+                outcome
+            }),
+            seconds(100)
+        );
+        // What a program writes does not give it more time.
+        assert_eq!(limit(Event::Leaks(String::new())), None);
+    }
+
+    #[test]
+    fn a_step_that_takes_too_long_is_named() {
+        let mut step = Step::after(&Event::Started { program: 0 }, &job(), &limits()).unwrap();
+        assert_eq!(step.over(), None);
+        step.limit = Some(Duration::ZERO);
+        let ending = step.over().unwrap().to_string();
+        assert_eq!(
+            ending,
+            "the guest did not finish /bin/flows bounded within 0 s"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 //! `/dev/udmabuf`, whichever driver is behind it.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, io::ErrorKind, os::unix::fs::symlink};
 
 use anyhow::{Context, Result, bail};
 use protocol::Driver;
@@ -14,20 +14,30 @@ const RUST: &str = "/dev/udmabuf-rs";
 /// Where the node of the C driver goes when the common name is taken from it.
 const C: &str = "/dev/udmabuf-c";
 
-/// Makes the common name lead to `driver`.
+/// Makes the common name lead to `driver`, wherever it led before.
 pub fn link(driver: Driver) -> Result<()> {
-    let has_c = fs::exists(COMMON).context(COMMON)?;
+    // A link that leads nowhere is there as well: its module is gone.
+    let is_link = match fs::symlink_metadata(COMMON) {
+        Ok(found) => Some(found.is_symlink()),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error).context(COMMON),
+    };
+    match (driver, is_link) {
+        (Driver::C, Some(false)) => return Ok(()),
+        (Driver::Rust, Some(false)) => rename(COMMON, C)?,
+        (_, Some(true)) => fs::remove_file(COMMON).context(COMMON)?,
+        (_, None) => {}
+    }
     match driver {
-        Driver::C if has_c => Ok(()),
+        Driver::C if fs::exists(C).context(C)? => rename(C, COMMON),
         Driver::C => bail!("no {COMMON}: the kernel was built without CONFIG_UDMABUF"),
-        Driver::Rust => {
-            if !fs::exists(RUST).context(RUST)? {
-                bail!("no {RUST}: the module does not register its device");
-            }
-            if has_c {
-                fs::rename(COMMON, C).with_context(|| format!("cannot rename {COMMON}"))?;
-            }
+        Driver::Rust if fs::exists(RUST).context(RUST)? => {
             symlink("udmabuf-rs", COMMON).with_context(|| format!("cannot link {COMMON}"))
         }
+        Driver::Rust => bail!("no {RUST}: the module does not register its device"),
     }
+}
+
+fn rename(from: &str, to: &str) -> Result<()> {
+    fs::rename(from, to).with_context(|| format!("cannot rename {from}"))
 }

@@ -3,9 +3,9 @@
 //! The job from its first step to its last.
 
 use anyhow::Result;
-use protocol::Event;
+use protocol::{Event, Module, Outcome, Program};
 
-use crate::{device, huge_pages, kmsg, leaks, module, port::Port, program};
+use crate::{exporter::Current, huge_pages, kmsg, leaks, module, port::Port, program};
 
 /// Receives the job and carries it out, reporting as it goes.
 pub fn run(port: &Port) -> Result<()> {
@@ -15,10 +15,10 @@ pub fn run(port: &Port) -> Result<()> {
     if job.find_leaks {
         leaks::forget()?;
     }
+    let mut exporter = Current::new(&job.exporter)?;
     for wanted in &job.modules {
         module::load(wanted)?;
     }
-    device::link(job.driver)?;
     let release = rustix::system::uname()
         .release()
         .to_string_lossy()
@@ -27,9 +27,8 @@ pub fn run(port: &Port) -> Result<()> {
 
     for (number, wanted) in job.programs.iter().enumerate() {
         let number = number as u32;
-        kmsg::mark(&format!("start of {}", wanted.command_line()));
         port.report(&Event::Started { program: number });
-        let outcome = program::run(port, number, wanted, job.driver);
+        let outcome = run_program(port, number, wanted, &mut exporter);
         kmsg::mark(&format!("end of {}: {outcome}", wanted.command_line()));
         port.report(&Event::Ended {
             program: number,
@@ -40,13 +39,10 @@ pub fn run(port: &Port) -> Result<()> {
     if job.unload {
         kmsg::mark("unloading modules");
         for loaded in job.modules.iter().rev() {
-            let error = module::unload(loaded)
-                .err()
-                .map(|error| format!("{error:#}"));
-            port.report(&Event::Unloaded {
-                module: loaded.name.clone(),
-                error,
-            });
+            report_unloaded(port, loaded, module::unload(loaded));
+        }
+        if let Some(loaded) = exporter.module().cloned() {
+            report_unloaded(port, &loaded, exporter.unload());
         }
     }
     // Last, so that what an unloaded module left behind counts as leaked.
@@ -56,4 +52,22 @@ pub fn run(port: &Port) -> Result<()> {
         port.report(&Event::Leaks(found));
     }
     Ok(())
+}
+
+/// Runs a program with the exporter that it wants.
+fn run_program(port: &Port, number: u32, wanted: &Program, exporter: &mut Current) -> Outcome {
+    if let Some(other) = &wanted.exporter
+        && let Err(error) = exporter.exchange(other)
+    {
+        return Outcome::NotStarted(format!("{error:#}"));
+    }
+    kmsg::mark(&format!("start of {}", wanted.command_line()));
+    program::run(port, number, wanted, exporter.driver())
+}
+
+fn report_unloaded(port: &Port, module: &Module, result: Result<()>) {
+    port.report(&Event::Unloaded {
+        module: module.file.clone(),
+        error: result.err().map(|error| format!("{error:#}")),
+    });
 }

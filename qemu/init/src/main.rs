@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod device;
+mod exporter;
 mod huge_pages;
 mod job;
 mod kmsg;

@@ -72,7 +72,7 @@ pub enum Event {
     },
     /// A module was unloaded, or could not be.
     Unloaded {
-        /// Which module.
+        /// Which module, by the name of its file.
         module: String,
         /// Why not.
         error: Option<String>,

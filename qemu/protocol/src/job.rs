@@ -48,13 +48,43 @@ impl FromStr for Driver {
     }
 }
 
-/// A kernel module, loaded from `/modules/<name>.ko`.
+/// A kernel module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Module {
-    /// The name, without path and suffix.
+    /// The name that the kernel knows it by.
     pub name: String,
+    /// Loaded from `/modules/<file>.ko`; variants of one module differ in this.
+    pub file: String,
     /// The parameters, as on insmod's command line.
     pub parameters: String,
+}
+
+/// What `/dev/udmabuf` leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exporter {
+    /// The driver in the kernel, always there.
+    C,
+    /// This module, which is loaded for it.
+    Module(Module),
+}
+
+impl Exporter {
+    /// Which driver that is, or is a variant of.
+    pub fn driver(&self) -> Driver {
+        match self {
+            Exporter::C => Driver::C,
+            Exporter::Module(_) => Driver::Rust,
+        }
+    }
+}
+
+impl fmt::Display for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exporter::C => f.write_str("the driver in the kernel"),
+            Exporter::Module(module) => write!(f, "module {}", module.file),
+        }
+    }
 }
 
 /// A program to run in the guest.
@@ -68,6 +98,8 @@ pub struct Program {
     pub time_limit: Option<Duration>,
     /// Runs on the guest's console as a shell does; its output is no event then.
     pub on_console: bool,
+    /// What `/dev/udmabuf` leads to from now on; `None` leaves it as it is.
+    pub exporter: Option<Exporter>,
 }
 
 impl Program {
@@ -85,15 +117,15 @@ impl Program {
 /// Everything that one boot of the guest does, in the order of the fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Where `/dev/udmabuf` leads to.
-    pub driver: Driver,
     /// Huge pages of 2 MiB to reserve.
     pub huge_pages: u32,
-    /// Modules to load, first to last; unloaded last to first.
+    /// What `/dev/udmabuf` leads to at first.
+    pub exporter: Exporter,
+    /// Further modules to load, first to last.
     pub modules: Vec<Module>,
     /// Programs to run, one after another.
     pub programs: Vec<Program>,
-    /// Unloads the modules after the programs, which has to succeed.
+    /// Unloads all modules after the programs, last to first, which has to succeed.
     pub unload: bool,
     /// Has the kernel look for leaked memory at the end, if it can.
     pub find_leaks: bool,

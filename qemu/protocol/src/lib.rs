@@ -15,10 +15,13 @@ mod job;
 
 pub use event::{Event, Outcome, Stream};
 pub use frame::{LONGEST, receive, send};
-pub use job::{Driver, Job, Module, Program, UnknownDriver};
+pub use job::{Driver, Exporter, Job, Module, Program, UnknownDriver};
 
 /// The name of the virtio-serial port, as it shows up in the guest's sysfs.
 pub const PORT: &str = "udmabuf.events";
+
+/// How the line begins that init writes into the kernel log when it puts an exporter in place.
+pub const EXPORTER_MARK: &str = "exporter: ";
 
 /// The driver under test, and the object that it is loaded from.
 pub const DRIVER_MODULE: &str = "udmabuf_rs";
