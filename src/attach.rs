@@ -25,6 +25,9 @@
 //! 4. While a write bracket is open, the pages are the CPU's: nothing is brought home over them,
 //!    neither by another bracket nor when a mapping goes away. Writing to them is a device's
 //!    mistake then, and what it wrote may be lost.
+//! 5. Cache maintenance is done to pages, not to devices: one mapping, one that allows the most,
+//!    stands for all of the class [`Coherency::Cache`], so that a bracket costs as much for many
+//!    devices as for one. An attach and an unmap hand over by themselves and are not merged.
 //!
 //! That no device writes beside one that bounces is seen to where mappings are made.
 
@@ -83,7 +86,7 @@ impl<M: Mapped, O: Opener> Attachments<M, O> {
     /// Removes a mapping that was added, and drops it: gives its pages back.
     pub(crate) fn remove(&mut self, mapping: Arc<M>) {
         if mapping.coherency() != Coherency::Coherent && mapping.direction().has_from_device() {
-            if mapping.coherency() == Coherency::Cache {
+            if mapping.coherency() != Coherency::Bounce {
                 // Rule 3.
                 mapping.sync_for_device(Direction::ToDevice);
             }
@@ -91,6 +94,22 @@ impl<M: Mapped, O: Opener> Attachments<M, O> {
             mapping.give_back(!self.brackets.any_open());
         }
         self.mappings.retain(|other| !Arc::ptr_eq(other, &mapping));
+    }
+
+    /// The mappings to be synced for all devices to be.
+    fn to_sync(&self) -> impl Iterator<Item = &Arc<M>> {
+        // Rule 5.
+        let cached = |mapping: &&Arc<M>| mapping.coherency() == Coherency::Cache;
+        let writer = |mapping: &&Arc<M>| cached(mapping) && mapping.direction().has_from_device();
+        let mut all = self.mappings.iter();
+        let one = all.clone().find(writer).or_else(|| all.find(cached));
+        self.mappings
+            .iter()
+            .filter(move |mapping| match mapping.coherency() {
+                Coherency::Coherent => false,
+                Coherency::Cache => one.is_some_and(|one| Arc::ptr_eq(one, mapping)),
+                Coherency::OwnCache | Coherency::Bounce => true,
+            })
     }
 
     /// `opener` is about to access the pages. Returns how many mappings were synced.
@@ -108,13 +127,12 @@ impl<M: Mapped, O: Opener> Attachments<M, O> {
             return Ok(0);
         }
         let mut synced = 0;
-        for mapping in &self.mappings {
+        for mapping in self.to_sync() {
             // Rule 1.
-            if mapping.coherency() == Coherency::Coherent || !mapping.direction().has_from_device()
-            {
+            if !mapping.direction().has_from_device() {
                 continue;
             }
-            if mapping.coherency() == Coherency::Cache {
+            if mapping.coherency() != Coherency::Bounce {
                 // Rule 3.
                 mapping.sync_for_device(Direction::ToDevice);
             }
@@ -127,16 +145,15 @@ impl<M: Mapped, O: Opener> Attachments<M, O> {
     /// `closer` has accessed the pages. Returns how many mappings were synced.
     pub(crate) fn end(&mut self, access: Direction, closer: impl FnOnce() -> O) -> usize {
         let mut synced = 0;
-        for mapping in &self.mappings {
-            if mapping.coherency() == Coherency::Coherent {
-                continue;
-            }
+        for mapping in self.to_sync() {
             // Rule 2. Only for a bounce buffer that the device writes does it matter what the CPU
             // did: refreshing one that the CPU has only read would undo what the device wrote
-            // since.
+            // since. Cache lines under a device that writes are cleaned, never just dropped:
+            // the device may leave alone what the CPU wrote.
             let direction = match mapping.coherency() {
-                Coherency::Bounce if mapping.direction().has_from_device() => access,
-                _ => mapping.direction(),
+                _ if !mapping.direction().has_from_device() => Direction::ToDevice,
+                Coherency::Bounce => access,
+                _ => Direction::Bidirectional,
             };
             mapping.sync_for_device(direction);
             synced += 1;
@@ -262,24 +279,65 @@ mod tests {
 
     #[test]
     fn lines_are_cleaned_then_invalidated_at_begin_and_cleaned_at_end() -> Result {
-        for (direction, begin) in [
-            (
-                Bidirectional,
-                &[ForDevice(ToDevice), ForCpu(FromDevice)][..],
-            ),
-            (FromDevice, &[ForDevice(ToDevice), ForCpu(FromDevice)][..]),
-            (ToDevice, &[][..]),
+        let both = &[ForDevice(ToDevice), ForCpu(FromDevice)][..];
+        for (direction, begin, end) in [
+            (Bidirectional, both, Bidirectional),
+            (FromDevice, both, Bidirectional),
+            (ToDevice, &[][..], ToDevice),
         ] {
-            let mut list = List::new();
-            let mapping = Fake::new(Cache, direction)?;
-            list.add(&mapping)?;
-            for access in BRACKETS {
-                mapping.forget();
-                list.begin(access, || Process(1))?;
-                assert!(mapping.saw(begin));
-                list.end(access, || Process(1));
-                assert!(mapping.saw(&[ForDevice(direction)]));
+            for coherency in [Cache, OwnCache] {
+                let mut list = List::new();
+                let mapping = Fake::new(coherency, direction)?;
+                list.add(&mapping)?;
+                for access in BRACKETS {
+                    mapping.forget();
+                    list.begin(access, || Process(1))?;
+                    assert!(mapping.saw(begin));
+                    list.end(access, || Process(1));
+                    assert!(mapping.saw(&[ForDevice(end)]));
+                }
             }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn one_mapping_that_allows_the_most_stands_for_all_caches() -> Result {
+        let mut list = List::new();
+        let reader = Fake::new(Cache, ToDevice)?;
+        let writer = Fake::new(Cache, FromDevice)?;
+        let other = Fake::new(Cache, Bidirectional)?;
+        let all = [&reader, &writer, &other];
+        for mapping in all {
+            list.add(mapping)?;
+            mapping.forget();
+        }
+        assert_eq!(bracket(&mut list, Bidirectional)?, (1, 1));
+        assert!(reader.saw(&[]));
+        assert!(writer.saw(&[
+            ForDevice(ToDevice),
+            ForCpu(FromDevice),
+            ForDevice(Bidirectional)
+        ]));
+        assert!(other.saw(&[]));
+
+        // Only readers are left.
+        list.remove(writer);
+        list.remove(other);
+        assert_eq!(bracket(&mut list, Bidirectional)?, (0, 1));
+        assert!(reader.saw(&[ForDevice(ToDevice)]));
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_more_than_cache_maintenance_is_synced_one_by_one() -> Result {
+        for coherency in [OwnCache, Bounce] {
+            let mut list = List::new();
+            for _ in 0..3 {
+                list.add(&Fake::new(coherency, Bidirectional)?)?;
+            }
+            list.add(&Fake::new(Cache, Bidirectional)?)?;
+            assert_eq!(bracket(&mut list, Bidirectional)?, (4, 4));
         }
         Ok(())
     }

@@ -7,8 +7,11 @@
 pub(crate) enum Coherency {
     /// Nothing: device and CPU see the same memory.
     Coherent,
-    /// Cache maintenance on the pages.
+    /// Cache maintenance on the pages, the same for every device that is mapped so: what is done
+    /// for one of them is done for all.
     Cache,
+    /// Cache maintenance on the pages, by operations that are the device's own and may do more.
+    OwnCache,
     /// Copies between the pages and a bounce buffer, which the device works on instead.
     Bounce,
 }

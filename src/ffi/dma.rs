@@ -97,6 +97,18 @@ impl Device {
         max != usize::MAX
     }
 
+    /// Whether the device has DMA operations of its own (`dma_map_ops`).
+    ///
+    /// All others share those of `kernel/dma/direct.c` and `drivers/iommu/dma-iommu.c`, whose
+    /// syncs, where nothing is bounced, come down to `arch_sync_dma_for_device()` and
+    /// `arch_sync_dma_for_cpu()` on physical addresses. These know no device.
+    fn has_own_operations(&self) -> bool {
+        // SAFETY: The device is valid.
+        let by_iommu = unsafe { helpers::use_dma_iommu(self.as_raw()) };
+        // SAFETY: As above.
+        !by_iommu && unsafe { helpers::has_dma_ops(self.as_raw()) }
+    }
+
     /// How the device's segments must be cut.
     fn segment_limits(&self) -> SegmentLimits {
         // SAFETY: The device is valid.
@@ -296,10 +308,14 @@ fn coherency(device: &Device, table: &SgTable) -> Coherency {
         // SAFETY: The device is valid, and the address is of a mapping for it.
         unsafe { helpers::dma_need_sync(device.as_raw(), address) }
     });
-    match (needs_sync, device.may_bounce()) {
-        (false, _) => Coherency::Coherent,
-        (true, false) => Coherency::Cache,
-        (true, true) => Coherency::Bounce,
+    if !needs_sync {
+        Coherency::Coherent
+    } else if device.may_bounce() {
+        Coherency::Bounce
+    } else if device.has_own_operations() {
+        Coherency::OwnCache
+    } else {
+        Coherency::Cache
     }
 }
 

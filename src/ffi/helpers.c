@@ -7,10 +7,12 @@
  */
 
 #include <linux/device.h>
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
+#include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/pid.h>
@@ -23,6 +25,13 @@
 void rust_helper_dev_warn_ratelimited(struct device *dev, const char *message)
 {
 	dev_warn_ratelimited(dev, "%s\n", message);
+}
+
+/* dma-map-ops.h */
+
+bool rust_helper_has_dma_ops(struct device *dev)
+{
+	return get_dma_ops(dev) != NULL;
 }
 
 /* dma-mapping.h */
@@ -93,6 +102,13 @@ unsigned int rust_helper_hugetlbfs_seals(struct inode *inode)
 bool rust_helper_is_file_hugepages(struct file *file)
 {
 	return is_file_hugepages(file);
+}
+
+/* iommu-dma.h */
+
+bool rust_helper_use_dma_iommu(struct device *dev)
+{
+	return use_dma_iommu(dev);
 }
 
 /* mm.h */

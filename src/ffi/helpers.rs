@@ -17,6 +17,9 @@ extern "C" {
     #[link_name = "rust_helper_dev_warn_ratelimited"]
     pub(super) fn dev_warn_ratelimited(dev: *mut device, message: *const c_char);
 
+    #[link_name = "rust_helper_has_dma_ops"]
+    pub(super) fn has_dma_ops(dev: *mut device) -> bool;
+
     #[link_name = "rust_helper_dma_dev_need_sync"]
     pub(super) fn dma_dev_need_sync(dev: *const device) -> bool;
     #[link_name = "rust_helper_dma_get_max_seg_size"]
@@ -52,6 +55,9 @@ extern "C" {
     pub(super) fn hugetlbfs_seals(inode: *mut inode) -> c_uint;
     #[link_name = "rust_helper_is_file_hugepages"]
     pub(super) fn is_file_hugepages(file: *mut file) -> bool;
+
+    #[link_name = "rust_helper_use_dma_iommu"]
+    pub(super) fn use_dma_iommu(dev: *mut device) -> bool;
 
     #[link_name = "rust_helper_folio_nr_pages"]
     pub(super) fn folio_nr_pages(folio: *const folio) -> c_ulong;
