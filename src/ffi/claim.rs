@@ -8,6 +8,24 @@
 //! no other device, through whatever dma-buf, and not itself through a second place of the same
 //! page in a buffer, which has a bounce buffer of its own.
 //!
+//! What else was considered:
+//!
+//! - To copy back only what the device wrote: nobody knows what that is. `DMA_BUF_IOCTL_SYNC` has
+//!   no ranges, so `dma_sync_single_range_for_cpu()` has none to be called with.
+//! - To compare the bounce buffer with what it was filled with: it belongs to the DMA API.
+//! - To refill it whenever something else has written: devices do not tell when they do, and
+//!   refilling it (`dma_sync_sg_for_device()`) destroys what its own device wrote meanwhile.
+//! - To let the other writer bounce too, into the same buffer: the DMA API allots one to each
+//!   mapping.
+//! - To map for writing, and to bring nothing home until somebody begins a CPU access: that only
+//!   puts the copy off.
+//!
+//! What it costs: importers that map whatever they import as `DMA_BIDIRECTIONAL`, as DRM does
+//! (`drm_gem_prime_import_dev()`), count as writers even if they only scan out. If one of two such
+//! devices bounces, the second to be mapped is refused. CPU writes need no claim: a bracket
+//! refreshes the bounce buffer at its end, and what a device writes while a write bracket is open
+//! is that device's mistake, see `attach.rs`.
+//!
 //! # Locking
 //!
 //! One mutex for all claims, taken last: under the mutex of a buffer's attachments.
