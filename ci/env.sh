@@ -49,7 +49,20 @@ UDMABUF_KERNELS=$KERNELS
 UDMABUF_MODULES=$MODULES
 export RUST_LIB_SRC LIBCLANG_PATH PATH UDMABUF_ROOT UDMABUF_KERNELS UDMABUF_MODULES
 
-# The kernel's make, in the source tree in use.
+# What the kernel's make calls the architecture of one of our kernels.
+kernel_arch() {
+	case $1 in
+	arm64*) echo arm64 ;;
+	*) echo x86_64 ;;
+	esac
+}
+
+# The kernel's make for one of our kernels, in the source tree in use. Clang needs no other
+# compiler for another architecture.
+# usage: kmake KERNEL [argument...]
 kmake() {
-	make -C "$SOURCE" LLVM="-$LLVM_MAJOR" "$@"
+	local arch
+	arch=$(kernel_arch "$1")
+	shift
+	make -C "$SOURCE" LLVM="-$LLVM_MAJOR" ARCH="$arch" "$@"
 }
