@@ -32,7 +32,7 @@ run: ## The main job as a story; sets everything up first
 	@ci/harness run --machine '$(MACHINE)' --driver '$(DRIVER)'
 
 test: ## Every test there is
-	@ci/prepare x86_64 x86_64-check
+	@ci/prepare x86_64 x86_64-check arm64
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
 
 mutants: ## Broken variants of the module, which the tests have to notice

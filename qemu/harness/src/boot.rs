@@ -14,12 +14,13 @@ use protocol::{
 };
 
 use crate::{
+    device_tree,
     guest::{self, Ending, Limits},
     initramfs::Initramfs,
     kernel::Kernel,
     layout::Layout,
     log::{self, Complaint},
-    machine::Machine,
+    machine::{DeviceTree, Machine},
     qemu::{Console, Qemu, shown},
 };
 
@@ -175,6 +176,11 @@ impl<'a> Boot<'a> {
             kunit: self.kunit,
             initramfs: scratch.path().join("initramfs"),
             events: scratch.path().join("events"),
+            device_tree: match self.machine.device_tree() {
+                DeviceTree::Stock => None,
+                DeviceTree::Noncoherent => Some(scratch.path().join("dtb")),
+            },
+            plugin: None,
             log,
             console: self.console,
         };
@@ -183,6 +189,9 @@ impl<'a> Boot<'a> {
             return Ok(None);
         }
         archive.write(&qemu.initramfs)?;
+        if let Some(file) = &qemu.device_tree {
+            device_tree::make_noncoherent(qemu.dump_device_tree(file), file)?;
+        }
 
         let mut ready = false;
         let mut failure = None;

@@ -60,6 +60,17 @@ impl Layout {
         self.build().join("target").join(target).join("release")
     }
 
+    /// The kernel's own selftest for a Rust target.
+    pub fn kernel_selftest(&self, target: &str) -> PathBuf {
+        let directory = self.build().join("kernel-selftest");
+        directory.join(target).join("udmabuf")
+    }
+
+    /// The cache model, a plugin for QEMU.
+    pub fn cache_model(&self) -> PathBuf {
+        self.build().join("target/release/libcache_model.so")
+    }
+
     /// Makes an empty file `build/<directory>/<name>.<suffix>`, ours until the
     /// returned file is closed; while another run has it, a number is added to the name.
     pub fn claim(&self, directory: &str, name: &str, suffix: &str) -> Result<(PathBuf, File)> {

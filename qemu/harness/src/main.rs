@@ -10,6 +10,7 @@
 mod boot;
 mod cli;
 mod command;
+mod device_tree;
 mod elf;
 mod guest;
 mod initramfs;

@@ -12,6 +12,17 @@ use protocol::PORT;
 
 use crate::{kernel::Kernel, machine::Machine};
 
+/// CPUs and memory of every machine.
+const SIZE: &[&str] = &["-smp", "2", "-m", "8G"];
+
+/// A TCG plugin that watches the guest.
+pub struct Plugin {
+    /// The shared object.
+    pub object: PathBuf,
+    /// Where it writes what it saw.
+    pub report: PathBuf,
+}
+
 /// Where the guest's interactive console is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
@@ -33,6 +44,10 @@ pub struct Qemu<'a> {
     pub initramfs: PathBuf,
     /// The socket on which the harness waits for the guest.
     pub events: PathBuf,
+    /// The device tree, if it is not QEMU's own.
+    pub device_tree: Option<PathBuf>,
+    /// A plugin to load.
+    pub plugin: Option<Plugin>,
     /// Where the kernel log goes.
     pub log: PathBuf,
     /// The interactive console.
@@ -63,13 +78,28 @@ impl Qemu<'_> {
         words.join(" ")
     }
 
-    /// The command, ready to be started.
-    pub fn command(&self) -> Command {
+    /// The machine itself: what a device tree of it depends on.
+    fn bare_machine(&self) -> Command {
         let board = self.machine.board();
         let mut command = Command::new(board.qemu);
-        command.args(board.arguments);
+        command.args(board.arguments).args(SIZE);
+        command.args(self.machine.arguments());
+        command
+    }
+
+    /// Has QEMU write the machine's device tree to a file, and nothing else.
+    pub fn dump_device_tree(&self, file: &Path) -> Command {
+        let mut command = self.bare_machine();
+        command.arg("-machine").arg(option("dumpdtb=", file));
+        command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
+        command
+    }
+
+    /// The command, ready to be started.
+    pub fn command(&self) -> Command {
+        let mut command = self.bare_machine();
         // Every host can do TCG, and what counts as a result must not depend on the host.
-        command.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "8G"]);
+        command.args(["-accel", "tcg,thread=multi"]);
         command.args([
             "-nodefaults",
             "-no-user-config",
@@ -80,6 +110,13 @@ impl Qemu<'_> {
         command.arg("-kernel").arg(&self.kernel.image);
         command.arg("-initrd").arg(&self.initramfs);
         command.arg("-append").arg(self.kernel_command_line());
+        if let Some(device_tree) = &self.device_tree {
+            command.arg("-dtb").arg(device_tree);
+        }
+        if let Some(Plugin { object, report }) = &self.plugin {
+            let plugin = [option("", object), option(",report=", report)];
+            command.arg("-plugin").arg(OsString::from_iter(plugin));
+        }
         command.arg("-serial").arg(option("file:", &self.log));
         command.args(["-device", "virtio-serial-pci"]);
         command
@@ -126,16 +163,25 @@ mod tests {
         machine,
     };
 
+    fn qemu<'a>(machine: &'a dyn Machine, kernel: &'a Kernel) -> Qemu<'a> {
+        Qemu {
+            machine,
+            kernel,
+            kunit: false,
+            initramfs: "/tmp/a b".into(),
+            events: "/tmp/x,y".into(),
+            device_tree: None,
+            plugin: None,
+            log: "/tmp/log".into(),
+            console: Console::None,
+        }
+    }
+
     fn line(machine: &dyn Machine, kunit: bool) -> String {
         let kernel = Kernel::for_tests(Flavour::Plain);
         let qemu = Qemu {
-            machine,
-            kernel: &kernel,
             kunit,
-            initramfs: "/tmp/a b".into(),
-            events: "/tmp/x,y".into(),
-            log: "/tmp/log".into(),
-            console: Console::None,
+            ..qemu(machine, &kernel)
         };
         shown(&qemu.command())
     }
@@ -164,6 +210,40 @@ mod tests {
         assert!(!line(direct, false).contains("swiotlb=force"));
         assert!(line(swiotlb, false).contains("swiotlb=force"));
         assert!(line(direct, true).contains("kunit.enable=1 kunit.autorun=1"));
+    }
+
+    #[test]
+    fn an_iommu_comes_before_what_it_translates_for() {
+        let line = line(machine::find("x86_64-iommu").unwrap(), false);
+        let place = |what: &str| line.find(what).expect(what);
+        assert!(place("intel-iommu") < place("virtio-serial-pci"));
+        assert!(place("intel-iommu") < place("edu,"));
+    }
+
+    #[test]
+    fn a_device_tree_is_that_of_the_machine_that_boots() {
+        let kernel = Kernel::for_tests(Flavour::Plain);
+        for machine in machine::ALL {
+            let mut qemu = qemu(*machine, &kernel);
+            let dump = shown(&qemu.dump_device_tree(Path::new("/tmp/tree")));
+            let (bare, _) = dump.split_once(" -machine 'dumpdtb=/tmp/tree'").unwrap();
+            qemu.device_tree = Some("/tmp/tree".into());
+            let boot = shown(&qemu.command());
+            assert!(boot.starts_with(bare) && boot.contains("-dtb /tmp/tree"));
+        }
+    }
+
+    #[test]
+    fn a_plugin_is_told_where_to_write() {
+        let kernel = Kernel::for_tests(Flavour::Plain);
+        let mut qemu = qemu(machine::ALL[0], &kernel);
+        assert!(!shown(&qemu.command()).contains("-plugin"));
+        qemu.plugin = Some(Plugin {
+            object: "/tmp/a,b.so".into(),
+            report: "/tmp/report".into(),
+        });
+        let line = shown(&qemu.command());
+        assert!(line.contains("-plugin '/tmp/a,,b.so,report=/tmp/report'"));
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 //! The test machines, one type each. Callers never ask which one they have.
 
+mod arm64;
 mod x86_64;
 
 use object::elf;
 
 use crate::usage::Usage;
 
-pub use x86_64::{X86Direct, X86Swiotlb};
+pub use arm64::{Arm64Coherent, Arm64Mixed, Arm64Noncoherent, Arm64Smmu};
+pub use x86_64::{X86Direct, X86Iommu, X86OneNarrow, X86Swiotlb};
 
 /// What machines of one architecture have in common.
 pub struct Board {
@@ -28,6 +30,26 @@ pub struct Board {
     pub elf: &'static [u16],
 }
 
+/// What shows that a sync is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judge {
+    /// The data: it is wrong.
+    Data,
+    /// The cache model only: QEMU has no caches, so the data is right.
+    Model,
+    /// Nothing, for none is needed.
+    Nothing,
+}
+
+/// Where the kernel learns what the machine is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceTree {
+    /// From firmware, or from the device tree that QEMU makes: devices are cache-coherent.
+    Stock,
+    /// From QEMU's device tree without the words that say that devices are cache-coherent.
+    Noncoherent,
+}
+
 /// A machine to boot: a board, what is plugged in, what the kernel is told.
 pub trait Machine: Sync {
     /// The name that `MACHINE=` takes.
@@ -39,9 +61,28 @@ pub trait Machine: Sync {
     /// The board.
     fn board(&self) -> &'static Board;
 
-    /// The DMA masks of its edu devices, one per device.
+    /// What shows that a sync is missing.
+    fn judge(&self) -> Judge;
+
+    /// What QEMU is told beside the board.
+    fn arguments(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Where the kernel learns what the machine is made of.
+    fn device_tree(&self) -> DeviceTree {
+        DeviceTree::Stock
+    }
+
+    /// The DMA masks of its edu devices, one per device; the first is the difficult device.
     fn dma_masks(&self) -> &'static [u64] {
         &[u64::MAX, u64::MAX]
+    }
+
+    /// Whether each edu device snoops the CPU's caches, where that is not what the device tree
+    /// says; further devices are as it says.
+    fn coherence(&self) -> &'static [bool] {
+        &[]
     }
 
     /// What is added to the kernel's command line.
@@ -49,15 +90,31 @@ pub trait Machine: Sync {
         &[]
     }
 
-    /// Parameters of the importer module; it has to know how far the edu devices reach.
+    /// Parameters of the importer module; it has to know what each edu device can do.
     fn importer_parameters(&self) -> String {
-        let reach = self.dma_masks().iter().map(|mask| mask.count_ones()).min();
-        format!("dma_bits={}", reach.unwrap_or(64))
+        let masks = self.dma_masks().iter();
+        let bits: Vec<_> = masks.map(|mask| mask.count_ones().to_string()).collect();
+        let mut parameters = format!("dma_bits={}", bits.join(","));
+        if !self.coherence().is_empty() {
+            let coherent = self.coherence().iter();
+            let coherent: Vec<_> = coherent.map(|is| u8::from(*is).to_string()).collect();
+            parameters += &format!(" coherent={}", coherent.join(","));
+        }
+        parameters
     }
 }
 
 /// Every machine there is.
-pub const ALL: &[&dyn Machine] = &[&X86Direct, &X86Swiotlb];
+pub const ALL: &[&dyn Machine] = &[
+    &X86Direct,
+    &X86Swiotlb,
+    &X86Iommu,
+    &X86OneNarrow,
+    &Arm64Coherent,
+    &Arm64Noncoherent,
+    &Arm64Smmu,
+    &Arm64Mixed,
+];
 
 /// The machine of that name; what follows the architecture in a name is enough.
 ///
@@ -106,7 +163,20 @@ mod tests {
     }
 
     #[test]
-    fn importer_is_told_the_narrowest_reach() {
-        assert_eq!(X86Direct.importer_parameters(), "dma_bits=64");
+    fn importer_is_told_what_each_device_can_do() {
+        assert_eq!(X86Direct.importer_parameters(), "dma_bits=64,64");
+        assert_eq!(X86OneNarrow.importer_parameters(), "dma_bits=28,64");
+        assert_eq!(
+            Arm64Mixed.importer_parameters(),
+            "dma_bits=64,64 coherent=0,1"
+        );
+    }
+
+    #[test]
+    fn names_begin_with_the_kernel_that_the_machine_boots() {
+        for machine in ALL {
+            let name = machine.name().strip_prefix(machine.board().kernel);
+            assert!(name.is_some_and(|rest| rest.starts_with('-')));
+        }
     }
 }
