@@ -105,6 +105,16 @@ impl Layout {
 }
 
 #[cfg(test)]
+impl Layout {
+    /// A tree that is elsewhere.
+    pub fn for_tests(root: &Path) -> Self {
+        Layout {
+            root: root.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::io::Write;
 

@@ -19,10 +19,12 @@ mod ktap;
 mod layout;
 mod log;
 mod machine;
+mod parallel;
 mod qemu;
 mod report;
 mod suite;
 mod usage;
+mod variant;
 
 use std::process::ExitCode;
 

@@ -9,15 +9,12 @@
 //! before the diff: these tests have to fail there. PROGRAM is one of the
 //! selftests, or `kunit` for the suites inside the module; FILTER is a part of
 //! the tests' names. The same tests run with the unchanged module first and
-//! have to pass, for a test that fails anyway has noticed nothing.
+//! have to pass, for a test that fails anyway has noticed nothing. A patch that
+//! has a line `# control:` instead is for the matrix only.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, ExitCode},
-};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use protocol::{DRIVER_MODULE, Event};
 
 use crate::{
@@ -31,10 +28,8 @@ use crate::{
     report::{Area, Report},
     suite::{self, Listener},
     usage::refuse,
+    variant::{self, CONTROL, Patch},
 };
-
-/// What the module is built from.
-const SOURCES: &[&str] = &["Kbuild", "src", "uapi"];
 
 /// The program name that stands for the module's own suites.
 const KUNIT: &str = "kunit";
@@ -63,8 +58,7 @@ impl std::fmt::Display for Expectation {
 
 /// A broken variant.
 struct Mutant {
-    name: String,
-    patch: PathBuf,
+    patch: Patch,
     expectations: Vec<Expectation>,
 }
 
@@ -83,9 +77,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Runs the control and then every mutant, or those with `only` in their names.
 pub fn run_all(layout: &Layout, report: &mut Report, only: Option<&str>) -> Result<()> {
-    let mut mutants = read_all(&layout.root().join("selftests/mutants"))?;
+    let mut mutants = read_all(layout)?;
     if let Some(only) = only {
-        mutants.retain(|mutant| mutant.name.contains(only));
+        mutants.retain(|mutant| mutant.patch.name.contains(only));
         if mutants.is_empty() {
             refuse!("no mutant has '{only}' in its name");
         }
@@ -99,7 +93,7 @@ pub fn run_all(layout: &Layout, report: &mut Report, only: Option<&str>) -> Resu
 
     let control = area("control");
     report.begin(&control);
-    let seen = observe(layout, "control", None, &wanted)?;
+    let seen = observe(layout, None, &wanted)?;
     let tests = seen.iter().map(|seen| Test {
         path: vec![seen.expectation.to_string()],
         verdict: match (&seen.red, seen.passed) {
@@ -114,7 +108,7 @@ pub fn run_all(layout: &Layout, report: &mut Report, only: Option<&str>) -> Resu
     }
 
     for mutant in &mutants {
-        let area = area(&mutant.name);
+        let area = area(&mutant.patch.name);
         report.begin(&area);
         let (tests, notes) = try_mutant(layout, mutant);
         // A guest that the user ended has not noticed anything.
@@ -132,9 +126,7 @@ pub fn run_all(layout: &Layout, report: &mut Report, only: Option<&str>) -> Resu
 /// Builds a mutant and looks for what it has to fail. The tests are one for
 /// every expectation, the notes what each of them was noticed by.
 fn try_mutant(layout: &Layout, mutant: &Mutant) -> (Vec<Test>, Vec<String>) {
-    let seen = build(layout, mutant)
-        .and_then(|module| observe(layout, &mutant.name, Some(&module), &mutant.expectations));
-    let seen = match seen {
+    let seen = match observe(layout, Some(&mutant.patch), &mutant.expectations) {
         Ok(seen) => seen,
         Err(error) => {
             let verdict = Verdict::Failed(vec![format!("{error:#}")]);
@@ -164,61 +156,6 @@ fn try_mutant(layout: &Layout, mutant: &Mutant) -> (Vec<Test>, Vec<String>) {
     (tests.collect(), notes)
 }
 
-/// Patches a copy of the module's source and builds it; returns the module.
-fn build(layout: &Layout, mutant: &Mutant) -> Result<PathBuf> {
-    let directory = layout.build().join("mutants").join(&mutant.name);
-    if directory.exists() {
-        fs::remove_dir_all(&directory).with_context(|| directory.display().to_string())?;
-    }
-    let source = directory.join("source");
-    fs::create_dir_all(&source).with_context(|| source.display().to_string())?;
-    let root = layout.root();
-    quietly(
-        Command::new("cp")
-            .arg("-R")
-            .args(SOURCES)
-            .arg(&source)
-            .current_dir(root),
-    )
-    .context("cannot copy the module's source")?;
-    quietly(
-        Command::new("patch")
-            .args(["-p1", "--batch", "--silent", "--fuzz=0", "-i"])
-            .arg(&mutant.patch)
-            .current_dir(&source),
-    )
-    .context("the patch does not apply any more")?;
-    let output = directory.join(DRIVER_MODULE);
-    let kernel = machine::ALL[0].board().kernel;
-    quietly(
-        Command::new(root.join("ci/module"))
-            .arg(kernel)
-            .arg(&source)
-            .arg(&output),
-    )
-    .context("it does not build")?;
-    Ok(output.join(format!("{DRIVER_MODULE}.ko")))
-}
-
-/// Runs a command; what it printed last is the error if it fails.
-fn quietly(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start {program}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    let error = said.lines().find(|line| line.starts_with("error"));
-    let last = said.lines().rev().find(|line| !line.trim().is_empty());
-    Err(anyhow!(
-        "{}",
-        error.or(last).unwrap_or("it said nothing").trim()
-    ))
-}
-
 /// What came of an expectation.
 struct Seen {
     expectation: Expectation,
@@ -228,13 +165,13 @@ struct Seen {
     red: Option<String>,
 }
 
-/// Boots whatever the expectations need, with the usual module or with another.
+/// Boots whatever the expectations need, with the usual module or with a variant.
 fn observe(
     layout: &Layout,
-    name: &str,
-    module: Option<&Path>,
+    patch: Option<&Patch>,
     expectations: &[Expectation],
 ) -> Result<Vec<Seen>> {
+    let name = patch.map_or("control", |patch| &patch.name);
     let mut all = Vec::new();
     for machine in machine::ALL {
         let here = expectations.iter().filter(|e| e.machine == machine.name());
@@ -246,8 +183,9 @@ fn observe(
                 continue;
             }
             let mut kernel = Kernel::find(layout, *machine, Flavour::Plain)?;
-            if let Some(module) = module {
-                kernel.replace_module(DRIVER_MODULE, module);
+            if let Some(patch) = patch {
+                let module = variant::build(layout, machine.board().kernel, patch)?;
+                kernel.replace_module(DRIVER_MODULE, &module);
             }
             let kunit = group[0].program == KUNIT;
             let mut boot = Boot::new(layout, *machine, &kernel);
@@ -347,53 +285,30 @@ fn judge(boot: &Boot<'_>, booted: &Booted, expectation: Expectation, tests: &[Te
     }
 }
 
-/// Every mutant of a directory, sorted by name.
-fn read_all(directory: &Path) -> Result<Vec<Mutant>> {
-    let entries = fs::read_dir(directory)
-        .with_context(|| format!("no mutants in {}", directory.display()))?;
+/// Every mutant, sorted by name. A patch that is only a control of the matrix is none.
+fn read_all(layout: &Layout) -> Result<Vec<Mutant>> {
     let mut mutants = Vec::new();
-    for entry in entries {
-        let patch = entry
-            .with_context(|| directory.display().to_string())?
-            .path();
-        if patch
-            .extension()
-            .is_some_and(|extension| extension == "patch")
-        {
-            mutants.push(read(patch)?);
+    for patch in variant::patches(layout)? {
+        let expectations =
+            expectations(&patch).with_context(|| patch.file.display().to_string())?;
+        if !expectations.is_empty() {
+            mutants.push(Mutant {
+                patch,
+                expectations,
+            });
         }
     }
-    if mutants.is_empty() {
-        bail!("no mutants in {}", directory.display());
-    }
-    mutants.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(mutants)
 }
 
-fn read(patch: PathBuf) -> Result<Mutant> {
-    let text = fs::read_to_string(&patch).with_context(|| patch.display().to_string())?;
-    let expectations = expectations(&text).with_context(|| patch.display().to_string())?;
-    let name = patch
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    Ok(Mutant {
-        name,
-        patch,
-        expectations,
-    })
-}
-
-/// The expectations in the lines before a diff.
-fn expectations(text: &str) -> Result<Vec<Expectation>> {
-    let header = text.lines().take_while(|line| !line.starts_with("--- "));
-    let lines = header.filter_map(|line| line.strip_prefix("# expect:"));
-    let all: Vec<_> = lines
-        .map(|line| expectation(line.trim()))
+/// The expectations in a patch's header; none if it is there as a control only.
+fn expectations(patch: &Patch) -> Result<Vec<Expectation>> {
+    let all: Vec<_> = patch
+        .header("expect")
+        .map(expectation)
         .collect::<Result<_>>()?;
-    if all.is_empty() {
-        bail!("no line '# expect: PROGRAM:FILTER on MACHINE' before the diff");
+    if all.is_empty() && patch.header(CONTROL).next().is_none() {
+        bail!("no line '# expect: PROGRAM:FILTER on MACHINE' or '# {CONTROL}:' before the diff");
     }
     Ok(all)
 }
@@ -429,7 +344,7 @@ mod tests {
 +++ b/src/x.rs
 # expect: data:never on direct
 ";
-        let all = expectations(text).unwrap();
+        let all = expectations(&Patch::for_tests("x", text)).unwrap();
         let shown: Vec<_> = all.iter().map(Expectation::to_string).collect();
         assert_eq!(
             shown,
@@ -448,21 +363,14 @@ mod tests {
             "# expect: data:x on vax\n",
             "# expect: rogue:x on direct\n",
         ] {
-            assert!(expectations(wrong).is_err(), "{wrong:?}");
+            let patch = Patch::for_tests("x", wrong);
+            assert!(expectations(&patch).is_err(), "{wrong:?}");
         }
     }
 
     #[test]
-    fn a_command_that_fails_says_why() {
-        let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            "echo first; echo 'error: the reason' >&2; echo last; exit 1",
-        ]);
-        assert_eq!(
-            quietly(&mut command).unwrap_err().to_string(),
-            "error: the reason"
-        );
-        quietly(&mut Command::new("true")).unwrap();
+    fn a_control_of_the_matrix_needs_no_expectation() {
+        let patch = Patch::for_tests("x", "# control:\n--- a/x\n");
+        assert_eq!(expectations(&patch).unwrap(), []);
     }
 }
