@@ -5,6 +5,7 @@
  */
 #include <linux/dma-buf.h>
 #include <linux/udmabuf.h>
+#include <linux/videodev2.h>
 #include <edu_importer.h>
 
 enum request {
@@ -22,6 +23,13 @@ enum request {
 	REQUEST_EDU_UNMAP = EDU_UNMAP,
 	REQUEST_EDU_DMA = EDU_DMA,
 	REQUEST_EDU_VMAP = EDU_VMAP,
+	REQUEST_EDU_NOTE = EDU_NOTE,
+	REQUEST_V4L2_SET_FORMAT = VIDIOC_S_FMT,
+	REQUEST_V4L2_REQUEST_BUFFERS = VIDIOC_REQBUFS,
+	REQUEST_V4L2_QUEUE = VIDIOC_QBUF,
+	REQUEST_V4L2_DEQUEUE = VIDIOC_DQBUF,
+	REQUEST_V4L2_STREAM_ON = VIDIOC_STREAMON,
+	REQUEST_V4L2_STREAM_OFF = VIDIOC_STREAMOFF,
 };
 
 enum sync {
@@ -29,4 +37,8 @@ enum sync {
 	SYNC_WRITE = DMA_BUF_SYNC_WRITE,
 	SYNC_START = DMA_BUF_SYNC_START,
 	SYNC_END = DMA_BUF_SYNC_END,
+};
+
+enum pixel_format {
+	PIXEL_FORMAT_YUYV = V4L2_PIX_FMT_YUYV,
 };

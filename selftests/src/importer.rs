@@ -126,6 +126,16 @@ impl Edu {
         sys::ioctl::edu_store(&self.importer, self.device, device_offset as u32, bytes)
     }
 
+    /// Writes words to a register of the device that does nothing with them, for whoever watches
+    /// from outside. Nothing comes in between.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL for no words, or too many.
+    pub fn note(&self, words: &[u32]) -> Result<()> {
+        sys::ioctl::edu_note(&self.importer, self.device, words)
+    }
+
     /// Attaches a buffer to the device.
     ///
     /// # Errors

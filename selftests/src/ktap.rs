@@ -116,12 +116,14 @@ fn usage(error: &str) -> ExitCode {
 
 /// Runs the test in this process. The reason for its end, if any, is the output's last line.
 fn run_here(test: &Test) -> ExitCode {
-    let (code, reason) = match (test.run)() {
-        Ok(()) => return ExitCode::from(PASSED),
-        Err(Stop::Fail(reason)) => (FAILED, reason),
-        Err(Stop::Skip(reason)) => (SKIPPED, reason),
+    let Err(stop) = (test.run)() else {
+        return ExitCode::from(PASSED);
     };
-    println!("{}", reason.replace('\n', " "));
+    let code = match stop {
+        Stop::Skip(_) => SKIPPED,
+        _ => FAILED,
+    };
+    println!("{}", stop.to_string().replace('\n', " "));
     ExitCode::from(code)
 }
 

@@ -3,8 +3,9 @@
 //! A small safe client of `/dev/udmabuf`, and what the test programs over it share.
 //!
 //! The client is [`Udmabuf`], [`Memfd`], [`DmaBuf`] and [`Mapping`]; read `bin/story.rs` for an
-//! example of their use. [`importer`] drives a real device over a dma-buf. The rest watches what
-//! the kernel keeps ([`pins`], [`bufinfo`], [`statistics`], [`kmsg`]) and runs tests ([`ktap`], [`outcome`]).
+//! example of their use. [`importer`] drives a real device over a dma-buf, [`v4l2`] a camera. The
+//! rest watches what the kernel keeps ([`pins`], [`bufinfo`], [`statistics`], [`kmsg`]), talks to
+//! the cache model outside the machine ([`model`]), and runs tests ([`ktap`], [`outcome`]).
 //!
 //! All `unsafe` code is in [`sys`].
 
@@ -21,13 +22,18 @@ pub mod importer;
 pub mod kmsg;
 pub mod ktap;
 pub mod ledger;
+pub mod machine;
 pub mod memfd;
+pub mod model;
 pub mod outcome;
+pub mod pagemap;
 pub mod pattern;
 pub mod pins;
 pub mod statistics;
 pub mod sys;
 pub mod udmabuf;
+pub mod v4l2;
+pub mod window;
 
 pub use access::Access;
 pub use dma_buf::Bracket;
@@ -35,12 +41,14 @@ pub use dma_buf::DmaBuf;
 pub use ledger::Ledger;
 pub use memfd::Backing;
 pub use memfd::Memfd;
+pub use model::Model;
 pub use outcome::Outcome;
 pub use pattern::Pattern;
 pub use rustix::io::Errno;
 pub use sys::mapping::Mapping;
 pub use udmabuf::Item;
 pub use udmabuf::Udmabuf;
+pub use window::Window;
 
 /// The page size of every guest, in bytes.
 pub const PAGE: usize = 4096;

@@ -18,16 +18,41 @@ pub type Outcome<T = ()> = Result<T, Stop>;
 pub enum Stop {
     /// Something is not as it should be.
     Fail(String),
+    /// The data is wrong.
+    Wrong {
+        /// The first wrong byte.
+        mismatch: Mismatch,
+        /// Where it was found.
+        place: Place,
+    },
+    /// The driver refused what it may refuse.
+    Refused(Errno),
     /// The environment lacks what the test needs.
     Skip(String),
 }
 
+/// A line of a test program.
+pub type Place = &'static Location<'static>;
+
 impl Stop {
     #[track_caller]
     fn fail(why: impl fmt::Display) -> Stop {
-        let place = Location::caller();
-        Stop::Fail(format!("{}:{}: {why}", place.file(), place.line()))
+        Stop::Fail(at(Location::caller(), why))
     }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Fail(reason) | Stop::Skip(reason) => f.write_str(reason),
+            Stop::Wrong { mismatch, place } => f.write_str(&at(place, mismatch)),
+            Stop::Refused(errno) => write!(f, "refused: {errno}"),
+        }
+    }
+}
+
+fn at(place: Place, why: impl fmt::Display) -> String {
+    format!("{}:{}: {why}", place.file(), place.line())
 }
 
 /// Ends a test that lacks something; `what` names it.
@@ -108,4 +133,34 @@ macro_rules! fail_from {
     )*};
 }
 
-fail_from!(Errno, io::Error, Mismatch, String);
+fail_from!(Errno, io::Error, String);
+
+impl From<Mismatch> for Stop {
+    #[track_caller]
+    fn from(mismatch: Mismatch) -> Stop {
+        Stop::Wrong {
+            mismatch,
+            place: Location::caller(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_data_keeps_its_offset_and_place() {
+        let mismatch = Mismatch {
+            position: 0x40,
+            found: 0x12,
+            expected: 0x34,
+        };
+        let stop = Stop::from(mismatch);
+        let Stop::Wrong { place, .. } = &stop else {
+            panic!("{stop}");
+        };
+        assert!(place.file().ends_with("outcome.rs"));
+        assert!(stop.to_string().ends_with(&mismatch.to_string()), "{stop}");
+    }
+}

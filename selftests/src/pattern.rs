@@ -27,6 +27,28 @@ pub struct Mismatch {
     pub expected: u8,
 }
 
+impl Mismatch {
+    /// Compares bytes, as many as there are of both; `position` is that of the first.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that differs.
+    pub fn first(position: usize, found: &[u8], expected: &[u8]) -> Result<(), Mismatch> {
+        if found == expected {
+            return Ok(());
+        }
+        let mut pairs = found.iter().zip(expected).enumerate();
+        match pairs.find(|(_, (found, expected))| found != expected) {
+            None => Ok(()),
+            Some((index, (&found, &expected))) => Err(Mismatch {
+                position: position + index,
+                found,
+                expected,
+            }),
+        }
+    }
+}
+
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Mismatch {
@@ -86,20 +108,7 @@ impl Pattern {
     ///
     /// The first byte that differs.
     pub fn check(self, position: usize, bytes: &[u8]) -> Result<(), Mismatch> {
-        let expected = self.bytes(position, bytes.len());
-        if expected == bytes {
-            return Ok(());
-        }
-        let pairs = bytes.iter().zip(&expected).enumerate();
-        let mut wrong = pairs.filter(|(_, (found, expected))| found != expected);
-        match wrong.next() {
-            None => Ok(()),
-            Some((index, (&found, &expected))) => Err(Mismatch {
-                position: position + index,
-                found,
-                expected,
-            }),
-        }
+        Mismatch::first(position, bytes, &self.bytes(position, bytes.len()))
     }
 
     /// Writes `len` bytes of the sequence to the mapping, from offset `at` on; a position is the

@@ -21,15 +21,14 @@ use selftests::importer;
 use selftests::importer::Direction;
 use selftests::importer::Edu;
 use selftests::outcome;
-use selftests::outcome::Stop;
 use selftests::pins::Pins;
 use selftests::statistics;
 
 fn main() -> ExitCode {
     let (code, verdict) = match story() {
         Ok(()) => (ExitCode::SUCCESS, "PASS"),
-        Err(Stop::Fail(reason) | Stop::Skip(reason)) => {
-            println!("\n{reason}");
+        Err(stop) => {
+            println!("\n{stop}");
             (ExitCode::FAILURE, "FAIL")
         }
     };

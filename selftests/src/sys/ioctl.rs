@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! ioctls of the three kinds of files that the tests use.
+//! ioctls of the kinds of files that the tests use.
 
 use std::ffi::c_int;
 use std::ffi::c_void;
@@ -68,6 +68,8 @@ request! {
     edu_attach = REQUEST_EDU_ATTACH;
     edu_map = REQUEST_EDU_MAP;
     edu_dma = REQUEST_EDU_DMA;
+    v4l2_format = REQUEST_V4L2_SET_FORMAT;
+    v4l2_requestbuffers = REQUEST_V4L2_REQUEST_BUFFERS;
 }
 
 /// Makes the request that belongs to the structure.
@@ -169,6 +171,25 @@ pub fn edu_store(importer: impl AsFd, device: u32, offset: u32, bytes: &mut [u8]
         address: std::ptr::from_mut(&mut memory).cast(),
     };
     // SAFETY: The structure is the request's, and `data` is writable for `length` bytes.
+    unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
+/// EDU_NOTE: writes words to a register that does nothing with them.
+///
+/// # Errors
+///
+/// EINVAL for no words or too many, ENOTTY for an importer that does not know the request.
+pub fn edu_note(importer: impl AsFd, device: u32, words: &[u32]) -> Result<()> {
+    let mut note = abi::edu_note {
+        device,
+        count: words.len() as u32,
+        words: words.as_ptr() as u64,
+    };
+    let call = Call {
+        request: abi::REQUEST_EDU_NOTE,
+        address: std::ptr::from_mut(&mut note).cast(),
+    };
+    // SAFETY: The structure is the request's, and `words` is readable for `count` words.
     unsafe { ioctl::ioctl(importer, call) }.map(drop)
 }
 

@@ -8,3 +8,4 @@ pub mod compat;
 pub mod fork;
 pub mod ioctl;
 pub mod mapping;
+pub mod v4l2;

@@ -15,6 +15,7 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
+use selftests::Window;
 use selftests::abi;
 use selftests::importer::Direction;
 use selftests::ktap::Test;
@@ -24,7 +25,6 @@ use selftests::sys::fork::Child;
 use selftests::tests;
 
 use crate::setup;
-use crate::setup::Window;
 
 pub const TESTS: &[Test] = tests![
     read_bracket_inside_write_bracket,

@@ -11,6 +11,7 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
+use selftests::Window;
 use selftests::importer::Direction;
 use selftests::ktap::Test;
 use selftests::outcome::equal;
@@ -18,7 +19,6 @@ use selftests::outcome::errno;
 use selftests::tests;
 
 use crate::setup;
-use crate::setup::Window;
 use crate::setup::windows;
 
 pub const TESTS: &[Test] = tests![

@@ -11,6 +11,7 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
+use selftests::Window;
 use selftests::importer::Direction;
 use selftests::importer::Edu;
 use selftests::ktap::Test;
@@ -18,7 +19,6 @@ use selftests::outcome::equal;
 use selftests::tests;
 
 use crate::setup;
-use crate::setup::Window;
 
 pub const TESTS: &[Test] = tests![
     two_devices_read,

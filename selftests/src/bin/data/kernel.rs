@@ -10,13 +10,13 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
+use selftests::Window;
 use selftests::importer::Direction;
 use selftests::ktap::Test;
 use selftests::outcome::errno;
 use selftests::tests;
 
 use crate::setup;
-use crate::setup::Window;
 
 pub const TESTS: &[Test] = tests![
     kernel_and_program,

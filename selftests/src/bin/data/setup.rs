@@ -6,11 +6,11 @@ use selftests::Backing;
 use selftests::Errno;
 use selftests::Memfd;
 use selftests::Outcome;
-use selftests::Pattern;
+use selftests::Window;
 use selftests::hugepage;
 use selftests::importer;
-use selftests::importer::DeviceMapping;
 use selftests::importer::Edu;
+use selftests::machine;
 use selftests::outcome::skip;
 
 /// Edu device `number`.
@@ -51,31 +51,6 @@ pub fn memfd(backing: Backing, size: usize) -> Outcome<Memfd> {
     }
 }
 
-/// A piece of a buffer that fits the device's memory.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    /// Offset in the buffer, in bytes.
-    pub at: usize,
-    /// Length in bytes.
-    pub len: usize,
-}
-
-impl Window {
-    /// Lets the device read the window and compares what it got.
-    pub fn device_sees(self, mapping: &DeviceMapping<'_>, pattern: Pattern) -> Outcome {
-        let mut bytes = vec![0; self.len];
-        mapping.device_reads(self.at, &mut bytes)?;
-        pattern.check(self.at, &bytes)?;
-        Ok(())
-    }
-
-    /// Lets the device write the window.
-    pub fn device_writes(self, mapping: &DeviceMapping<'_>, pattern: Pattern) -> Outcome {
-        mapping.device_writes(self.at, &pattern.bytes(self.at, self.len))?;
-        Ok(())
-    }
-}
-
 /// Pieces of a buffer for a slow device: its start, its end, and around each place where two
 /// ranges meet. Odd lengths and offsets, as a device may have them.
 pub fn windows(size: usize, seams: &[usize]) -> Vec<Window> {
@@ -96,10 +71,7 @@ pub fn windows(size: usize, seams: &[usize]) -> Vec<Window> {
     windows
 }
 
-/// Whether every device of this machine works on a bounce buffer, wherever its memory is.
+/// As [`machine::always_bounces`].
 pub fn always_bounces() -> Outcome<bool> {
-    let command_line = std::fs::read_to_string("/proc/cmdline")?;
-    Ok(command_line
-        .split_ascii_whitespace()
-        .any(|word| word.starts_with("swiotlb=") && word.contains("force")))
+    Ok(machine::always_bounces()?)
 }

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The flows of data between CPU and devices that the driver has to get right, each written once
+//! and run on every machine with every driver: the rows of the matrix.
+//!
+//! Data shows what a bounce buffer does. What caches would do is judged by the cache model outside
+//! the machine, which is told what belongs to which flow.
+
+mod arguments;
+mod companion;
+mod cost;
+mod flow;
+mod handover;
+mod kernel;
+mod layout;
+mod leftovers;
+mod overlap;
+mod random;
+mod stage;
+mod writers;
+
+use std::env;
+use std::io;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use selftests::Outcome;
+use selftests::driver::Driver;
+
+use crate::arguments::Arguments;
+use crate::arguments::USAGE;
+use crate::flow::Cell;
+use crate::flow::Flow;
+use crate::stage::Stage;
+
+/// Exit codes of the program.
+const SOME_BAD: u8 = 1;
+const BAD_USAGE: u8 = 2;
+
+/// In the order in which they run.
+const FLOWS: [&[Flow]; 7] = [
+    handover::FLOWS,
+    overlap::FLOWS,
+    writers::FLOWS,
+    kernel::FLOWS,
+    layout::FLOWS,
+    random::FLOWS,
+    leftovers::FLOWS,
+];
+
+/// Those that run when they are named only.
+const OTHERS: [&[Flow]; 1] = [cost::FLOWS];
+
+/// For how long chance goes on with the driver under test, and with those it is compared with.
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let every: Vec<&Flow> = FLOWS.into_iter().chain(OTHERS).flatten().collect();
+    let names: Vec<&str> = every.iter().map(|flow| flow.name).collect();
+    let arguments = match Arguments::parse(env::args_os().skip(1), &names) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("{error}; {USAGE}");
+            return ExitCode::from(BAD_USAGE);
+        }
+    };
+    if arguments.list {
+        for flow in every {
+            let controls: Vec<String> = flow.controls.iter().map(|one| one.describe()).collect();
+            println!(
+                "{:<24} {:<54} {}",
+                flow.name,
+                flow.title,
+                controls.join(", ")
+            );
+        }
+        return ExitCode::SUCCESS;
+    }
+    let chosen = |flow: &&Flow| {
+        let (named, known) = (&arguments.flows, |group: &&[Flow]| {
+            group.iter().any(|other| other.name == flow.name)
+        });
+        match named.is_empty() {
+            true => FLOWS.iter().any(known),
+            false => named.iter().any(|name| name == flow.name),
+        }
+    };
+    let flows: Vec<&Flow> = every.into_iter().filter(chosen).collect();
+    match run(&flows, &arguments) {
+        Ok(false) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::from(SOME_BAD),
+        Err(stop) => {
+            eprintln!("{stop}");
+            ExitCode::from(SOME_BAD)
+        }
+    }
+}
+
+/// Runs the flows and reports each when it is over; whether any went wrong.
+fn run(flows: &[&Flow], arguments: &Arguments) -> Outcome<bool> {
+    let label = match &arguments.label {
+        Some(label) => label.clone(),
+        None => Driver::under_test().to_string(),
+    };
+    let usual = if label == "rust" { LONG } else { SHORT };
+    let stage = Stage::new(
+        label,
+        arguments.duration.unwrap_or(usual),
+        arguments.seed.unwrap_or_else(|| fastrand::u64(..)),
+    )?;
+    let mut bad = false;
+    for flow in flows {
+        let cell = flow.play(&stage)?;
+        bad |= cell.outcome.is_bad();
+        report(&cell, arguments.json)?;
+    }
+    Ok(bad)
+}
+
+fn report(cell: &Cell, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, cell)?;
+        writeln!(out)?;
+    } else {
+        let (outcome, detail) = (cell.outcome.name(), &cell.detail);
+        let line = format!("{outcome:<8} {:<24} {} {detail}", cell.flow, cell.title);
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    // A machine that crashes next must not take this line with it.
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn names_are_different() {
+        let mut names: Vec<_> = FLOWS.iter().chain(&OTHERS).copied().flatten().collect();
+        let count = names.len();
+        names.sort_by_key(|flow| flow.name);
+        names.dedup_by_key(|flow| flow.name);
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn every_flow_has_a_control_that_exists() {
+        let mutants = Path::new(env!("CARGO_MANIFEST_DIR")).join("mutants");
+        for flow in FLOWS.into_iter().flatten() {
+            assert!(!flow.controls.is_empty(), "{}", flow.name);
+            for control in flow.controls {
+                let name = control.name();
+                let patch = mutants.join(format!("{name}.patch"));
+                assert!(
+                    name == "c" || fs::exists(&patch).unwrap(),
+                    "{}",
+                    patch.display()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a flow plays on: watched pages, a buffer of them, and the devices.
+
+use std::time::Duration;
+
+use selftests::Access;
+use selftests::Backing;
+use selftests::DmaBuf;
+use selftests::Errno;
+use selftests::HUGE_PAGE;
+use selftests::Ledger;
+use selftests::Mapping;
+use selftests::Memfd;
+use selftests::Model;
+use selftests::Outcome;
+use selftests::PAGE;
+use selftests::Pattern;
+use selftests::Udmabuf;
+use selftests::Window;
+use selftests::hugepage;
+use selftests::importer;
+use selftests::importer::Edu;
+use selftests::machine;
+use selftests::model::Watch;
+use selftests::outcome::fail;
+use selftests::outcome::skip;
+
+/// The first and the second page of a buffer.
+pub const FIRST: Window = Window { at: 0, len: PAGE };
+pub const SECOND: Window = Window {
+    at: PAGE,
+    len: PAGE,
+};
+
+/// Both devices in both roles: device 0 is the one that has it difficult.
+pub const BOTH_WAYS: [(u32, u32); 2] = [(0, 1), (1, 0)];
+
+/// What all flows share.
+pub struct Stage {
+    /// What the driver under test is called; part of the names of scopes.
+    pub label: String,
+    pub model: Model,
+    /// How long a flow that goes on for a while does so.
+    pub duration: Duration,
+    /// What chance starts from.
+    pub seed: u64,
+    /// What there was before the first flow.
+    pub before: Ledger,
+}
+
+impl Stage {
+    pub fn new(label: String, duration: Duration, seed: u64) -> Outcome<Stage> {
+        let model = match Model::open() {
+            Err(Errno::NOENT) => fail(format_args!("{}: load edu_importer.ko", importer::DEVICE)),
+            model => Ok(model?),
+        }?;
+        Ok(Stage {
+            label,
+            model,
+            duration,
+            seed,
+            before: Ledger::now()?,
+        })
+    }
+
+    /// Edu device `number`.
+    pub fn edu(&self, number: u32) -> Outcome<Edu> {
+        match Edu::open(number) {
+            Err(Errno::NODEV) => fail(format_args!(
+                "no edu device {number}: start QEMU with one more"
+            )),
+            edu => Ok(edu?),
+        }
+    }
+
+    /// So many pages of 4 KiB, watched, of a memfd of their own.
+    pub fn pages(&self, count: usize) -> Outcome<Pages<'_>> {
+        let size = count * PAGE;
+        self.range(Memfd::new(size)?, 0, size)
+    }
+
+    /// One huge page as 512 pages, watched.
+    pub fn huge_page(&self, backing: Backing) -> Outcome<Pages<'_>> {
+        if backing == Backing::Huge && hugepage::free()? == 0 {
+            return skip("a free huge page of 2 MiB");
+        }
+        let memfd = match Memfd::builder(HUGE_PAGE).backing(backing).create() {
+            Err(Errno::NOSYS) => return skip("CONFIG_TRANSPARENT_HUGEPAGE"),
+            memfd => memfd?,
+        };
+        if backing == Backing::Transparent && !memfd.has_transparent_huge_pages()? {
+            return skip("a transparent huge page: memory is too fragmented");
+        }
+        self.range(memfd, 0, HUGE_PAGE)
+    }
+
+    /// A range of a memfd, watched.
+    pub fn range(&self, memfd: Memfd, offset: usize, size: usize) -> Outcome<Pages<'_>> {
+        let memory = Mapping::shared(&memfd, offset as u64, size, Access::ReadWrite)?;
+        let watch = self.model.watch(&memory)?;
+        Ok(Pages {
+            memory,
+            _watch: watch,
+            memfd,
+            offset,
+        })
+    }
+
+    /// Whether device 0 works on bounce buffers.
+    pub fn bounces(&self) -> Outcome<bool> {
+        Ok(machine::always_bounces()? || !self.reaches_all()?)
+    }
+
+    /// Whether device 0 has addresses for all memory.
+    pub fn reaches_all(&self) -> Outcome<bool> {
+        Ok(self.edu(0)?.dma_bits()? == u64::BITS)
+    }
+}
+
+/// Watched pages of a memfd.
+pub struct Pages<'a> {
+    /// The memfd's own mapping.
+    pub memory: Mapping,
+    // Ends before the memfd is closed and its pages are freed.
+    _watch: Watch<'a>,
+    memfd: Memfd,
+    offset: usize,
+}
+
+impl Pages<'_> {
+    /// All of them.
+    pub fn whole(&self) -> Window {
+        Window {
+            at: 0,
+            len: self.memory.len(),
+        }
+    }
+
+    /// A buffer of all of them.
+    pub fn buffer(&self) -> Outcome<Buffer> {
+        self.part(self.whole())
+    }
+
+    /// A buffer of some of them.
+    pub fn part(&self, window: Window) -> Outcome<Buffer> {
+        let item = self.memfd.range(self.offset + window.at, window.len);
+        Buffer::new(Udmabuf::open()?.create(item)?)
+    }
+}
+
+/// A dma-buf, mapped by the CPU.
+pub struct Buffer {
+    pub memory: Mapping,
+    pub dma_buf: DmaBuf,
+}
+
+impl Buffer {
+    pub fn new(dma_buf: DmaBuf) -> Outcome<Buffer> {
+        Ok(Buffer {
+            memory: dma_buf.map(Access::ReadWrite)?,
+            dma_buf,
+        })
+    }
+
+    /// All of it.
+    pub fn whole(&self) -> Window {
+        Window {
+            at: 0,
+            len: self.memory.len(),
+        }
+    }
+
+    /// Writes in a bracket for writing.
+    pub fn write(&self, window: Window, pattern: Pattern) -> Outcome {
+        window.cpu_writes(&self.dma_buf, &self.memory, pattern)
+    }
+
+    /// Compares in a bracket for reading.
+    #[track_caller]
+    pub fn see(&self, window: Window, pattern: Pattern) -> Outcome {
+        window.cpu_sees(&self.dma_buf, &self.memory, pattern)
+    }
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is between the devices of this machine and its memory, as far as a program can tell.
+
+use std::fs;
+use std::io;
+
+/// Whether every device of this machine works on a bounce buffer, wherever its memory is.
+///
+/// # Errors
+///
+/// Those of reading the kernel's command line.
+pub fn always_bounces() -> io::Result<bool> {
+    Ok(forces_bounces(&fs::read_to_string("/proc/cmdline")?))
+}
+
+/// Whether such a kernel command line says `swiotlb=force`, with or without sizes.
+fn forces_bounces(command_line: &str) -> bool {
+    command_line
+        .split_ascii_whitespace()
+        .filter_map(|word| word.strip_prefix("swiotlb="))
+        .any(|value| value.split(',').any(|part| part == "force"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn force_is_found_beside_sizes() {
+        assert!(forces_bounces("console=ttyS0 swiotlb=force\n"));
+        assert!(forces_bounces("swiotlb=65536,force quiet"));
+        assert!(!forces_bounces("swiotlb=noforce"));
+        assert!(!forces_bounces("swiotlb=65536 force"));
+    }
+}
