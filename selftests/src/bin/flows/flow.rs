@@ -11,80 +11,18 @@ use selftests::outcome::Stop;
 use crate::stage::Stage;
 
 /// One flow.
+#[derive(Serialize)]
 pub struct Flow {
+    #[serde(rename = "flow")]
     pub name: &'static str,
     /// What it does, in a few words.
     pub title: &'static str,
-    /// What breaks just what it proves.
-    pub controls: &'static [Control],
+    /// With which drivers it has to go wrong, wherever something has to be done for the devices
+    /// at all: names of patches in selftests/mutants, or `c` for the driver in the kernel. Each
+    /// breaks just what the flow proves.
+    pub controls: &'static [&'static str],
+    #[serde(skip)]
     pub run: fn(&Stage) -> Outcome,
-}
-
-/// A driver with which a flow has to go wrong, on every machine where something has to be done
-/// for the devices at all.
-#[derive(Clone, Copy)]
-pub struct Control {
-    /// The name of a patch in selftests/mutants, or `c` for the in-tree driver.
-    name: &'static str,
-    only: Where,
-}
-
-/// On which of those machines.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Where {
-    Everywhere,
-    /// Device 0 is bounced.
-    Bounced,
-    /// Device 0 has addresses for all memory.
-    ReachesAll,
-}
-
-impl Control {
-    pub const fn new(name: &'static str) -> Control {
-        Control {
-            name,
-            only: Where::Everywhere,
-        }
-    }
-
-    /// What it breaks is of no consequence where nothing is bounced.
-    pub const fn bounced(name: &'static str) -> Control {
-        Control {
-            name,
-            only: Where::Bounced,
-        }
-    }
-
-    /// What it breaks is done for all devices alike, not for one that reaches less than the others.
-    pub const fn reaches_all(name: &'static str) -> Control {
-        Control {
-            name,
-            only: Where::ReachesAll,
-        }
-    }
-
-    /// The name.
-    pub const fn name(self) -> &'static str {
-        self.name
-    }
-
-    fn applies(self, stage: &Stage) -> Outcome<bool> {
-        match self.only {
-            Where::Everywhere => Ok(true),
-            Where::Bounced => stage.bounces(),
-            Where::ReachesAll => stage.reaches_all(),
-        }
-    }
-
-    /// The name, and where it applies.
-    pub fn describe(self) -> String {
-        let place = match self.only {
-            Where::Everywhere => "",
-            Where::Bounced => " (where it bounces)",
-            Where::ReachesAll => " (where devices reach all memory)",
-        };
-        format!("{}{place}", self.name)
-    }
 }
 
 /// One cell of the matrix.
@@ -94,7 +32,7 @@ pub struct Cell {
     pub title: &'static str,
     pub outcome: Kind,
     pub detail: String,
-    pub controls: Vec<&'static str>,
+    pub controls: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -128,12 +66,6 @@ impl Kind {
 impl Flow {
     /// Plays it in a scope of its own.
     pub fn play(&self, stage: &Stage) -> Outcome<Cell> {
-        let mut controls = Vec::new();
-        for control in self.controls {
-            if control.applies(stage)? {
-                controls.push(control.name());
-            }
-        }
         let scope = stage
             .model
             .scope(&format!("{}/{}", stage.label, self.name))?;
@@ -145,7 +77,7 @@ impl Flow {
             title: self.title,
             outcome,
             detail,
-            controls,
+            controls: self.controls,
         })
     }
 }
@@ -215,7 +147,7 @@ mod tests {
             title: "CPU write -> device read",
             outcome: Kind::Refused,
             detail: "EBUSY".into(),
-            controls: vec!["two-writers"],
+            controls: &["two-writers"],
         };
         assert_eq!(
             serde_json::to_string(&cell).unwrap(),

@@ -12,7 +12,6 @@ use selftests::Window;
 use selftests::importer::Direction;
 use selftests::pattern::Mismatch;
 
-use crate::flow::Control;
 use crate::flow::Flow;
 use crate::stage::Buffer;
 use crate::stage::FIRST;
@@ -24,79 +23,67 @@ pub const FLOWS: &[Flow] = &[
     Flow {
         name: "cpu_to_device",
         title: "CPU write -> device read",
-        controls: &[Control::new("no-sync-at-end")],
+        controls: &["no-sync-at-end"],
         run: |stage| cpu_to_device(stage, stage.pages(4)?),
     },
     Flow {
         name: "device_to_cpu",
         title: "device write -> CPU read",
-        controls: &[Control::new("no-sync-at-begin")],
+        controls: &["no-sync-at-begin"],
         run: |stage| device_to_cpu(stage, stage.pages(4)?),
     },
     Flow {
         name: "ping_pong",
         title: "CPU and device in turns, one long mapping",
-        controls: &[
-            Control::new("no-sync-at-begin"),
-            Control::new("no-sync-at-end"),
-        ],
+        controls: &["no-sync-at-begin", "no-sync-at-end"],
         run: ping_pong,
     },
     Flow {
         name: "write_before_attach",
         title: "CPU write before attach, no bracket",
-        controls: &[Control::new("no-sync-at-map")],
+        controls: &["no-sync-at-map"],
         run: write_before_attach,
     },
     Flow {
         name: "memfd_with_bracket",
         title: "CPU through the memfd, with brackets",
-        controls: &[
-            Control::new("no-sync-at-begin"),
-            Control::new("no-sync-at-end"),
-        ],
+        controls: &["no-sync-at-begin", "no-sync-at-end"],
         run: memfd_with_bracket,
     },
     Flow {
         name: "bracket_unattached",
         title: "memfd filled, START|RW, nobody attached",
-        controls: &[Control::reaches_all("c"), Control::new("no-sync-at-map")],
+        controls: &["c", "no-sync-at-map"],
         run: bracket_unattached,
     },
     Flow {
         name: "bracket_attached",
         title: "memfd filled, START|RW, one attached",
-        controls: &[
-            Control::new("no-sync-at-map"),
-            Control::new("no-sync-at-end"),
-        ],
+        controls: &["no-sync-at-map", "no-sync-at-end"],
         run: bracket_attached,
     },
     Flow {
         name: "fresh_pages",
         title: "fresh pages are zero for the device",
-        controls: &[Control::new("no-sync-at-map")],
+        controls: &["no-sync-at-map"],
         run: fresh_pages,
     },
     Flow {
         name: "write_only_bracket",
         title: "a write bracket keeps what a device wrote",
-        controls: &[
-            Control::new("no-sync-at-begin"),
-            Control::new("no-sync-at-end"),
-        ],
+        controls: &["no-sync-at-begin", "no-sync-at-end"],
         run: write_only_bracket,
     },
     Flow {
         name: "unmap_hands_over",
         title: "device write, unmap -> CPU read, no bracket",
-        controls: &[Control::new("no-sync-at-unmap")],
+        controls: &["no-sync-at-unmap"],
         run: unmap_hands_over,
     },
     Flow {
         name: "map_again_hands_over",
         title: "CPU writes between mappings, no bracket",
-        controls: &[Control::new("no-sync-at-map")],
+        controls: &["no-sync-at-map"],
         run: map_again_hands_over,
     },
 ];

@@ -14,7 +14,6 @@ use selftests::outcome::skip;
 use selftests::pattern::Mismatch;
 use selftests::v4l2::Camera;
 
-use crate::flow::Control;
 use crate::flow::Flow;
 use crate::stage::Stage;
 
@@ -22,16 +21,13 @@ pub const FLOWS: &[Flow] = &[
     Flow {
         name: "vmap",
         title: "kernel and device in turns",
-        controls: &[
-            Control::new("no-sync-at-begin"),
-            Control::new("no-sync-at-end"),
-        ],
+        controls: &["no-sync-at-begin", "no-sync-at-end"],
         run: vmap,
     },
     Flow {
         name: "camera",
         title: "camera frames (vivid) -> device read",
-        controls: &[Control::new("no-sync-at-end")],
+        controls: &["no-sync-at-end"],
         run: camera,
     },
 ];

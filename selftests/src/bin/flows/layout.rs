@@ -12,7 +12,6 @@ use selftests::Pattern;
 use selftests::Window;
 use selftests::importer::Direction;
 
-use crate::flow::Control;
 use crate::flow::Flow;
 use crate::handover::cpu_to_device;
 use crate::handover::device_to_cpu;
@@ -25,43 +24,37 @@ pub const FLOWS: &[Flow] = &[
     Flow {
         name: "thp_cpu_to_device",
         title: "CPU write -> device read, transparent huge page",
-        controls: &[Control::new("no-sync-at-end")],
+        controls: &["no-sync-at-end"],
         run: |stage| cpu_to_device(stage, stage.huge_page(Backing::Transparent)?),
     },
     Flow {
         name: "thp_device_to_cpu",
         title: "device write -> CPU read, transparent huge page",
-        controls: &[Control::new("no-sync-at-begin")],
+        controls: &["no-sync-at-begin"],
         run: |stage| device_to_cpu(stage, stage.huge_page(Backing::Transparent)?),
     },
     Flow {
         name: "hugetlb_cpu_to_device",
         title: "CPU write -> device read, hugetlb page",
-        controls: &[Control::new("no-sync-at-end")],
+        controls: &["no-sync-at-end"],
         run: |stage| cpu_to_device(stage, stage.huge_page(Backing::Huge)?),
     },
     Flow {
         name: "hugetlb_device_to_cpu",
         title: "device write -> CPU read, hugetlb page",
-        controls: &[Control::new("no-sync-at-begin")],
+        controls: &["no-sync-at-begin"],
         run: |stage| device_to_cpu(stage, stage.huge_page(Backing::Huge)?),
     },
     Flow {
         name: "sub_range",
         title: "two pages of a large memfd",
-        controls: &[
-            Control::new("no-sync-at-begin"),
-            Control::new("no-sync-at-end"),
-        ],
+        controls: &["no-sync-at-begin", "no-sync-at-end"],
         run: sub_range,
     },
     Flow {
         name: "two_buffers",
         title: "two buffers over the same pages, a device on each",
-        controls: &[
-            Control::new("no-sync-at-begin"),
-            Control::new("no-sync-at-end"),
-        ],
+        controls: &["no-sync-at-begin", "no-sync-at-end"],
         run: two_buffers,
     },
 ];

@@ -9,7 +9,6 @@ use selftests::Pattern;
 use selftests::importer::Direction;
 
 use crate::companion::Companion;
-use crate::flow::Control;
 use crate::flow::Flow;
 use crate::stage::Buffer;
 use crate::stage::FIRST;
@@ -20,25 +19,25 @@ pub const FLOWS: &[Flow] = &[
     Flow {
         name: "read_in_write_bracket",
         title: "read bracket inside another's write bracket",
-        controls: &[Control::new("brackets-unknown")],
+        controls: &["brackets-unknown"],
         run: read_in_write_bracket,
     },
     Flow {
         name: "attach_in_write_bracket",
         title: "attach and read inside another's write bracket",
-        controls: &[Control::new("brackets-unknown")],
+        controls: &["brackets-unknown"],
         run: attach_in_write_bracket,
     },
     Flow {
         name: "unmap_in_write_bracket",
         title: "unmap inside another's write bracket",
-        controls: &[Control::new("brackets-unknown")],
+        controls: &["brackets-unknown"],
         run: unmap_in_write_bracket,
     },
     Flow {
         name: "dead_writer",
         title: "writer died in its bracket, device write -> CPU read",
-        controls: &[Control::new("dead-writer")],
+        controls: &["dead-writer"],
         run: dead_writer,
     },
 ];

@@ -32,7 +32,6 @@ use selftests::importer::Edu;
 use selftests::outcome::Stop;
 use selftests::pattern::Mismatch;
 
-use crate::flow::Control;
 use crate::flow::Flow;
 use crate::flow::unless_refused;
 use crate::stage::Stage;
@@ -40,7 +39,7 @@ use crate::stage::Stage;
 pub const FLOWS: &[Flow] = &[Flow {
     name: "random",
     title: "four threads at random",
-    controls: &[Control::new("brackets-unknown")],
+    controls: &["brackets-unknown"],
     run: random,
 }];
 

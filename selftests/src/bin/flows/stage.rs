@@ -9,7 +9,6 @@ use selftests::Backing;
 use selftests::DmaBuf;
 use selftests::Errno;
 use selftests::HUGE_PAGE;
-use selftests::Ledger;
 use selftests::Mapping;
 use selftests::Memfd;
 use selftests::Model;
@@ -21,7 +20,6 @@ use selftests::Window;
 use selftests::hugepage;
 use selftests::importer;
 use selftests::importer::Edu;
-use selftests::machine;
 use selftests::model::Watch;
 use selftests::outcome::fail;
 use selftests::outcome::skip;
@@ -45,8 +43,6 @@ pub struct Stage {
     pub duration: Duration,
     /// What chance starts from.
     pub seed: u64,
-    /// What there was before the first flow.
-    pub before: Ledger,
 }
 
 impl Stage {
@@ -60,7 +56,6 @@ impl Stage {
             model,
             duration,
             seed,
-            before: Ledger::now()?,
         })
     }
 
@@ -105,16 +100,6 @@ impl Stage {
             memfd,
             offset,
         })
-    }
-
-    /// Whether device 0 works on bounce buffers.
-    pub fn bounces(&self) -> Outcome<bool> {
-        Ok(machine::always_bounces()? || !self.reaches_all()?)
-    }
-
-    /// Whether device 0 has addresses for all memory.
-    pub fn reaches_all(&self) -> Outcome<bool> {
-        Ok(self.edu(0)?.dma_bits()? == u64::BITS)
     }
 }
 

@@ -10,7 +10,6 @@ use selftests::Pattern;
 use selftests::importer::Direction;
 use selftests::outcome::Stop;
 
-use crate::flow::Control;
 use crate::flow::Flow;
 use crate::flow::unless_refused;
 use crate::stage::BOTH_WAYS;
@@ -23,36 +22,28 @@ pub const FLOWS: &[Flow] = &[
         name: "device_cpu_device",
         title: "device write -> CPU -> other device read",
         controls: &[
-            Control::new("no-sync-at-begin"),
-            Control::new("no-sync-at-end"),
+            "no-sync-at-begin",
+            "no-sync-at-end",
+            "readers-not-refreshed",
         ],
         run: device_cpu_device,
     },
     Flow {
         name: "bounced_beside_direct",
         title: "two devices write, one BIDIRECTIONAL",
-        controls: &[
-            Control::new("no-sync-at-begin"),
-            Control::bounced("two-writers"),
-        ],
+        controls: &["no-sync-at-begin", "two-writers"],
         run: bounced_beside_direct,
     },
     Flow {
         name: "bounced_beside_cpu",
         title: "CPU and device write their halves in turns",
-        controls: &[
-            Control::new("no-sync-at-begin"),
-            Control::new("no-sync-at-end"),
-        ],
+        controls: &["no-sync-at-begin", "no-sync-at-end"],
         run: bounced_beside_cpu,
     },
     Flow {
         name: "unmap_after_other_wrote",
         title: "unmap after another device wrote",
-        controls: &[
-            Control::new("no-sync-at-begin"),
-            Control::bounced("two-writers"),
-        ],
+        controls: &["no-sync-at-begin", "two-writers"],
         run: unmap_after_other_wrote,
     },
 ];
@@ -171,6 +162,7 @@ fn unmap_after_other_wrote(stage: &Stage) -> Outcome {
             let theirs = Pattern::new(2);
             FIRST.device_writes(&writes, theirs)?;
             buffer.see(FIRST, theirs)?;
+            writes.unmap()?;
             leaves.unmap()?;
             buffer.see(FIRST, theirs)?;
             buffer.see(SECOND, before)?;
