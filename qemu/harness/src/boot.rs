@@ -21,7 +21,7 @@ use crate::{
     layout::Layout,
     log::{self, Complaint},
     machine::{DeviceTree, Machine},
-    qemu::{Console, Qemu, shown},
+    qemu::{Console, Plugin, Qemu, shown},
 };
 
 /// Enough for 2 GiB in huge pages, which the kernel's own selftest wants, and some to spare.
@@ -98,6 +98,8 @@ pub struct Boot<'a> {
     pub unload: bool,
     /// Lets the kernel look for leaks at the end.
     pub find_leaks: bool,
+    /// Has the cache model watch the guest.
+    pub cache_model: bool,
     /// The interactive console.
     pub console: Console,
     /// Prints QEMU's command line instead of running it.
@@ -124,6 +126,8 @@ pub struct Booted {
     pub unloaded: Vec<(String, Option<String>)>,
     /// What the leak detector said, if it was asked and could answer.
     pub leaks: Option<String>,
+    /// What the cache model reported, if there was one.
+    pub model: Option<String>,
 }
 
 impl Booted {
@@ -155,6 +159,7 @@ impl<'a> Boot<'a> {
             kunit: false,
             unload: false,
             find_leaks: false,
+            cache_model: false,
             console: Console::None,
             show_command: false,
         }
@@ -169,6 +174,7 @@ impl<'a> Boot<'a> {
         let (job, archive) = self.prepare()?;
         // Held until the log was read.
         let (log, _claim) = self.layout.claim("logs", &self.name, "log")?;
+        let plugin = self.plugin()?;
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let qemu = Qemu {
             machine: self.machine,
@@ -180,7 +186,7 @@ impl<'a> Boot<'a> {
                 DeviceTree::Stock => None,
                 DeviceTree::Noncoherent => Some(scratch.path().join("dtb")),
             },
-            plugin: None,
+            plugin,
             log,
             console: self.console,
         };
@@ -211,6 +217,11 @@ impl<'a> Boot<'a> {
         })?;
         let log_text = fs::read(&qemu.log).context("cannot read the kernel log")?;
         let log_text = String::from_utf8_lossy(&log_text).into_owned();
+        let model = match &qemu.plugin {
+            // A guest that was killed leaves no report, or a part of one.
+            Some(plugin) => Some(fs::read(&plugin.report).unwrap_or_default()),
+            None => None,
+        };
         Ok(Some(Booted {
             ending,
             complaints: log::complaints(&log_text),
@@ -221,7 +232,21 @@ impl<'a> Boot<'a> {
             outcomes,
             unloaded,
             leaks,
+            model: model.map(|report| String::from_utf8_lossy(&report).into_owned()),
         }))
+    }
+
+    /// The cache model, if it is wanted. Its report is beside the log.
+    fn plugin(&self) -> Result<Option<Plugin>> {
+        if !self.cache_model {
+            return Ok(None);
+        }
+        let object = self.layout.cache_model();
+        if !object.is_file() {
+            bail!("no cache model at {}: run ci/programs", object.display());
+        }
+        let (report, _) = self.layout.claim("logs", &self.name, "model")?;
+        Ok(Some(Plugin { object, report }))
     }
 
     /// The job, and the archive with all that it needs.

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use protocol::Driver;
 
 use crate::{
-    command::{mutants, run, shell, test, vm},
+    command::{matrix, mutants, run, shell, test, vm},
     kernel::Flavour,
     machine::{self, Machine},
 };
@@ -39,7 +39,8 @@ pub struct Guest {
     pub show_command: bool,
 }
 
-fn parse_machine(name: &str) -> Result<&'static dyn Machine, String> {
+/// The machine that an argument names.
+pub fn parse_machine(name: &str) -> Result<&'static dyn Machine, String> {
     machine::find(name).map_err(|error| error.to_string())
 }
 
@@ -53,6 +54,8 @@ enum Command {
     Shell(Guest),
     /// Runs every test there is.
     Test(test::Arguments),
+    /// Runs every flow on every machine, with both drivers and with broken variants of ours.
+    Matrix(matrix::Arguments),
     /// Checks that the tests notice broken variants of the module.
     Mutants(mutants::Arguments),
 }
@@ -65,6 +68,7 @@ impl Cli {
             Command::Vm(arguments) => vm::run(&arguments),
             Command::Shell(guest) => shell::run(&guest),
             Command::Test(arguments) => test::run(&arguments),
+            Command::Matrix(arguments) => matrix::run(&arguments),
             Command::Mutants(arguments) => mutants::run(&arguments),
         }
     }

@@ -19,6 +19,7 @@ mod ktap;
 mod layout;
 mod log;
 mod machine;
+mod matrix;
 mod parallel;
 mod qemu;
 mod report;

@@ -131,6 +131,18 @@ impl Report {
         self.running = Some(bar);
     }
 
+    /// Says that nothing runs now.
+    pub fn pause(&mut self) {
+        if let Some(bar) = self.running.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Says how long it took, where that is not the time since [`begin`](Self::begin).
+    pub fn took(&mut self, time: Duration) {
+        self.started = Instant::now().checked_sub(time).unwrap_or(self.started);
+    }
+
     /// Says how far it is.
     pub fn progress(&self, message: String) {
         if let Some(bar) = &self.running {
@@ -141,9 +153,7 @@ impl Report {
     /// Takes in the tests of an area and prints its row, and why tests failed.
     /// An area without tests has failed: nothing passes because something was absent.
     pub fn end(&mut self, area: &Area, mut tests: Vec<Test>, log: Option<&Path>) -> Result<()> {
-        if let Some(bar) = self.running.take() {
-            bar.finish_and_clear();
-        }
+        self.pause();
         if tests.is_empty() {
             let verdict = Verdict::Failed(vec!["not a single test ran".into()]);
             tests.push(Test {

@@ -34,7 +34,7 @@ pub fn failed(name: &str, why: String) -> Test {
 }
 
 /// A test that passes if nothing is wrong.
-fn unless(name: &str, wrong: Vec<String>) -> Test {
+pub fn unless(name: &str, wrong: Vec<String>) -> Test {
     test(
         name,
         if wrong.is_empty() {

@@ -3,6 +3,7 @@
 //! What the harness can be asked to do, one file each.
 
 mod host;
+pub mod matrix;
 pub mod mutants;
 pub mod run;
 pub mod shell;

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `matrix`: every flow on every machine, with both drivers and with broken variants of ours.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::{
+    cli::parse_machine,
+    guest,
+    kernel::Flavour,
+    layout::Layout,
+    machine::{self, Machine},
+    matrix::{
+        column::Column,
+        flows::{self, Flow},
+        plan::{self, C, Control, RUST, Selection},
+        record::{self, Versions},
+        table::Table,
+        trial::{Trial, Variants},
+        verdict,
+    },
+    parallel::{self, News},
+    report::{Area, Report},
+    suite,
+    usage::refuse,
+    variant::{self, Patch},
+};
+
+/// The arguments of `matrix`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Only this machine; may be said several times.
+    #[arg(long = "machine", value_parser = parse_machine)]
+    machines: Vec<&'static dyn Machine>,
+    /// Only this flow; may be said several times.
+    #[arg(long = "flow")]
+    flows: Vec<String>,
+    /// Only this of the drivers; may be said several times.
+    #[arg(long = "driver", value_enum)]
+    subjects: Vec<Subject>,
+}
+
+/// What is behind /dev/udmabuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// The driver under test.
+    Rust,
+    /// The driver in the kernel.
+    C,
+    /// The broken variants of the driver under test.
+    Controls,
+}
+
+impl Arguments {
+    fn selection(&self) -> Selection {
+        let has = |subject| self.subjects.is_empty() || self.subjects.contains(&subject);
+        Selection {
+            rust: has(Subject::Rust),
+            c: has(Subject::C),
+            controls: has(Subject::Controls),
+        }
+    }
+
+    /// The machines in their usual order, each once.
+    fn machines(&self) -> Vec<&'static dyn Machine> {
+        let all = machine::ALL.iter().copied();
+        let wanted = |machine: &&dyn Machine| {
+            let mut chosen = self.machines.iter().map(|chosen| chosen.name());
+            self.machines.is_empty() || chosen.any(|name| name == machine.name())
+        };
+        all.filter(wanted).collect()
+    }
+
+    /// The command that does the same again.
+    fn command(&self) -> String {
+        let mut words = vec!["ci/harness matrix".to_owned()];
+        let machines = self
+            .machines
+            .iter()
+            .map(|m| format!("--machine {}", m.name()));
+        words.extend(machines);
+        words.extend(self.flows.iter().map(|flow| format!("--flow {flow}")));
+        for subject in &self.subjects {
+            let value = subject.to_possible_value();
+            words.extend(value.map(|value| format!("--driver {}", value.get_name())));
+        }
+        words.join(" ")
+    }
+}
+
+/// Those of the flows that were asked for.
+fn choose(flows: Vec<Flow>, names: &[String]) -> Result<Vec<Flow>> {
+    let known = |name: &&String| flows.iter().any(|flow| flow.name == **name);
+    if let Some(unknown) = names.iter().find(|name| !known(name)) {
+        let all: Vec<_> = flows.iter().map(|flow| flow.name.as_str()).collect();
+        refuse!("unknown flow '{unknown}': say one of {}", all.join(", "));
+    }
+    let wanted = |flow: &Flow| names.is_empty() || names.contains(&flow.name);
+    Ok(flows.into_iter().filter(wanted).collect())
+}
+
+/// The area of a machine, or of everything about the matrix.
+pub fn area(machine: &str) -> Area {
+    Area::new(machine, Flavour::Plain, "matrix")
+}
+
+/// Makes the matrix, or the part of it that was asked for.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let layout = Layout::find()?;
+    let flows = choose(flows::list(&layout)?, &arguments.flows)?;
+    let matrix = Matrix {
+        layout: &layout,
+        machines: arguments.machines(),
+        whole: arguments.flows.is_empty(),
+        flows,
+        selection: arguments.selection(),
+        command: arguments.command(),
+    };
+    let mut report = Report::open(&layout, "matrix")?;
+    matrix.run(&mut report, true)?;
+    Ok(report.finish())
+}
+
+/// Makes the matrix on these machines as part of something larger.
+pub fn run_on(
+    layout: &Layout,
+    report: &mut Report,
+    machines: Vec<&'static dyn Machine>,
+) -> Result<()> {
+    let matrix = Matrix {
+        layout,
+        machines,
+        whole: true,
+        flows: flows::list(layout)?,
+        selection: Selection::ALL,
+        command: "ci/harness matrix".into(),
+    };
+    matrix.run(report, false)
+}
+
+/// A matrix to be made.
+struct Matrix<'a> {
+    layout: &'a Layout,
+    machines: Vec<&'static dyn Machine>,
+    flows: Vec<Flow>,
+    /// Whether that is all flows.
+    whole: bool,
+    selection: Selection,
+    command: String,
+}
+
+impl Matrix<'_> {
+    fn run(&self, report: &mut Report, show: bool) -> Result<()> {
+        let controls = plan::controls(&self.flows, &variant::patches(self.layout)?)?;
+        let variants = self.build(report, &controls)?;
+        let colour = io::stdout().is_terminal();
+        let none = Variants::new();
+        let mut columns: Vec<Column> = Vec::new();
+        let mut doing: BTreeMap<usize, String> = BTreeMap::new();
+        let mut trouble = None;
+        report.begin(&area("machines"));
+        parallel::each(
+            &self.machines,
+            |machine, progress| {
+                if guest::interrupted() {
+                    bail!("interrupted");
+                }
+                let trial = Trial {
+                    layout: self.layout,
+                    machine: *machine,
+                    flows: &self.flows,
+                    controls: &controls,
+                    variants: variants.get(machine.board().kernel).unwrap_or(&none),
+                    selection: self.selection,
+                    cost: self.whole && self.selection.rust && self.selection.c,
+                };
+                trial.run(progress)
+            },
+            |index, news| {
+                let machine = self.machines[index];
+                match news {
+                    News::Progress(text) => {
+                        doing.insert(index, format!("{} {text}", machine.name()));
+                    }
+                    News::Done(result) => {
+                        doing.remove(&index);
+                        let told = self.tell(report, machine, result, &controls, colour);
+                        match told {
+                            Ok(column) => columns.extend(column),
+                            Err(error) => trouble = trouble.take().or(Some(error)),
+                        }
+                        report.begin(&area("machines"));
+                    }
+                }
+                let doing: Vec<_> = doing.values().map(String::as_str).collect();
+                report.progress(doing.join(", "));
+            },
+        );
+        report.pause();
+        if guest::interrupted() {
+            bail!("interrupted");
+        }
+        if let Some(trouble) = trouble {
+            return Err(trouble);
+        }
+        let table = self.table(&columns, &controls);
+        let versions = Versions::find(&columns, self.command.clone());
+        record::write(self.layout, &table, &versions)?;
+        if show {
+            println!("\n{}{}", table.text(colour), table.details());
+            println!("{versions}");
+            println!("The same is in build/results/matrix.md and matrix.json.\n");
+        }
+        Ok(())
+    }
+
+    fn table<'a>(&'a self, columns: &'a [Column], controls: &'a [Control]) -> Table<'a> {
+        Table {
+            flows: &self.flows,
+            columns,
+            controls,
+            controlled: self.selection.controls,
+        }
+    }
+
+    /// Builds what the machines will need, for each kernel.
+    fn build(
+        &self,
+        report: &mut Report,
+        controls: &[Control],
+    ) -> Result<BTreeMap<&'static str, Variants>> {
+        let mut all: BTreeMap<&'static str, Vec<Patch>> = BTreeMap::new();
+        for machine in &self.machines {
+            let patches = all.entry(machine.board().kernel).or_default();
+            for run in plan::runs(*machine, &self.flows, controls, self.selection) {
+                let wanted = |control: &&Control| {
+                    run.subject == plan::Subject::Control(control.patch.name.clone())
+                };
+                let patch = controls.iter().find(wanted).map(|control| &control.patch);
+                let patch = patch.filter(|patch| !patches.contains(patch)).cloned();
+                patches.extend(patch);
+            }
+        }
+        report.begin(&area("variants"));
+        let mut variants = BTreeMap::new();
+        for (kernel, patches) in all {
+            report.progress(format!("builds {} for {kernel}", patches.len()));
+            let built = variant::build_all(self.layout, kernel, &patches);
+            let built = built
+                .into_iter()
+                .map(|built| built.map_err(|error| format!("{error:#}")));
+            let names = patches.into_iter().map(|patch| patch.name);
+            variants.insert(kernel, names.zip(built).collect());
+            if guest::interrupted() {
+                bail!("interrupted");
+            }
+        }
+        report.pause();
+        Ok(variants)
+    }
+
+    /// Reports a machine that is done. What could not even start has failed.
+    fn tell(
+        &self,
+        report: &mut Report,
+        machine: &dyn Machine,
+        result: Result<Column>,
+        controls: &[Control],
+        colour: bool,
+    ) -> Result<Option<Column>> {
+        if guest::interrupted() {
+            return Ok(None);
+        }
+        let area = area(machine.name());
+        let column = match result {
+            Ok(column) => column,
+            Err(error) => {
+                let failed = suite::failed("boot", format!("{error:#}"));
+                report.end(&area, vec![failed], None)?;
+                return Ok(None);
+            }
+        };
+        let tests = verdict::tests(&column, &self.flows, controls, self.selection);
+        report.took(column.time);
+        report.end(&area, tests, Some(&column.log))?;
+        let table = self.table(std::slice::from_ref(&column), controls);
+        for (name, label) in [("C", C), ("Rust", RUST)] {
+            let tally = table.tally(&column, label);
+            if !tally.is_empty() {
+                let marks = table.marks(&column, label, colour);
+                report.note(&format!("{name:<9}{marks}  {tally}"));
+            }
+        }
+        if self.selection.controls {
+            report.note(&format!("controls {}", table.proofs(&column)));
+        }
+        for note in &column.notes {
+            report.note(note);
+        }
+        Ok(Some(column))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::matrix::plan::tests::flow;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn arguments(words: &[&str]) -> Arguments {
+        let words = ["matrix"].iter().chain(words);
+        Line::try_parse_from(words).ok().unwrap().arguments
+    }
+
+    #[test]
+    fn nothing_said_is_everything() {
+        let all = arguments(&[]);
+        assert_eq!(all.selection(), Selection::ALL);
+        assert_eq!(all.machines().len(), machine::ALL.len());
+        assert_eq!(all.command(), "ci/harness matrix");
+    }
+
+    #[test]
+    fn a_part_is_named_by_the_command_that_makes_it_again() {
+        let words = [
+            "--machine",
+            "swiotlb",
+            "--machine",
+            "direct",
+            "--driver",
+            "controls",
+        ];
+        let part = arguments(&words);
+        let names: Vec<_> = part
+            .machines()
+            .iter()
+            .map(|machine| machine.name())
+            .collect();
+        assert_eq!(names, ["x86_64-direct", "x86_64-swiotlb"]);
+        let selection = part.selection();
+        assert!(selection.controls && !selection.rust && !selection.c);
+        assert_eq!(
+            part.command(),
+            "ci/harness matrix --machine x86_64-swiotlb --machine x86_64-direct --driver controls"
+        );
+    }
+
+    #[test]
+    fn unknown_flows_are_refused_in_one_line() {
+        let flows = || vec![flow("a", &[]), flow("b", &[])];
+        assert_eq!(choose(flows(), &[]).unwrap().len(), 2);
+        assert_eq!(choose(flows(), &["b".into()]).unwrap()[0].name, "b");
+        let message = choose(flows(), &["c".into()]).unwrap_err().to_string();
+        assert_eq!(message, "unknown flow 'c': say one of a, b");
+    }
+}

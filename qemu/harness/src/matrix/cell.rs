@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One cell of the table: a flow on a machine with a driver.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{
+    flows::{Outcome, Went},
+    model::{Report, Violation},
+};
+
+/// What became of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum Cell {
+    /// Every byte was right, and no rule was broken.
+    Ok,
+    /// Some byte was wrong.
+    Wrong {
+        /// Which.
+        detail: String,
+    },
+    /// The bytes were right, as QEMU has no caches; with caches they need not have been.
+    Violation {
+        /// The first rule that was broken.
+        #[serde(flatten)]
+        first: Violation,
+        /// How often rules were broken.
+        count: u64,
+    },
+    /// The driver refused to do it.
+    Refused {
+        /// With this errno.
+        detail: String,
+    },
+    /// Something that it needs is not there.
+    Skipped {
+        /// What.
+        detail: String,
+    },
+    /// A call failed that should not have, or nobody judged.
+    Error {
+        /// Which.
+        detail: String,
+    },
+    /// The program or the guest was gone before.
+    Missing {
+        /// Why.
+        detail: String,
+    },
+}
+
+impl Cell {
+    /// What the program and the cache model say together; without a model the bytes decide.
+    pub fn join(label: &str, outcome: &Outcome, model: Option<&Report>) -> Self {
+        let detail = outcome.detail.clone().unwrap_or_default();
+        match outcome.outcome {
+            Went::Wrong => return Cell::Wrong { detail },
+            Went::Error => return Cell::Error { detail },
+            Went::Skipped => return Cell::Skipped { detail },
+            Went::Ok | Went::Refused => {}
+        }
+        let scope = format!("{label}/{}", outcome.flow);
+        if let Some(model) = model {
+            match model.scope(&scope) {
+                None => {
+                    let detail = format!("the cache model knows nothing of {scope}");
+                    return Cell::Error { detail };
+                }
+                Some(counts) if counts.violations > 0 => {
+                    return match model.violation(&scope).cloned() {
+                        Some(first) => Cell::Violation {
+                            first,
+                            count: counts.violations,
+                        },
+                        None => Cell::Error {
+                            detail: format!("the cache model does not say what broke in {scope}"),
+                        },
+                    };
+                }
+                Some(_) => {}
+            }
+        }
+        match outcome.outcome {
+            Went::Refused => Cell::Refused { detail },
+            _ => Cell::Ok,
+        }
+    }
+
+    /// Whether the flow shows that something is wrong with what the bytes are.
+    pub fn is_red(&self) -> bool {
+        matches!(self, Cell::Wrong { .. } | Cell::Violation { .. })
+    }
+
+    /// Its mark in the table.
+    pub fn mark(&self) -> char {
+        match self {
+            Cell::Ok => '✓',
+            Cell::Wrong { .. } => '✗',
+            Cell::Violation { .. } => '!',
+            Cell::Refused { .. } => '–',
+            Cell::Skipped { .. } => '·',
+            Cell::Error { .. } => 'E',
+            Cell::Missing { .. } => '†',
+        }
+    }
+
+    /// What it is, in two words at most.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Cell::Ok => "ok",
+            Cell::Wrong { .. } => "wrong data",
+            Cell::Violation { .. } => "violation",
+            Cell::Refused { .. } => "refused",
+            Cell::Skipped { .. } => "skipped",
+            Cell::Error { .. } => "error",
+            Cell::Missing { .. } => "missing",
+        }
+    }
+
+    /// What else there is to say about it, in one line.
+    pub fn detail(&self) -> String {
+        match self {
+            Cell::Ok => String::new(),
+            Cell::Violation { first, count } => {
+                let more = match count {
+                    0 | 1 => String::new(),
+                    count => format!(", {count} in all"),
+                };
+                let Violation {
+                    kind, line, offset, ..
+                } = first;
+                format!("{kind} at offset {offset}, line {line}{more}")
+            }
+            Cell::Wrong { detail }
+            | Cell::Refused { detail }
+            | Cell::Skipped { detail }
+            | Cell::Error { detail }
+            | Cell::Missing { detail } => detail.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let detail = self.detail();
+        match detail.as_str() {
+            "" => f.write_str(self.name()),
+            detail => write!(f, "{}: {detail}", self.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A cell with wrong data.
+    pub fn wrong() -> Cell {
+        let detail = "first bad offset 0x0: 0x1 instead of 0x2".into();
+        Cell::Wrong { detail }
+    }
+
+    /// A cell with a refusal.
+    pub fn refused() -> Cell {
+        let detail = "EBUSY".into();
+        Cell::Refused { detail }
+    }
+
+    fn outcome(went: Went) -> Outcome {
+        Outcome {
+            flow: "a".into(),
+            outcome: went,
+            detail: Some("why".into()),
+        }
+    }
+
+    fn report(violations: u32) -> Report {
+        let mut text = String::new();
+        for _ in 0..violations {
+            text += r#"{"type":"violation","scope":"rust/a","kind":"cpu-reads-stale","line":"0x40","offset":"0x0"}"#;
+            text += "\n";
+        }
+        text += &format!(r#"{{"type":"scope","name":"rust/a","violations":{violations}}}"#);
+        text += "\n{\"type\":\"total\"}\n";
+        Report::parse(&text)
+    }
+
+    #[test]
+    fn without_a_model_the_bytes_decide() {
+        let join = |went| Cell::join("rust", &outcome(went), None);
+        assert_eq!(join(Went::Ok), Cell::Ok);
+        assert!(join(Went::Wrong).is_red());
+        for went in [Went::Refused, Went::Skipped, Went::Error] {
+            assert!(!join(went).is_red() && join(went).detail() == "why");
+        }
+    }
+
+    #[test]
+    fn a_violation_makes_a_cell_red_whose_bytes_were_right() {
+        let clean = report(0);
+        assert_eq!(
+            Cell::join("rust", &outcome(Went::Ok), Some(&clean)),
+            Cell::Ok
+        );
+        let dirty = report(3);
+        for went in [Went::Ok, Went::Refused] {
+            let cell = Cell::join("rust", &outcome(went), Some(&dirty));
+            assert!(cell.is_red());
+            assert_eq!(
+                cell.to_string(),
+                "violation: cpu-reads-stale at offset 0x0, line 0x40, 3 in all"
+            );
+        }
+        let cell = Cell::join("rust", &outcome(Went::Wrong), Some(&dirty));
+        assert_eq!(cell.mark(), '✗');
+    }
+
+    #[test]
+    fn what_the_model_did_not_see_is_not_ok() {
+        let cell = Cell::join("c", &outcome(Went::Ok), Some(&report(0)));
+        assert!(matches!(&cell, Cell::Error { detail } if detail.contains("c/a")));
+    }
+}

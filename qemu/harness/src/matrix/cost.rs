@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What syncing costs, in cache operations that the model counted: the scopes
+//! "DRIVER/cost/DEVICE/MAPPINGS/begin" and ".../end".
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{
+    column::Column,
+    flows::COST,
+    model::Counts,
+    plan::{C, RUST},
+};
+
+/// The cost of one bracket with one driver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Bracket {
+    /// Of its begin.
+    pub begin: Option<Counts>,
+    /// Of its end.
+    pub end: Option<Counts>,
+}
+
+/// A row: a device with a number of mappings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The machine.
+    pub machine: &'static str,
+    /// The device that is attached.
+    pub device: String,
+    /// How often.
+    pub mappings: u32,
+    /// With the driver in the kernel.
+    pub c: Bracket,
+    /// With the driver under test.
+    pub rust: Bracket,
+}
+
+/// The rows of a machine, by device and number; none without a model.
+pub fn rows(column: &Column) -> Vec<Row> {
+    let Some(model) = &column.model else {
+        return Vec::new();
+    };
+    let mut rows: BTreeMap<(&str, u32), Row> = BTreeMap::new();
+    for name in model.names() {
+        let Some((driver, device, mappings, phase)) = split(name) else {
+            continue;
+        };
+        let row = rows.entry((device, mappings)).or_insert_with(|| Row {
+            machine: column.machine.name(),
+            device: device.to_owned(),
+            mappings,
+            c: Bracket::default(),
+            rust: Bracket::default(),
+        });
+        let bracket = match driver {
+            RUST => &mut row.rust,
+            C => &mut row.c,
+            _ => continue,
+        };
+        let counts = model.scope(name).copied();
+        match phase {
+            "begin" => bracket.begin = counts,
+            "end" => bracket.end = counts,
+            _ => {}
+        }
+    }
+    rows.into_values().collect()
+}
+
+fn split(scope: &str) -> Option<(&str, &str, u32, &str)> {
+    let mut parts = scope.split('/');
+    let driver = parts.next()?;
+    if parts.next()? != COST {
+        return None;
+    }
+    let device = parts.next()?;
+    let mappings = parts.next()?.parse().ok()?;
+    let phase = parts.next()?;
+    parts
+        .next()
+        .is_none()
+        .then_some((driver, device, mappings, phase))
+}
+
+/// The operations of one call, such as "1024 clean + 1024 inval".
+pub fn shown(counts: Option<&Counts>) -> String {
+    let Some(counts) = counts else {
+        return "not measured".into();
+    };
+    let kinds = [
+        (counts.clean, "clean"),
+        (counts.clean_invalidate, "both"),
+        (counts.invalidate, "inval"),
+    ];
+    let kinds = kinds.iter().filter(|(number, _)| *number > 0);
+    let words: Vec<_> = kinds
+        .map(|(number, kind)| format!("{number} {kind}"))
+        .collect();
+    match words.is_empty() {
+        true => "0".into(),
+        false => words.join(" + "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{column::tests::column, model::Report},
+        *,
+    };
+
+    #[test]
+    fn scopes_become_rows_with_both_drivers() {
+        let scope =
+            |name: &str, rest: &str| format!("{{\"type\":\"scope\",\"name\":\"{name}\"{rest}}}\n");
+        let text = [
+            scope(
+                "rust/cost/edu0/2/begin",
+                ",\"clean\":4,\"invalidate\":4,\"bytes\":512",
+            ),
+            scope("rust/cost/edu0/2/end", ",\"clean\":4"),
+            scope("c/cost/edu0/2/begin", ",\"invalidate\":4"),
+            scope("rust/cost/edu0/0/begin", ""),
+            scope("rust/cost/edu1/10/begin", ""),
+            scope("rust/cost/nonsense", ",\"clean\":9"),
+            scope("rust/cpu_to_device", ",\"clean\":9"),
+        ];
+        let mut column = column("noncoherent", &[]);
+        assert_eq!(rows(&column), []);
+        column.model = Some(Report::parse(&text.concat()));
+        let rows = rows(&column);
+        let names: Vec<_> = rows
+            .iter()
+            .map(|row| (row.device.as_str(), row.mappings))
+            .collect();
+        assert_eq!(names, [("edu0", 0), ("edu0", 2), ("edu1", 10)]);
+        assert_eq!(shown(rows[1].rust.begin.as_ref()), "4 clean + 4 inval");
+        assert_eq!(shown(rows[1].c.begin.as_ref()), "4 inval");
+        assert_eq!(shown(rows[1].c.end.as_ref()), "not measured");
+        assert_eq!(shown(rows[0].rust.begin.as_ref()), "0");
+    }
+}

@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table, as a reader sees it: on a terminal, and as Markdown.
+
+use std::fmt::Write;
+
+use owo_colors::OwoColorize;
+
+use super::{
+    cause,
+    cell::Cell,
+    column::Column,
+    cost,
+    flows::Flow,
+    plan::{C, Control, RUST},
+    record::Versions,
+    verdict::{self, Proof},
+};
+
+/// The mark of a right cell that could not have been wrong.
+const PROVES_NOTHING: char = '?';
+
+/// The mark of a cell that was not asked for.
+const NOT_RUN: char = ' ';
+
+/// What the marks mean.
+pub const LEGEND: &str = "✓ ok  ✗ wrong data  ! a rule of the cache model broken  – refused  \
+                          · skipped  ? proves nothing  E error  † missing";
+
+/// Everything that the table shows.
+pub struct Table<'a> {
+    /// The rows.
+    pub flows: &'a [Flow],
+    /// The machines.
+    pub columns: &'a [Column],
+    /// The controls that the flows name.
+    pub controls: &'a [Control],
+    /// Whether the controls were run: else no cell can be said to prove nothing.
+    pub controlled: bool,
+}
+
+/// A line of a list below the table.
+struct Line {
+    machine: &'static str,
+    flow: String,
+    what: String,
+    why: Option<&'static str>,
+}
+
+impl Table<'_> {
+    fn mark(&self, column: &Column, flow: &Flow, label: &str) -> char {
+        let Some(cell) = column.cell(label, &flow.name) else {
+            return NOT_RUN;
+        };
+        let right = matches!(cell, Cell::Ok | Cell::Refused { .. });
+        if label == RUST
+            && right
+            && self.controlled
+            && verdict::proof(column, flow, self.controls) == Proof::Nothing
+        {
+            return PROVES_NOTHING;
+        }
+        cell.mark()
+    }
+
+    /// The marks of one machine and driver, one per flow.
+    pub fn marks(&self, column: &Column, label: &str, colour: bool) -> String {
+        let marks = self.flows.iter().map(|flow| self.mark(column, flow, label));
+        marks.map(|mark| painted(mark, colour)).collect()
+    }
+
+    /// How many cells of one machine and driver are what, such as "20 ok, 3 wrong data".
+    pub fn tally(&self, column: &Column, label: &str) -> String {
+        let mut tally: Vec<(&str, usize)> = Vec::new();
+        for flow in self.flows {
+            let Some(cell) = column.cell(label, &flow.name) else {
+                continue;
+            };
+            match tally.iter_mut().find(|(name, _)| *name == cell.name()) {
+                Some((_, count)) => *count += 1,
+                None => tally.push((cell.name(), 1)),
+            }
+        }
+        let words: Vec<_> = tally
+            .iter()
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        words.join(", ")
+    }
+
+    /// The table for a terminal: a row per flow, a pair of columns per machine, C beside Rust.
+    pub fn text(&self, colour: bool) -> String {
+        let first = self.flows.iter().map(|flow| flow.name.len()).max();
+        let first = first.unwrap_or_default().max("flow".len());
+        let mut families = format!("{:first$}", "");
+        let mut machines = format!("{:first$}", "flow");
+        let mut drivers = format!("{:first$}", "");
+        let mut previous = "";
+        for column in self.columns {
+            let (family, name) = column.names();
+            let width = width(column);
+            let family = if family == previous { "" } else { family };
+            previous = column.names().0;
+            let _ = write!(families, "  {family:width$}");
+            let _ = write!(machines, "  {name:width$}");
+            let _ = write!(drivers, "  {:width$}", "C Rust");
+        }
+        let mut text = String::new();
+        for line in [families, machines, drivers] {
+            text += line.trim_end();
+            text.push('\n');
+        }
+        for flow in self.flows {
+            let _ = write!(text, "{:first$}", flow.name);
+            for column in self.columns {
+                let [c, rust] = [C, RUST].map(|label| self.mark(column, flow, label));
+                let rest = width(column) - 3;
+                let (c, rust) = (painted(c, colour), painted(rust, colour));
+                let _ = write!(text, "  {c} {rust}{:rest$}", "");
+            }
+            text.truncate(text.trim_end_matches(' ').len());
+            text.push('\n');
+        }
+        text + LEGEND + "\n"
+    }
+
+    /// The cells of a driver that are of a kind.
+    fn cells(&self, label: &str, wanted: impl Fn(&Cell) -> bool) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for column in self.columns {
+            for flow in self.flows {
+                let Some(cell) = column.cell(label, &flow.name) else {
+                    continue;
+                };
+                if wanted(cell) {
+                    let why = (label == C).then(|| cause::of(&flow.name, cell)).flatten();
+                    lines.push(Line {
+                        machine: column.machine.name(),
+                        flow: flow.name.clone(),
+                        what: cell.to_string(),
+                        why,
+                    });
+                }
+            }
+        }
+        lines
+    }
+
+    /// The lists below the table: title and cells.
+    fn lists(&self) -> [(&'static str, Vec<Line>); 3] {
+        let refused = |cell: &Cell| matches!(cell, Cell::Refused { .. });
+        let amiss = |cell: &Cell| !matches!(cell, Cell::Ok | Cell::Refused { .. });
+        [
+            ("Where the C driver is not right", self.cells(C, amiss)),
+            ("Where udmabuf-rs refuses", self.cells(RUST, refused)),
+            ("Where udmabuf-rs is not right", self.cells(RUST, amiss)),
+        ]
+    }
+
+    /// The lists and totals below the table.
+    pub fn details(&self) -> String {
+        let mut text = String::new();
+        for (title, lines) in self.lists() {
+            if lines.is_empty() {
+                continue;
+            }
+            let _ = writeln!(text, "\n{title}");
+            for line in lines {
+                let Line {
+                    machine,
+                    flow,
+                    what,
+                    why,
+                } = line;
+                let _ = writeln!(text, "  {machine:<18} {flow:<24} {what}");
+                if let Some(why) = why {
+                    let _ = writeln!(text, "  {:<18} {:<24}   {why}", "", "");
+                }
+            }
+        }
+        let rows = self.cost_rows();
+        if !rows.is_empty() {
+            let _ = writeln!(text, "\n{COST_TITLE}");
+            for row in rows {
+                let [machine, device, mappings, ref calls @ ..] = row;
+                let _ = write!(text, "  {machine:<18} {device:<7} {mappings:>8}");
+                for call in calls {
+                    let _ = write!(text, "  {call:<23}");
+                }
+                text.truncate(text.trim_end_matches(' ').len());
+                text.push('\n');
+            }
+        }
+        if self.controlled {
+            let _ = writeln!(text, "\nControls");
+            for column in self.columns {
+                let _ = writeln!(
+                    text,
+                    "  {:<18} {}",
+                    column.machine.name(),
+                    self.proofs(column)
+                );
+            }
+        }
+        text
+    }
+
+    /// How many controls of a machine went red, in words.
+    pub fn proofs(&self, column: &Column) -> String {
+        match verdict::controls_red(column, self.flows, self.controls) {
+            (0, 0) => "none needed: a missing sync cannot show here".into(),
+            (red, all) => format!("{red} of {all} red"),
+        }
+    }
+
+    /// The cost table with its heading: machine, device, mappings, and four calls.
+    fn cost_rows(&self) -> Vec<[String; 7]> {
+        let rows = self.columns.iter().flat_map(cost::rows);
+        let mut rows: Vec<_> = rows
+            .map(|row| {
+                let calls = [row.c.begin, row.c.end, row.rust.begin, row.rust.end];
+                let [c_begin, c_end, begin, end] = calls.map(|counts| cost::shown(counts.as_ref()));
+                let mappings = row.mappings.to_string();
+                [
+                    row.machine.into(),
+                    row.device,
+                    mappings,
+                    c_begin,
+                    c_end,
+                    begin,
+                    end,
+                ]
+            })
+            .collect();
+        if !rows.is_empty() {
+            rows.insert(0, COST_HEADING.map(String::from));
+        }
+        rows
+    }
+
+    /// The table and all that is below it, in Markdown.
+    pub fn markdown(&self, versions: &Versions) -> String {
+        let mut text =
+            String::from("<!-- SPDX-License-Identifier: GPL-2.0 -->\n\n# The matrix\n\n");
+        let _ = writeln!(text, "{versions}\n");
+        let _ = writeln!(
+            text,
+            "In each cell the C driver is on the left, udmabuf-rs on the right: {LEGEND}\n"
+        );
+        let names = self.columns.iter().map(|column| column.machine.name());
+        let head = ["flow"].into_iter().chain(names).map(String::from);
+        push_row(&mut text, head);
+        push_row(&mut text, (0..=self.columns.len()).map(|_| "---".into()));
+        for flow in self.flows {
+            let marks = self.columns.iter().map(|column| {
+                let [c, rust] = [C, RUST].map(|label| self.mark(column, flow, label));
+                format!("{c} {rust}")
+            });
+            push_row(
+                &mut text,
+                [format!("{}: {}", flow.name, flow.title)]
+                    .into_iter()
+                    .chain(marks),
+            );
+        }
+        text += "\n## Machines\n\n";
+        push_row(&mut text, ["machine", "what", "controls"].map(String::from));
+        push_row(&mut text, ["---"; 3].map(String::from));
+        for column in self.columns {
+            let proofs = if self.controlled {
+                self.proofs(column)
+            } else {
+                "not run".into()
+            };
+            let about = column.machine.about().to_owned();
+            push_row(&mut text, [column.machine.name().into(), about, proofs]);
+        }
+        for (title, lines) in self.lists() {
+            if lines.is_empty() {
+                continue;
+            }
+            let _ = writeln!(text, "\n## {title}\n");
+            push_row(
+                &mut text,
+                ["machine", "flow", "measured", "why"].map(String::from),
+            );
+            push_row(&mut text, ["---"; 4].map(String::from));
+            for line in lines {
+                let why = line.why.unwrap_or_default().to_owned();
+                push_row(
+                    &mut text,
+                    [line.machine.to_owned(), line.flow, line.what, why],
+                );
+            }
+        }
+        let rows = self.cost_rows();
+        if let Some((head, rows)) = rows.split_first() {
+            let _ = writeln!(text, "\n## {COST_TITLE}\n");
+            push_row(&mut text, head.iter().cloned());
+            push_row(&mut text, head.iter().map(|_| "---".into()));
+            for row in rows {
+                push_row(&mut text, row.iter().cloned());
+            }
+        }
+        text
+    }
+}
+
+/// The title of the cost table.
+const COST_TITLE: &str = "Cache lines maintained by one write bracket, as the cache model counts";
+
+/// Its columns.
+const COST_HEADING: [&str; 7] = [
+    "machine",
+    "device",
+    "mappings",
+    "C begin",
+    "C end",
+    "Rust begin",
+    "Rust end",
+];
+
+/// How wide a machine's pair of columns is.
+fn width(column: &Column) -> usize {
+    column.names().1.len().max("C Rust".len())
+}
+
+fn push_row(text: &mut String, cells: impl IntoIterator<Item = String>) {
+    for cell in cells {
+        let cell = cell.replace('|', "\\|");
+        let _ = write!(text, "| {cell} ");
+    }
+    text.push_str("|\n");
+}
+
+fn painted(mark: char, colour: bool) -> String {
+    if !colour {
+        return mark.to_string();
+    }
+    match mark {
+        '✓' => mark.green().to_string(),
+        '✗' | '!' => mark.red().to_string(),
+        '–' => mark.yellow().to_string(),
+        PROVES_NOTHING | 'E' | '†' => mark.magenta().bold().to_string(),
+        _ => mark.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            cell::tests::{refused, wrong},
+            column::tests::column,
+            model::Report,
+            plan::{self, tests::flow},
+        },
+        *,
+    };
+    use crate::variant::Patch;
+
+    fn columns() -> Vec<Column> {
+        vec![
+            column(
+                "direct",
+                &[
+                    ("c", "to_device", Cell::Ok),
+                    ("rust", "to_device", Cell::Ok),
+                ],
+            ),
+            column(
+                "swiotlb",
+                &[
+                    ("c", "to_device", wrong()),
+                    ("rust", "to_device", Cell::Ok),
+                    ("no-end", "to_device", wrong()),
+                    ("c", "bounced", Cell::Ok),
+                    ("rust", "bounced", refused()),
+                    ("no-end", "bounced", Cell::Ok),
+                ],
+            ),
+        ]
+    }
+
+    fn flows() -> Vec<Flow> {
+        vec![flow("to_device", &["no-end"]), flow("bounced", &["no-end"])]
+    }
+
+    fn controls(flows: &[Flow]) -> Vec<Control> {
+        plan::controls(flows, &[Patch::for_tests("no-end", "# control:\n--- a\n")]).unwrap()
+    }
+
+    fn versions() -> Versions {
+        Versions {
+            date: "2026-11-21".into(),
+            kernel: "7.3.4".into(),
+            qemu: "10.0.2".into(),
+            command: "ci/harness matrix".into(),
+        }
+    }
+
+    #[test]
+    fn c_and_rust_are_side_by_side() {
+        let (flows, columns) = (flows(), columns());
+        let table = Table {
+            flows: &flows,
+            columns: &columns,
+            controls: &controls(&flows),
+            controlled: true,
+        };
+        let text = table.text(false);
+        let expected = [
+            "           x86_64",
+            "flow       direct  swiotlb",
+            "           C Rust  C Rust",
+            "to_device  ✓ ✓     ✗ ✓",
+            "bounced            ✓ ?",
+            LEGEND,
+            "",
+        ];
+        let expected = expected.join("\n");
+        assert_eq!(text, expected);
+        assert!(table.text(true).contains("\u{1b}["));
+        assert_eq!(table.marks(&columns[1], C, false), "✗✓");
+        assert_eq!(table.tally(&columns[1], RUST), "1 ok, 1 refused");
+    }
+
+    #[test]
+    fn what_is_not_right_is_listed_with_its_cause() {
+        let flows = vec![flow("cpu_to_device", &[])];
+        let cells = [
+            ("c", "cpu_to_device", wrong()),
+            ("rust", "cpu_to_device", refused()),
+        ];
+        let columns = vec![column("swiotlb", &cells)];
+        let table = Table {
+            flows: &flows,
+            columns: &columns,
+            controls: &[],
+            controlled: false,
+        };
+        for text in [table.details(), table.markdown(&versions())] {
+            assert!(text.contains("first bad offset 0x0"), "{text}");
+            assert!(text.contains("end_cpu_udmabuf()"), "{text}");
+            assert!(text.contains("refused: EBUSY"), "{text}");
+            assert!(!text.contains("udmabuf-rs is not right"), "{text}");
+        }
+        let text = table.markdown(&versions());
+        assert!(
+            text.contains("| cpu_to_device: the flow cpu_to_device | ✗ – |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("2026-11-21") && text.contains("10.0.2"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn cost_is_shown_where_it_was_measured() {
+        let mut columns = vec![column("noncoherent", &[])];
+        columns[0].model = Some(Report::parse(
+            "{\"type\":\"scope\",\"name\":\"c/cost/edu0/3/begin\",\"clean\":7}\n",
+        ));
+        let table = Table {
+            flows: &[],
+            columns: &columns,
+            controls: &[],
+            controlled: false,
+        };
+        for text in [table.details(), table.markdown(&versions())] {
+            assert!(
+                text.contains("7 clean") && text.contains("Rust begin"),
+                "{text}"
+            );
+        }
+    }
+}

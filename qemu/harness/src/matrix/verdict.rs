@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether the cells of a machine are as they should be, and prove something.
+//!
+//! With the driver under test every flow has to be ok, or refused where the flow takes a
+//! refusal for right. What the driver in the kernel does is shown as measured and judged by
+//! nobody. A right cell proves something only if the flow can also go wrong on that machine: each
+//! of its controls has to turn it red. Where a missing sync cannot show, there is nothing to prove.
+
+use super::{
+    cell::Cell,
+    column::Column,
+    flows::{COST, Flow},
+    plan::{Control, RUST, Selection, controls_of},
+};
+use crate::{
+    ktap::{Test, Verdict},
+    machine::Judge,
+};
+
+/// What a right cell is worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing can go wrong on the machine, so there is nothing to prove.
+    Needless,
+    /// The flow goes red when the driver is broken.
+    Proven,
+    /// It stays as it is.
+    Nothing,
+}
+
+/// What one control says about a flow.
+struct Evidence<'a> {
+    control: &'a str,
+    verdict: Verdict,
+}
+
+/// What the controls of a flow say, one by one.
+fn evidence<'a>(column: &Column, flow: &'a Flow, controls: &[Control]) -> Vec<Evidence<'a>> {
+    let rust = column.cell(RUST, &flow.name);
+    let refused = matches!(rust, Some(Cell::Refused { .. }));
+    let judge = |control| {
+        let Some(cell) = column.cell(control, &flow.name) else {
+            return Verdict::Failed(vec!["the control was not run".into()]);
+        };
+        match cell {
+            cell if cell.is_red() => Verdict::Passed,
+            // What the driver refuses for a reason of its own, this control cannot break.
+            Cell::Refused { .. } if refused => {
+                Verdict::Skipped("refused as well, another control has to break it".into())
+            }
+            Cell::Ok | Cell::Refused { .. } | Cell::Skipped { .. } => {
+                Verdict::Failed(vec![format!("proves nothing: with {control} it is {cell}")])
+            }
+            other => Verdict::Failed(vec![format!("with {control}: {other}")]),
+        }
+    };
+    controls_of(flow, column.machine, controls)
+        .into_iter()
+        .map(|control| Evidence {
+            control,
+            verdict: judge(control),
+        })
+        .collect()
+}
+
+/// What a right cell of that flow is worth on that machine.
+pub fn proof(column: &Column, flow: &Flow, controls: &[Control]) -> Proof {
+    if column.machine.judge() == Judge::Nothing {
+        return Proof::Needless;
+    }
+    let evidence = evidence(column, flow, controls);
+    let red = |e: &Evidence<'_>| e.verdict == Verdict::Passed;
+    let green = |e: &Evidence<'_>| matches!(e.verdict, Verdict::Failed(_));
+    if evidence.iter().any(red) && !evidence.iter().any(green) {
+        Proof::Proven
+    } else {
+        Proof::Nothing
+    }
+}
+
+/// Controls that went red, and all that should have.
+pub fn controls_red(column: &Column, flows: &[Flow], controls: &[Control]) -> (usize, usize) {
+    let evidence = flows
+        .iter()
+        .flat_map(|flow| evidence(column, flow, controls));
+    let told = evidence.filter(|e| !matches!(e.verdict, Verdict::Skipped(_)));
+    told.fold((0, 0), |(red, all), e| {
+        (red + usize::from(e.verdict == Verdict::Passed), all + 1)
+    })
+}
+
+/// The tests that a machine's cells are.
+pub fn tests(
+    column: &Column,
+    flows: &[Flow],
+    controls: &[Control],
+    selection: Selection,
+) -> Vec<Test> {
+    let mut tests = Vec::new();
+    let mut add = |path: &[&str], verdict| {
+        let path = path.iter().map(|name| (*name).to_owned()).collect();
+        tests.push(Test { path, verdict });
+    };
+    for flow in flows {
+        let name = flow.name.as_str();
+        if selection.rust {
+            let missing = Cell::Missing {
+                detail: "it was not run".into(),
+            };
+            add(&[name], own(column.cell(RUST, name).unwrap_or(&missing)));
+        }
+        if selection.controls && column.machine.judge() != Judge::Nothing {
+            let evidence = evidence(column, flow, controls);
+            let skipped = |e: &Evidence<'_>| matches!(e.verdict, Verdict::Skipped(_));
+            if evidence.iter().all(skipped) {
+                let why = "proves nothing: no control of it can go red on this machine";
+                add(&[name, "control"], Verdict::Failed(vec![why.into()]));
+            }
+            for Evidence { control, verdict } in evidence {
+                if !matches!(verdict, Verdict::Skipped(_)) {
+                    add(&[name, control], verdict);
+                }
+            }
+        }
+    }
+    if let Some(cost) = column.cell(RUST, COST) {
+        add(&[COST], own(cost));
+    }
+    tests.extend(column.health.iter().cloned());
+    tests
+}
+
+/// The verdict on a cell of the driver under test. That a flow may be refused is the flow's to
+/// say: where it may not, the program calls it an error.
+fn own(cell: &Cell) -> Verdict {
+    match cell {
+        Cell::Ok | Cell::Refused { .. } => Verdict::Passed,
+        other => Verdict::Failed(vec![other.to_string()]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            cell::tests::{refused, wrong},
+            column::tests::column,
+            plan::{self, tests::flow},
+        },
+        *,
+    };
+    use crate::variant::Patch;
+
+    fn controls(flows: &[Flow]) -> Vec<Control> {
+        let names = flows.iter().flat_map(|flow| &flow.controls);
+        let patches: Vec<_> = names
+            .map(|name| Patch::for_tests(name, "# control:\n--- a/x\n"))
+            .collect();
+        plan::controls(flows, &patches).unwrap()
+    }
+
+    /// Names of the tests that failed.
+    fn failed(column: &Column, flows: &[Flow]) -> Vec<String> {
+        let tests = super::tests(column, flows, &controls(flows), Selection::ALL);
+        let failed = |test: &&Test| matches!(test.verdict, Verdict::Failed(_));
+        tests.iter().filter(failed).map(Test::name).collect()
+    }
+
+    const NONE: [&str; 0] = [];
+
+    #[test]
+    fn a_right_cell_with_red_controls_passes() {
+        let flows = [flow("a", &["x", "y"])];
+        let cells = [
+            ("rust", "a", Cell::Ok),
+            ("x", "a", wrong()),
+            ("y", "a", wrong()),
+        ];
+        let column = column("swiotlb", &cells);
+        assert_eq!(failed(&column, &flows), NONE);
+        assert_eq!(proof(&column, &flows[0], &controls(&flows)), Proof::Proven);
+        assert_eq!(controls_red(&column, &flows, &controls(&flows)), (2, 2));
+    }
+
+    #[test]
+    fn a_green_control_fails_the_run() {
+        let flows = [flow("a", &["x", "y"])];
+        let cells = [
+            ("rust", "a", Cell::Ok),
+            ("x", "a", wrong()),
+            ("y", "a", Cell::Ok),
+        ];
+        let column = column("swiotlb", &cells);
+        assert_eq!(failed(&column, &flows), ["a.y"]);
+        assert_eq!(proof(&column, &flows[0], &controls(&flows)), Proof::Nothing);
+        assert_eq!(controls_red(&column, &flows, &controls(&flows)), (1, 2));
+    }
+
+    #[test]
+    fn a_control_that_did_not_run_or_failed_otherwise_is_not_red() {
+        let flows = [flow("a", &["x", "y"])];
+        let error = Cell::Error {
+            detail: "EIO".into(),
+        };
+        let column = column("swiotlb", &[("rust", "a", Cell::Ok), ("x", "a", error)]);
+        assert_eq!(failed(&column, &flows), ["a.x", "a.y"]);
+    }
+
+    #[test]
+    fn a_flow_without_a_control_proves_nothing() {
+        let flows = [flow("a", &[])];
+        let cells = [("rust", "a", Cell::Ok)];
+        assert_eq!(failed(&column("swiotlb", &cells), &flows), ["a.control"]);
+        // The C driver is a control only where its pseudo-device needs syncing.
+        let flows = [flow("a", &["c"])];
+        let cells = [("rust", "a", Cell::Ok), ("c", "a", wrong())];
+        assert_eq!(failed(&column("swiotlb", &cells), &flows), NONE);
+        assert_eq!(failed(&column("28bit", &cells), &flows), ["a.control"]);
+    }
+
+    #[test]
+    fn where_nothing_can_go_wrong_no_control_is_needed() {
+        let flows = [flow("a", &["x"])];
+        let column = column("direct", &[("rust", "a", Cell::Ok)]);
+        assert_eq!(failed(&column, &flows), NONE);
+        assert_eq!(
+            proof(&column, &flows[0], &controls(&flows)),
+            Proof::Needless
+        );
+    }
+
+    #[test]
+    fn a_refusal_needs_a_control_that_breaks_it() {
+        let flows = [flow("a", &["two-writers", "no-end"])];
+        let rust = ("rust", "a", refused());
+        let same = ("no-end", "a", refused());
+        let cells = [rust.clone(), same.clone(), ("two-writers", "a", wrong())];
+        assert_eq!(failed(&column("swiotlb", &cells), &flows), NONE);
+        assert_eq!(
+            proof(&column("swiotlb", &cells), &flows[0], &controls(&flows)),
+            Proof::Proven
+        );
+        let cells = [rust.clone(), same.clone(), ("two-writers", "a", Cell::Ok)];
+        assert_eq!(
+            failed(&column("swiotlb", &cells), &flows),
+            ["a.two-writers"]
+        );
+        let cells = [rust, same, ("two-writers", "a", refused())];
+        assert_eq!(failed(&column("swiotlb", &cells), &flows), ["a.control"]);
+    }
+
+    #[test]
+    fn a_refusal_of_the_control_alone_is_no_evidence() {
+        let flows = [flow("a", &["x"])];
+        let cells = [("rust", "a", Cell::Ok), ("x", "a", refused())];
+        assert_eq!(failed(&column("swiotlb", &cells), &flows), ["a.x"]);
+    }
+
+    #[test]
+    fn everything_but_ok_and_refused_fails_and_so_does_what_was_not_run() {
+        let flows = [flow("a", &[])];
+        let detail = String::from("why");
+        for cell in [
+            wrong(),
+            Cell::Skipped {
+                detail: detail.clone(),
+            },
+            Cell::Error {
+                detail: detail.clone(),
+            },
+            Cell::Missing { detail },
+        ] {
+            let column = column("direct", &[("rust", "a", cell)]);
+            assert_eq!(failed(&column, &flows), ["a"]);
+        }
+        assert_eq!(failed(&column("direct", &[]), &flows), ["a"]);
+    }
+
+    #[test]
+    fn the_driver_in_the_kernel_never_fails_the_run() {
+        let flows = [flow("a", &[])];
+        let cells = [("rust", "a", Cell::Ok), ("c", "a", wrong())];
+        assert_eq!(failed(&column("direct", &cells), &flows), NONE);
+    }
+
+    #[test]
+    fn health_is_part_of_the_verdict() {
+        let flows = [flow("a", &[])];
+        let mut column = column("direct", &[("rust", "a", Cell::Ok)]);
+        column.health.push(Test {
+            path: vec!["cache model".into()],
+            verdict: Verdict::Failed(vec!["its report is not whole".into()]),
+        });
+        assert_eq!(failed(&column, &flows), ["cache model"]);
+    }
+}
