@@ -27,6 +27,13 @@ use crate::{
 /// Enough for 2 GiB in huge pages, which the kernel's own selftest wants, and some to spare.
 const HUGE_PAGES: u32 = 1100;
 
+/// Memory of a guest that runs programs, in GiB: the huge pages, buffers of 1 GiB beside them, and
+/// what the checking kernel takes for itself.
+const MEMORY: u32 = 8;
+
+/// Memory of a guest that runs none. The checking kernel looks through all there is for leaks.
+const LITTLE_MEMORY: u32 = 1;
+
 /// What a boot may take for anything that is no program, in the plain kernel.
 const OVERHEAD: Duration = Duration::from_secs(120);
 
@@ -179,6 +186,11 @@ impl<'a> Boot<'a> {
         let qemu = Qemu {
             machine: self.machine,
             kernel: self.kernel,
+            memory: if self.tasks.is_empty() {
+                LITTLE_MEMORY
+            } else {
+                MEMORY
+            },
             kunit: self.kunit,
             initramfs: scratch.path().join("initramfs"),
             events: scratch.path().join("events"),

@@ -12,8 +12,13 @@ use protocol::PORT;
 
 use crate::{kernel::Kernel, machine::Machine};
 
-/// CPUs and memory of every machine.
-const SIZE: &[&str] = &["-smp", "2", "-m", "8G"];
+/// How the guest's time passes if nobody sits in front of it: two nanoseconds for each instruction,
+/// and while it waits, straight to the next event. A busy host lets nothing time out then, and
+/// what an edu device takes for a transfer, 100 ms, is over at once.
+const COUNTED_TIME: &[&str] = &["-accel", "tcg", "-icount", "shift=1,sleep=off"];
+
+/// A person's time is that of the host.
+const REAL_TIME: &[&str] = &["-accel", "tcg,thread=multi"];
 
 /// A TCG plugin that watches the guest.
 pub struct Plugin {
@@ -38,6 +43,8 @@ pub struct Qemu<'a> {
     pub machine: &'a dyn Machine,
     /// The kernel.
     pub kernel: &'a Kernel,
+    /// Its memory, in GiB.
+    pub memory: u32,
     /// Runs the KUnit suites of modules when they are loaded.
     pub kunit: bool,
     /// The root file system.
@@ -82,7 +89,8 @@ impl Qemu<'_> {
     fn bare_machine(&self) -> Command {
         let board = self.machine.board();
         let mut command = Command::new(board.qemu);
-        command.args(board.arguments).args(SIZE);
+        command.args(board.arguments).args(["-smp", "2"]);
+        command.args(["-m", &format!("{}G", self.memory)]);
         command.args(self.machine.arguments());
         command
     }
@@ -99,7 +107,10 @@ impl Qemu<'_> {
     pub fn command(&self) -> Command {
         let mut command = self.bare_machine();
         // Every host can do TCG, and what counts as a result must not depend on the host.
-        command.args(["-accel", "tcg,thread=multi"]);
+        command.args(match self.console {
+            Console::None => COUNTED_TIME,
+            Console::Terminal => REAL_TIME,
+        });
         command.args([
             "-nodefaults",
             "-no-user-config",
@@ -167,6 +178,7 @@ mod tests {
         Qemu {
             machine,
             kernel,
+            memory: 1,
             kunit: false,
             initramfs: "/tmp/a b".into(),
             events: "/tmp/x,y".into(),
@@ -194,7 +206,7 @@ mod tests {
                 "-no-reboot",
                 "panic=-1",
                 "oops=panic",
-                "tcg,thread=multi",
+                "-accel tcg",
                 "kunit.enable=0",
             ] {
                 assert!(line.contains(needed), "{}: {needed}", machine.name());
@@ -202,6 +214,15 @@ mod tests {
             let devices = line.matches("edu,dma_mask=").count();
             assert_eq!(devices, machine.dma_masks().len());
         }
+    }
+
+    #[test]
+    fn only_a_person_waits_for_real() {
+        let kernel = Kernel::for_tests(Flavour::Plain);
+        let mut qemu = qemu(machine::ALL[0], &kernel);
+        assert!(shown(&qemu.command()).contains("sleep=off"));
+        qemu.console = Console::Terminal;
+        assert!(!shown(&qemu.command()).contains("icount"));
     }
 
     #[test]
