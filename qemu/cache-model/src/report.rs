@@ -198,6 +198,11 @@ impl<W: Write> Report<W> {
         self.closed = true;
     }
 
+    #[cfg(test)]
+    pub(crate) fn into_inner(self) -> W {
+        self.out
+    }
+
     /// Writes a line. A report that cannot be written is closed: without a total it is not whole,
     /// which its reader notices.
     fn write(&mut self, record: &Record<'_>) {
@@ -230,7 +235,7 @@ mod tests {
     };
 
     fn lines(report: Report<Vec<u8>>) -> Vec<String> {
-        let text = String::from_utf8(report.out).unwrap();
+        let text = String::from_utf8(report.into_inner()).unwrap();
         text.lines().map(String::from).collect()
     }
 
