@@ -11,7 +11,7 @@ use protocol::Driver;
 use super::flows::{COST, Flow};
 use crate::{
     machine::{Judge, Machine},
-    variant::{CONTROL, Patch},
+    variant::Patch,
 };
 
 /// The label of runs with the driver under test.
@@ -23,6 +23,9 @@ pub const C: &str = "c";
 /// How long the program may take in the guest, whatever it runs, and for each flow.
 const BASE: Duration = Duration::from_secs(120);
 const EACH: Duration = Duration::from_secs(30);
+
+/// The header line of a patch that says where it is noticed.
+const NOTICED_BY: &str = "noticed-by";
 
 /// What is to be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +67,16 @@ pub struct Control {
 }
 
 impl Control {
-    /// The control that a patch is. It may say in its header where it is one: "# control: data"
-    /// on machines where a missing sync shows in the data, "# control: model" where it does in
-    /// the cache model.
+    /// The control that a patch is. It may say in its header that it is one on some machines only:
+    /// "# noticed-by: data" where a missing sync shows in the data, "# noticed-by: model" where it
+    /// does in the cache model.
     pub fn new(patch: Patch) -> Result<Self> {
-        let place = match patch.header(CONTROL).next() {
-            None | Some("") => Where::Everywhere,
+        let place = match patch.header(NOTICED_BY).next() {
+            None => Where::Everywhere,
             Some("data") => Where::Data,
             Some("model") => Where::Model,
             Some(other) => bail!(
-                "{}: '# {CONTROL}: {other}' should say data or model, or nothing",
+                "{}: '# {NOTICED_BY}: {other}' should say data or model",
                 patch.file.display()
             ),
         };
@@ -260,7 +263,7 @@ pub mod tests {
         ];
         let patches = [
             patch("no-end", "# expect: data:x on direct"),
-            patch("two-writers", "# control: data"),
+            patch("two-writers", "# noticed-by: data"),
             patch("other", "# control:"),
         ];
         let controls = controls(&flows, &patches).unwrap();
@@ -273,7 +276,7 @@ pub mod tests {
         let names: Vec<_> = controls.iter().map(|c| c.patch.name.as_str()).collect();
         assert_eq!(names, ["no-end", "two-writers"]);
         assert!(super::controls(&[flow("a", &["nowhere"])], &[]).is_err());
-        assert!(Control::new(patch("x", "# control: somewhere")).is_err());
+        assert!(Control::new(patch("x", "# noticed-by: chance")).is_err());
     }
 
     #[test]
