@@ -2,7 +2,11 @@
 
 //! A boot that is a test: KTAP programs, KUnit suites, and the boot's own health.
 
-use std::io::Write;
+use std::{
+    io::Write,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 use protocol::{Event, Outcome, Stream};
@@ -146,9 +150,38 @@ fn shown(complaints: &[Complaint]) -> Vec<String> {
     lines
 }
 
-/// Boots, and reports every program as an area of its own, the boot's health as another.
+/// The tests of an area, once it is over.
+pub struct Part {
+    /// Which area.
+    pub area: Area,
+    /// Its tests.
+    pub tests: Vec<Test>,
+    /// The kernel log, where it may say more.
+    pub log: Option<PathBuf>,
+    /// How long it took.
+    pub time: Duration,
+}
+
+impl Part {
+    /// Puts it into a report.
+    pub fn tell(self, report: &mut Report) -> Result<()> {
+        report.took(self.time);
+        report.end(&self.area, self.tests, self.log.as_deref())
+    }
+}
+
+/// Whoever wants to know how a boot goes on.
+pub trait Audience {
+    /// An area is that far.
+    fn progress(&self, area: &Area, text: &str);
+
+    /// An area is over.
+    fn part(&self, part: Part);
+}
+
+/// Boots. Every program is an area of its own, the boot's health another.
 pub fn run_programs(
-    report: &mut Report,
+    audience: &dyn Audience,
     boot: &Boot<'_>,
     areas: &[Area],
     own: &Area,
@@ -156,13 +189,24 @@ pub fn run_programs(
     let mut listeners: Vec<Option<Listener>> = areas.iter().map(|_| None).collect();
     let mut finished = vec![false; areas.len()];
     let mut trouble: Option<anyhow::Error> = None;
+    let mut started = Instant::now();
+    let mut part = |area: &Area, tests, log| {
+        let time = started.elapsed();
+        started = Instant::now();
+        audience.part(Part {
+            area: area.clone(),
+            tests,
+            log,
+            time,
+        });
+    };
     // What the programs wrote, as they wrote it, for whoever has to find out why one failed.
     let (_, mut output) = boot.layout.claim("logs", &boot.name, "out")?;
     let booted = boot.run(|event| {
         let index = |program: &u32| *program as usize;
         match event {
             Event::Started { program } => {
-                report.begin(&areas[index(program)]);
+                audience.progress(&areas[index(program)], "");
                 listeners[index(program)] = Some(Listener::default());
             }
             Event::Output {
@@ -175,7 +219,8 @@ pub fn run_programs(
                     .or(output.write_all(bytes).err().map(Into::into));
                 if let Some(listener) = &mut listeners[index(program)] {
                     listener.output(*stream, bytes);
-                    report.progress(format!("{} tests", listener.seen()));
+                    let seen = format!("{} tests", listener.seen());
+                    audience.progress(&areas[index(program)], &seen);
                 }
             }
             Event::Ended { program, outcome } => {
@@ -183,9 +228,7 @@ pub fn run_programs(
                 if let Some(listener) = listeners[program].take() {
                     finished[program] = true;
                     let tests = demand_all(&areas[program], listener.finish(outcome));
-                    trouble = trouble
-                        .take()
-                        .or(report.end(&areas[program], tests, None).err());
+                    part(&areas[program], tests, None);
                 }
             }
             _ => {}
@@ -211,9 +254,10 @@ pub fn run_programs(
             "program",
             vec!["the guest was gone before it ended".into()],
         ));
-        report.end(area, tests, Some(&booted.log))?;
+        part(area, tests, Some(booted.log.clone()));
     }
-    report.end(own, health(boot, &booted), Some(&booted.log))
+    part(own, health(boot, &booted), Some(booted.log.clone()));
+    Ok(())
 }
 
 /// The kernel's own selftest has to run in full: there, a skip is a failure.
@@ -253,16 +297,23 @@ fn missing_suites(tests: &[Test]) -> Vec<Test> {
     SUITES.iter().filter(absent).map(report).collect()
 }
 
-/// Boots for the KUnit suites and reports them together with the boot's health.
-pub fn run_kunit(report: &mut Report, boot: &Boot<'_>, area: &Area) -> Result<()> {
-    report.begin(area);
+/// Boots for the KUnit suites, which are an area together with the boot's health.
+pub fn run_kunit(audience: &dyn Audience, boot: &Boot<'_>, area: &Area) -> Result<()> {
+    let started = Instant::now();
+    audience.progress(area, "");
     let Some(booted) = boot.run(|_| {})? else {
         bail!("a boot that only shows its command is no test")
     };
     let mut tests = kunit_tests(&booted.log_text);
     tests.extend(missing_suites(&tests));
     tests.extend(health(boot, &booted));
-    report.end(area, tests, Some(&booted.log))
+    audience.part(Part {
+        area: area.clone(),
+        tests,
+        log: Some(booted.log),
+        time: started.elapsed(),
+    });
+    Ok(())
 }
 
 #[cfg(test)]

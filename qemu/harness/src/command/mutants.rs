@@ -12,7 +12,7 @@
 //! have to pass, for a test that fails anyway has noticed nothing. A patch that
 //! has a line `# control:` instead is for the matrix only.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use protocol::{DRIVER_MODULE, Event};
@@ -25,6 +25,7 @@ use crate::{
     ktap::{Test, Verdict},
     layout::Layout,
     machine::{self, Machine},
+    parallel::{self, News},
     report::{Area, Report},
     suite::{self, Listener},
     usage::refuse,
@@ -107,20 +108,52 @@ pub fn run_all(layout: &Layout, report: &mut Report, only: Option<&str>) -> Resu
         bail!("interrupted");
     }
 
-    for mutant in &mutants {
-        let area = area(&mutant.patch.name);
-        report.begin(&area);
-        let (tests, notes) = try_mutant(layout, mutant);
-        // A guest that the user ended has not noticed anything.
-        if guest::interrupted() {
-            bail!("interrupted");
-        }
-        report.end(&area, tests, None)?;
-        for note in notes {
-            report.note(&note);
-        }
+    let mut doing: BTreeMap<usize, &str> = BTreeMap::new();
+    let mut trouble = None;
+    let all = area("");
+    report.begin(&all);
+    parallel::each(
+        &mutants,
+        |mutant, progress| {
+            if guest::interrupted() {
+                return None;
+            }
+            progress(String::new());
+            let started = Instant::now();
+            let (tests, notes) = try_mutant(layout, mutant);
+            Some((tests, notes, started.elapsed()))
+        },
+        |index, news| {
+            let name = &mutants[index].patch.name;
+            match news {
+                News::Progress(_) => {
+                    doing.insert(index, name);
+                }
+                News::Done(result) => {
+                    doing.remove(&index);
+                    // A guest that the user ended has not noticed anything.
+                    if let Some((tests, notes, time)) = result
+                        && !guest::interrupted()
+                    {
+                        report.took(time);
+                        let told = report.end(&area(name), tests, None);
+                        trouble = trouble.take().or(told.err());
+                        for note in notes {
+                            report.note(&note);
+                        }
+                        report.begin(&all);
+                    }
+                }
+            }
+            let doing: Vec<_> = doing.values().copied().collect();
+            report.progress(doing.join(", "));
+        },
+    );
+    report.pause();
+    if guest::interrupted() {
+        bail!("interrupted");
     }
-    Ok(())
+    trouble.map_or(Ok(()), Err)
 }
 
 /// Builds a mutant and looks for what it has to fail. The tests are one for

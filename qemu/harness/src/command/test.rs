@@ -3,8 +3,10 @@
 //! `test`: every test there is.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::mpsc,
     time::Duration,
 };
 
@@ -17,8 +19,9 @@ use crate::{
     kernel::{Flavour, Kernel},
     layout::Layout,
     machine::{Arm64Coherent, Arm64Noncoherent, Machine, X86Direct, X86Swiotlb},
+    parallel::{self, News},
     report::{Area, Report},
-    suite::{self, KERNEL_SELFTEST},
+    suite::{self, Audience, KERNEL_SELFTEST, Part},
     usage::refuse,
 };
 
@@ -28,13 +31,14 @@ pub const PROGRAMS: &[&str] = &["errors", "clients", "data", "lifetime"];
 /// How long one of them may take in the plain kernel.
 pub const TIME_LIMIT: Duration = Duration::from_secs(240);
 
-/// The machines on which all programs run, for each kernel. The others are the matrix's.
+/// The machines on which all programs run, for each kernel, those that take longest first. The
+/// others are the matrix's.
 const PLAN: &[(Flavour, &[&dyn Machine])] = &[
+    (Flavour::Check, &[&X86Direct, &X86Swiotlb]),
     (
         Flavour::Plain,
         &[&X86Direct, &X86Swiotlb, &Arm64Coherent, &Arm64Noncoherent],
     ),
-    (Flavour::Check, &[&X86Direct, &X86Swiotlb]),
 ];
 
 /// The arguments of `test`.
@@ -63,16 +67,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let tests = host::unit_tests(&layout)?;
         report.end(&area, tests, None)?;
     }
-    for (flavour, machines) in PLAN {
-        for machine in *machines {
-            for kunit in [true, false] {
-                ran |= boot(&layout, &mut report, *machine, *flavour, kunit, &chosen)?;
-                if guest::interrupted() {
-                    bail!("interrupted");
-                }
-            }
-        }
-    }
+    let boots = plan(&layout, &chosen);
+    ran |= !boots.is_empty();
+    run_all(&layout, &mut report, &boots)?;
     if chosen(&mutants::area("")) {
         ran = true;
         mutants::run_all(&layout, &mut report, None)?;
@@ -86,60 +83,155 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(report.finish())
 }
 
-/// One boot of the plan, for the KUnit suites or for the programs; false if nothing of it was chosen.
-fn boot(
-    layout: &Layout,
-    report: &mut Report,
-    machine: &dyn Machine,
+/// One boot: for the KUnit suites, or for programs.
+struct Planned {
+    machine: &'static dyn Machine,
     flavour: Flavour,
-    kunit: bool,
-    chosen: &dyn Fn(&Area) -> bool,
-) -> Result<bool> {
-    let area = |program: &str| Area::new(machine.name(), flavour, program);
-    let mut tasks = Vec::new();
-    let mut areas = Vec::new();
-    let mut ran = false;
-    let own = area(if kunit { "kunit" } else { "boot" });
-    if !kunit {
-        for (name, file) in programs(layout, machine, flavour) {
-            let area = area(&name);
-            if !chosen(&area) && !chosen(&own) {
-                continue;
+    /// The area of the boot itself.
+    own: Area,
+    /// The programs, none for the KUnit suites.
+    programs: Vec<(Area, PathBuf)>,
+}
+
+/// The boots that it takes to run what was chosen.
+fn plan(layout: &Layout, chosen: &dyn Fn(&Area) -> bool) -> Vec<Planned> {
+    let mut boots = Vec::new();
+    for (flavour, machines) in PLAN {
+        for machine in *machines {
+            let area = |program: &str| Area::new(machine.name(), flavour, program);
+            let boot = area("boot");
+            let programs: Vec<_> = programs(layout, *machine, *flavour)
+                .into_iter()
+                .map(|(name, file)| (area(&name), file))
+                .filter(|(area, _)| chosen(area) || chosen(&boot))
+                .collect();
+            let planned = |own, programs| Planned {
+                machine: *machine,
+                flavour: *flavour,
+                own,
+                programs,
+            };
+            if !programs.is_empty() {
+                boots.push(planned(boot, programs));
             }
-            if let Err(error) = missing(&file) {
-                report.begin(&area);
-                report.end(
-                    &area,
-                    vec![suite::failed("program", error.to_string())],
-                    None,
-                )?;
-                ran = true;
-                continue;
+            if chosen(&area(KUNIT)) {
+                boots.push(planned(area(KUNIT), Vec::new()));
             }
-            let limit = TIME_LIMIT * flavour.slowness();
-            tasks.push(Task::new(&file, Vec::new(), Some(limit))?);
-            areas.push(area);
         }
     }
-    if areas.is_empty() && !chosen(&own) {
-        return Ok(ran);
+    boots
+}
+
+/// Runs the boots, some at a time; areas are reported as they are over.
+fn run_all(layout: &Layout, report: &mut Report, boots: &[Planned]) -> Result<()> {
+    let (sender, parts) = mpsc::channel();
+    let guests = Area::new("guests", "", "");
+    let mut doing: BTreeMap<usize, String> = BTreeMap::new();
+    let mut trouble = None;
+    report.begin(&guests);
+    parallel::each(
+        boots,
+        |planned, progress| {
+            let caller = Caller {
+                sender: &sender,
+                progress,
+            };
+            if guest::interrupted() {
+                return;
+            }
+            if let Err(error) = boot(layout, &caller, planned) {
+                caller.failed(&planned.own, format!("{error:#}"));
+            }
+        },
+        |index, news| {
+            match news {
+                News::Progress(text) => doing.insert(index, text),
+                News::Done(()) => doing.remove(&index),
+            };
+            for part in parts.try_iter().filter(|_| !guest::interrupted()) {
+                trouble = trouble.take().or(Part::tell(part, report).err());
+                report.begin(&guests);
+            }
+            let doing: Vec<_> = doing.values().map(String::as_str).collect();
+            report.progress(doing.join(", "));
+        },
+    );
+    report.pause();
+    if guest::interrupted() {
+        bail!("interrupted");
     }
-    let kernel = Kernel::find(layout, machine, flavour)?;
+    trouble.map_or(Ok(()), Err)
+}
+
+/// Calls what happens in a worker to whoever listens to all of them.
+struct Caller<'a> {
+    sender: &'a mpsc::Sender<Part>,
+    progress: &'a dyn Fn(String),
+}
+
+impl Caller<'_> {
+    /// An area that did not come to its tests.
+    fn failed(&self, area: &Area, why: String) {
+        self.part(Part {
+            area: area.clone(),
+            tests: vec![suite::failed("run", why)],
+            log: None,
+            time: Duration::ZERO,
+        });
+    }
+}
+
+impl Audience for Caller<'_> {
+    fn progress(&self, area: &Area, text: &str) {
+        (self.progress)(format!("{} {text}", area.name()));
+    }
+
+    fn part(&self, part: Part) {
+        let name = part.area.name();
+        // The listener lives as long as the workers do, and looks here when it hears of progress.
+        let _ = self.sender.send(part);
+        (self.progress)(name);
+    }
+}
+
+/// Runs one boot of the plan.
+fn boot(layout: &Layout, caller: &Caller<'_>, planned: &Planned) -> Result<()> {
+    let Planned {
+        machine,
+        flavour,
+        own,
+        ..
+    } = planned;
+    let mut tasks = Vec::new();
+    let mut areas = Vec::new();
+    for (area, file) in &planned.programs {
+        if let Err(error) = missing(file) {
+            caller.failed(area, error.to_string());
+            continue;
+        }
+        let limit = TIME_LIMIT * flavour.slowness();
+        tasks.push(Task::new(file, Vec::new(), Some(limit))?);
+        areas.push(area.clone());
+    }
+    let kernel = Kernel::find(layout, *machine, *flavour)?;
+    let kunit = own.program == KUNIT;
     let boot = Boot {
         name: format!("test-{}-{flavour}-{}", machine.name(), own.program),
         tasks,
         kunit,
         unload: true,
         find_leaks: flavour.finds_leaks(),
-        ..Boot::new(layout, machine, &kernel)
+        ..Boot::new(layout, *machine, &kernel)
     };
     if kunit {
-        suite::run_kunit(report, &boot, &own)?;
+        suite::run_kunit(caller, &boot, own)
     } else {
-        suite::run_programs(report, &boot, &areas, &own)?;
+        suite::run_programs(caller, &boot, &areas, own)
     }
-    Ok(true)
 }
+
+/// The name of the area of the KUnit suites.
+const KUNIT: &str = "kunit";
 
 /// The program whose results depend on what the machine does to data.
 const DATA: &str = "data";
@@ -166,4 +258,66 @@ pub fn missing(file: &Path) -> Result<()> {
         bail!("no program at {}: run ci/prepare", file.display());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn areas(only: &str) -> Vec<String> {
+        let layout = Layout::for_tests(Path::new("/nonexistent"));
+        let boots = plan(&layout, &|area| area.name().contains(only));
+        let areas = boots.iter().flat_map(|planned| {
+            let programs = planned.programs.iter().map(|(area, _)| area.name());
+            programs.chain([planned.own.name()])
+        });
+        areas.collect()
+    }
+
+    #[test]
+    fn a_boot_is_planned_for_what_was_chosen_only() {
+        assert_eq!(
+            areas("swiotlb check"),
+            [
+                "x86_64-swiotlb check data",
+                "x86_64-swiotlb check boot",
+                "x86_64-swiotlb check kunit"
+            ]
+        );
+        assert_eq!(
+            areas("arm64-coherent plain errors"),
+            ["arm64-coherent plain errors", "arm64-coherent plain boot"]
+        );
+        assert!(areas("no such thing").is_empty());
+    }
+
+    #[test]
+    fn every_program_runs_on_every_planned_machine_with_one_kernel() {
+        let areas = areas("");
+        for (_, machines) in PLAN {
+            for machine in *machines {
+                for program in PROGRAMS.iter().chain([&KERNEL_SELFTEST, &KUNIT]) {
+                    let name = format!("{} plain {program}", machine.name());
+                    assert!(areas.contains(&name), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_start_has_failed() {
+        let layout = Layout::for_tests(Path::new("/nonexistent"));
+        let (sender, parts) = mpsc::channel();
+        let caller = Caller {
+            sender: &sender,
+            progress: &|_| {},
+        };
+        let boots = plan(&layout, &|area| area.name() == "x86_64-direct plain errors");
+        let error = boot(&layout, &caller, &boots[0]).unwrap_err();
+        assert!(error.to_string().contains("no plain kernel"), "{error}");
+        let part = parts.try_recv().unwrap();
+        assert_eq!(part.area.program, "errors");
+        let why = format!("{:?}", part.tests);
+        assert!(why.contains("no program at"), "{why}");
+    }
 }
