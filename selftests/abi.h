@@ -8,6 +8,13 @@
 #include <linux/videodev2.h>
 #include <edu_importer.h>
 
+/* The request of /sys/kernel/debug/sync/sw_sync, which no header for programs has. */
+struct sw_sync_fence {
+	__u32 value;
+	char  name[32];
+	__s32 fence;		/* out: a sync file */
+};
+
 enum request {
 	REQUEST_UDMABUF_CREATE = UDMABUF_CREATE,
 	REQUEST_UDMABUF_CREATE_LIST = UDMABUF_CREATE_LIST,
@@ -24,6 +31,9 @@ enum request {
 	REQUEST_EDU_DMA = EDU_DMA,
 	REQUEST_EDU_VMAP = EDU_VMAP,
 	REQUEST_EDU_NOTE = EDU_NOTE,
+	REQUEST_DMA_BUF_IMPORT_SYNC_FILE = DMA_BUF_IOCTL_IMPORT_SYNC_FILE,
+	REQUEST_SW_SYNC_CREATE_FENCE = _IOWR('W', 0, struct sw_sync_fence),
+	REQUEST_SW_SYNC_INCREMENT = _IOW('W', 1, __u32),
 	REQUEST_V4L2_SET_FORMAT = VIDIOC_S_FMT,
 	REQUEST_V4L2_REQUEST_BUFFERS = VIDIOC_REQBUFS,
 	REQUEST_V4L2_QUEUE = VIDIOC_QBUF,

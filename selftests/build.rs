@@ -24,6 +24,7 @@ fn main() {
         .header(header.to_string_lossy())
         .clang_args(include.iter().map(|path| format!("-I{}", path.display())))
         .allowlist_type("udmabuf_.*|edu_.*|dma_buf_sync|request|sync|pixel_format")
+        .allowlist_type("dma_buf_import_sync_file|sw_sync_fence")
         .allowlist_type("v4l2_(format|requestbuffers|buffer|buf_type|memory|field)")
         .allowlist_var("UDMABUF_.*|EDU_.*")
         .default_enum_style(bindgen::EnumVariation::Consts)

@@ -17,6 +17,7 @@ pub mod access;
 pub mod bufinfo;
 pub mod dma_buf;
 pub mod driver;
+pub mod fence;
 pub mod hugepage;
 pub mod importer;
 pub mod kmsg;

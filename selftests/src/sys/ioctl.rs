@@ -63,6 +63,7 @@ macro_rules! request {
 
 request! {
     dma_buf_sync = REQUEST_DMA_BUF_SYNC;
+    dma_buf_import_sync_file = REQUEST_DMA_BUF_IMPORT_SYNC_FILE;
     edu_query = REQUEST_EDU_QUERY;
     edu_mask = REQUEST_EDU_SET_MASK;
     edu_attach = REQUEST_EDU_ATTACH;
@@ -257,4 +258,39 @@ pub fn edu_vmap_read(importer: impl AsFd, fd: c_int, offset: u64, bytes: &mut [u
     };
     // SAFETY: The structure is the request's, and `data` is writable for `length` bytes.
     unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
+/// SW_SYNC_IOC_CREATE_FENCE: makes a fence that signals when the timeline reaches `value`; returns
+/// it as a sync file.
+///
+/// # Errors
+///
+/// ENOMEM, EMFILE.
+pub fn sw_sync_fence(timeline: impl AsFd, value: u32) -> Result<OwnedFd> {
+    let mut fence = abi::sw_sync_fence {
+        value,
+        ..Default::default()
+    };
+    let call = Call {
+        request: abi::REQUEST_SW_SYNC_CREATE_FENCE,
+        address: std::ptr::from_mut(&mut fence).cast(),
+    };
+    // SAFETY: The structure is the request's.
+    unsafe { ioctl::ioctl(timeline, call) }?;
+    // SAFETY: The kernel has put a new descriptor there that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fence.fence) })
+}
+
+/// SW_SYNC_IOC_INC: lets the timeline advance.
+///
+/// # Errors
+///
+/// Those of the timeline.
+pub fn sw_sync_increment(timeline: impl AsFd, mut by: u32) -> Result<()> {
+    let call = Call {
+        request: abi::REQUEST_SW_SYNC_INCREMENT,
+        address: std::ptr::from_mut(&mut by).cast(),
+    };
+    // SAFETY: The request reads one 32-bit number.
+    unsafe { ioctl::ioctl(timeline, call) }.map(drop)
 }

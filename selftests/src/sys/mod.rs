@@ -8,4 +8,5 @@ pub mod compat;
 pub mod fork;
 pub mod ioctl;
 pub mod mapping;
+pub mod signal;
 pub mod v4l2;

@@ -11,6 +11,7 @@ mod cost;
 mod cpu;
 mod device;
 mod devices;
+mod fences;
 mod kernel;
 mod layout;
 mod setup;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         device::TESTS,
         devices::TESTS,
         brackets::TESTS,
+        fences::TESTS,
         kernel::TESTS,
     ])
 }
