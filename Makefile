@@ -10,11 +10,17 @@ endif
 
 MACHINE ?= x86_64-direct
 DRIVER ?= rust
+MACHINES := x86_64-direct x86_64-swiotlb x86_64-iommu x86_64-28bit \
+	arm64-coherent arm64-noncoherent arm64-smmu arm64-mixed
+# A machine's name begins with that of the kernel it boots. A misspelt one is refused before
+# minutes are spent on set-up.
+kernel = $(if $(filter $(MACHINES),$(MACHINE)),$(firstword $(subst -, ,$(MACHINE))),$(error \
+	unknown machine '$(MACHINE)': say one of $(MACHINES)))
 
-# One set-up, one build, one guest at a time; the builds themselves use all CPUs.
+# One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run test shell vm check mutants module clean distclean
+.PHONY: help run test matrix shell vm check mutants module clean distclean
 
 help: ## This list
 	@awk -F' *:.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,36 +28,41 @@ help: ## This list
 	@echo 'EXEC="./program arguments"  for vm: any static program; ci/harness vm keeps its exit code,'
 	@echo '                            which make turns into 2 (0 stays 0)'
 	@echo 'DRIVER=rust|c               the driver behind /dev/udmabuf: ours, or the one in the kernel tree'
-	@echo 'MACHINE=x86_64-direct|x86_64-swiotlb'
+	@echo 'MACHINE=name                one of $(wordlist 1,4,$(MACHINES))'
+	@echo '                            $(wordlist 5,8,$(MACHINES))'
 	@echo 'ONLY=text                   for test and mutants: only what has the text in its name'
 	@echo 'KSRC=directory              a kernel tree of your own for the test kernels'
 	@echo 'KDIR=directory              for module: a configured kernel build, such as /lib/modules/$$(uname -r)/build'
 
 run: ## The main job as a story; sets everything up first
-	@ci/prepare x86_64
+	@ci/prepare '$(kernel)'
 	@ci/harness run --machine '$(MACHINE)' --driver '$(DRIVER)'
 
 test: ## Every test there is
 	@ci/prepare x86_64 x86_64-check arm64
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
 
+matrix: ## Both drivers on every machine, a table
+	@ci/prepare x86_64 arm64
+	@ci/harness matrix
+
 mutants: ## Broken variants of the module, which the tests have to notice
 	@ci/prepare x86_64
 	@ci/harness mutants $(if $(ONLY),--only '$(ONLY)')
 
 shell: ## A shell in a guest with the module loaded
-	@ci/prepare x86_64
+	@ci/prepare '$(kernel)'
 	@ci/harness shell --machine '$(MACHINE)' --driver '$(DRIVER)'
 
 # The program's words reach the harness as they are, quotes and all.
 vm: export EXEC := $(value EXEC)
 vm: ## EXEC="./program arguments": runs it in a guest
 	@: $(if $(value EXEC),,$(error no program: say EXEC="./program arguments"))
-	@ci/prepare x86_64
+	@ci/prepare '$(kernel)'
 	@ci/harness vm --machine '$(MACHINE)' --driver '$(DRIVER)' "$$EXEC"
 
 check: ## Formatting, lints, licences, ABI: no boot
-	@ci/setup x86_64
+	@ci/setup x86_64 arm64
 	@ci/check
 
 module: ## Just the module, against KDIR= if given

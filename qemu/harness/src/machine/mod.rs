@@ -173,6 +173,15 @@ mod tests {
     }
 
     #[test]
+    fn make_knows_every_machine() {
+        let makefile = include_str!("../../../../Makefile");
+        for machine in ALL {
+            let mut words = makefile.split_whitespace();
+            assert!(words.any(|word| word == machine.name()));
+        }
+    }
+
+    #[test]
     fn names_begin_with_the_kernel_that_the_machine_boots() {
         for machine in ALL {
             let name = machine.name().strip_prefix(machine.board().kernel);
