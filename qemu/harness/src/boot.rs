@@ -229,11 +229,9 @@ impl<'a> Boot<'a> {
         })?;
         let log_text = fs::read(&qemu.log).context("cannot read the kernel log")?;
         let log_text = String::from_utf8_lossy(&log_text).into_owned();
-        let model = match &qemu.plugin {
-            // A guest that was killed leaves no report, or a part of one.
-            Some(plugin) => Some(fs::read(&plugin.report).unwrap_or_default()),
-            None => None,
-        };
+        // A guest that was killed leaves no report, or a part of one.
+        let read = |plugin: &Plugin| fs::read(&plugin.report).unwrap_or_default();
+        let model = qemu.plugin.as_ref().map(read);
         Ok(Some(Booted {
             ending,
             complaints: log::complaints(&log_text),

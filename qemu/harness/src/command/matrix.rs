@@ -118,7 +118,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let matrix = Matrix {
         layout: &layout,
         machines: arguments.machines(),
-        whole: arguments.flows.is_empty(),
+        all_flows: arguments.flows.is_empty(),
         flows,
         selection: arguments.selection(),
         command: arguments.command(),
@@ -137,7 +137,7 @@ pub fn run_on(
     let matrix = Matrix {
         layout,
         machines,
-        whole: true,
+        all_flows: true,
         flows: flows::list(layout)?,
         selection: Selection::ALL,
         command: "ci/harness matrix".into(),
@@ -151,7 +151,7 @@ struct Matrix<'a> {
     machines: Vec<&'static dyn Machine>,
     flows: Vec<Flow>,
     /// Whether that is all flows.
-    whole: bool,
+    all_flows: bool,
     selection: Selection,
     command: String,
 }
@@ -179,7 +179,7 @@ impl Matrix<'_> {
                     controls: &controls,
                     variants: variants.get(machine.board().kernel).unwrap_or(&none),
                     selection: self.selection,
-                    cost: self.whole && self.selection.rust && self.selection.c,
+                    cost: self.all_flows && self.selection.rust && self.selection.c,
                 };
                 trial.run(progress)
             },
@@ -212,13 +212,22 @@ impl Matrix<'_> {
         }
         let table = self.table(&columns, &controls);
         let versions = Versions::find(&columns, self.command.clone());
-        record::write(self.layout, &table, &versions)?;
+        let name = self.name();
+        record::write(self.layout, name, &table, &versions)?;
         if show {
             println!("\n{}{}", table.text(colour), table.details());
             println!("{versions}");
-            println!("The same is in build/results/matrix.md and matrix.json.\n");
+            println!("The same is in build/results/{name}.md and {name}.json.\n");
         }
         Ok(())
+    }
+
+    /// The name of the files with the results: a part does not replace the whole.
+    fn name(&self) -> &'static str {
+        let whole = self.all_flows
+            && self.selection == Selection::ALL
+            && self.machines.len() == machine::ALL.len();
+        if whole { "matrix" } else { "matrix-part" }
     }
 
     fn table<'a>(&'a self, columns: &'a [Column], controls: &'a [Control]) -> Table<'a> {

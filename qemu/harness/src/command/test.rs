@@ -14,11 +14,11 @@ use anyhow::{Result, bail};
 
 use crate::{
     boot::{Boot, Task},
-    command::{host, mutants},
+    command::{host, matrix, mutants},
     guest,
     kernel::{Flavour, Kernel},
     layout::Layout,
-    machine::{Arm64Coherent, Arm64Noncoherent, Machine, X86Direct, X86Swiotlb},
+    machine::{self, Arm64Coherent, Arm64Noncoherent, Machine, X86Direct, X86Swiotlb},
     parallel::{self, News},
     report::{Area, Report},
     suite::{self, Audience, KERNEL_SELFTEST, Part},
@@ -70,6 +70,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let boots = plan(&layout, &chosen);
     ran |= !boots.is_empty();
     run_all(&layout, &mut report, &boots)?;
+    let machines = machine::ALL.iter().copied();
+    let machines: Vec<_> = machines
+        .filter(|machine| chosen(&matrix::area(machine.name())))
+        .collect();
+    if !machines.is_empty() {
+        ran = true;
+        matrix::run_on(&layout, &mut report, machines)?;
+    }
     if chosen(&mutants::area("")) {
         ran = true;
         mutants::run_all(&layout, &mut report, None)?;

@@ -14,6 +14,8 @@ pub struct Ran {
     pub label: String,
     /// Flows and what became of them, in order.
     pub cells: Vec<(String, Cell)>,
+    /// How long it took.
+    pub time: Duration,
 }
 
 /// All that came of one machine.
@@ -62,6 +64,7 @@ pub mod tests {
         let run = |(label, flow, cell): &(&str, &str, Cell)| Ran {
             label: (*label).to_owned(),
             cells: vec![((*flow).to_owned(), cell.clone())],
+            time: Duration::ZERO,
         };
         Column {
             machine: machine::find(machine).unwrap(),

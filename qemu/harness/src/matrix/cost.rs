@@ -85,6 +85,22 @@ fn split(scope: &str) -> Option<(&str, &str, u32, &str)> {
         .then_some((driver, device, mappings, phase))
 }
 
+/// Rows that differ in nothing but the number of mappings, which follow each other, put
+/// together: the first and the last number with the rest of the row.
+pub fn merged(rows: &[Row]) -> Vec<(u32, u32, &Row)> {
+    let mut merged: Vec<(u32, u32, &Row)> = Vec::new();
+    for row in rows {
+        let key = |row: &Row| (row.machine, row.device.clone(), row.c, row.rust);
+        match merged.last_mut() {
+            Some((_, last, like)) if *last + 1 == row.mappings && key(like) == key(row) => {
+                *last = row.mappings;
+            }
+            _ => merged.push((row.mappings, row.mappings, row)),
+        }
+    }
+    merged
+}
+
 /// The operations of one call, such as "1024 clean + 1024 inval".
 pub fn shown(counts: Option<&Counts>) -> String {
     let Some(counts) = counts else {
@@ -141,5 +157,32 @@ mod tests {
         assert_eq!(shown(rows[1].c.begin.as_ref()), "4 inval");
         assert_eq!(shown(rows[1].c.end.as_ref()), "not measured");
         assert_eq!(shown(rows[0].rust.begin.as_ref()), "0");
+    }
+
+    #[test]
+    fn rows_alike_are_put_together() {
+        let row = |mappings, clean| Row {
+            machine: "m",
+            device: "0".into(),
+            mappings,
+            c: Bracket::default(),
+            rust: Bracket {
+                begin: Some(Counts {
+                    clean,
+                    ..Counts::default()
+                }),
+                end: None,
+            },
+        };
+        let rows = [
+            row(0, 0),
+            row(1, 8),
+            row(2, 8),
+            row(3, 8),
+            row(4, 9),
+            row(6, 9),
+        ];
+        let merged: Vec<_> = merged(&rows).iter().map(|(a, b, _)| (*a, *b)).collect();
+        assert_eq!(merged, [(0, 0), (1, 3), (4, 4), (6, 6)]);
     }
 }

@@ -74,7 +74,10 @@ enum Line {
     Noise {
         message: String,
     },
-    Total {},
+    Total {
+        #[serde(default)]
+        violations: u64,
+    },
 }
 
 /// The whole report.
@@ -85,7 +88,8 @@ pub struct Report {
     first: BTreeMap<String, Violation>,
     noise: Vec<String>,
     noises: usize,
-    whole: bool,
+    /// All violations, wherever they were. Comes last.
+    total: Option<u64>,
 }
 
 impl Report {
@@ -101,7 +105,7 @@ impl Report {
                     report.scopes.entry(name).or_default().add(&counts);
                 }
                 Ok(Line::Noise { message }) => report.hear(message),
-                Ok(Line::Total {}) => report.whole = true,
+                Ok(Line::Total { violations }) => report.total = Some(violations),
                 Err(error) => report.hear(format!("line '{line}' of its report: {error}")),
             }
         }
@@ -133,8 +137,14 @@ impl Report {
     /// Why the report cannot be relied on.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if !self.whole {
-            problems.push("its report is not whole: there is no total".into());
+        let scoped = self.scopes.values().map(|counts| counts.violations).sum();
+        match self.total {
+            None => problems.push("its report is not whole: there is no total".into()),
+            Some(total) if total > scoped => {
+                let number = total - scoped;
+                problems.push(format!("{number} violations are in no scope"));
+            }
+            Some(_) => {}
         }
         problems.extend(self.noise.iter().cloned());
         if self.noises > self.noise.len() {
@@ -143,13 +153,15 @@ impl Report {
                 "and {more} more messages that it did not understand"
             ));
         }
-        for (name, counts) in &self.scopes {
-            if counts.unresolved > 0 && counts.lines_watched > 0 {
-                let number = counts.unresolved;
-                problems.push(format!(
-                    "{name}: it does not know the lines of {number} cache operations"
-                ));
-            }
+        let unresolved = self.scopes.iter();
+        let mut unresolved =
+            unresolved.filter(|(_, counts)| counts.unresolved > 0 && counts.lines_watched > 0);
+        if let Some((name, counts)) = unresolved.next() {
+            let (number, more) = (counts.unresolved, unresolved.count());
+            problems.push(format!(
+                "it does not know the lines of {number} cache operations in {name}, and of some \
+                 in {more} more scopes"
+            ));
         }
         problems
     }
@@ -184,6 +196,15 @@ mod tests {
     }
 
     #[test]
+    fn a_violation_outside_all_flows_is_a_problem() {
+        let more = REPORT.replace("\"total\",\"violations\":2", "\"total\",\"violations\":5");
+        assert_eq!(
+            Report::parse(&more).problems(),
+            ["3 violations are in no scope"]
+        );
+    }
+
+    #[test]
     fn noise_is_a_problem() {
         let noise = format!("{REPORT}{}\n", r#"{"type":"noise","message":"header 0x1"}"#);
         assert_eq!(Report::parse(&noise).problems(), ["header 0x1"]);
@@ -196,14 +217,18 @@ mod tests {
     #[test]
     fn operations_on_unknown_lines_are_a_problem_where_something_is_watched() {
         let unresolved = REPORT.replace("\"unresolved\":0", "\"unresolved\":3");
-        assert_eq!(Report::parse(&unresolved).problems().len(), 2);
+        let problems = Report::parse(&unresolved).problems();
+        assert!(
+            problems.len() == 1 && problems[0].contains("c/a"),
+            "{problems:?}"
+        );
         let unwatched = unresolved.replace("\"lines_watched\":64", "\"lines_watched\":0");
         assert_eq!(Report::parse(&unwatched).problems(), [] as [&str; 0]);
     }
 
     #[test]
     fn a_scope_that_was_entered_twice_counts_as_one() {
-        let twice = format!("{REPORT}{REPORT}");
-        assert_eq!(Report::parse(&twice).scope("c/a").unwrap().clean, 24);
+        let twice = Report::parse(&format!("{REPORT}{REPORT}"));
+        assert_eq!(twice.scope("c/a").unwrap().clean, 24);
     }
 }

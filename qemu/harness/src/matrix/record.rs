@@ -86,14 +86,20 @@ struct Machine<'a> {
     seconds: f32,
     controls_red: usize,
     controls: usize,
-    cells: Vec<Record<'a>>,
+    runs: Vec<Run<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cost: Vec<cost::Row>,
 }
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct Run<'a> {
     label: &'a str,
+    seconds: f32,
+    cells: Vec<Record<'a>>,
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
     flow: &'a str,
     #[serde(flatten)]
     cell: &'a Cell,
@@ -106,13 +112,19 @@ fn machine<'a>(table: &Table<'a>, column: &'a Column) -> Machine<'a> {
         true => verdict::controls_red(column, table.flows, table.controls),
         false => (0, 0),
     };
-    let cells = column.runs.iter().flat_map(|run| {
-        run.cells.iter().map(|(flow, cell)| Record {
-            label: &run.label,
+    let runs = column.runs.iter().map(|run| {
+        let record = |(flow, cell): &'a (String, Cell)| Record {
             flow,
             cell,
-            why: (run.label == C).then(|| cause::of(flow, cell)).flatten(),
-        })
+            why: (run.label == C)
+                .then(|| cause::of(column.machine, flow, cell))
+                .flatten(),
+        };
+        Run {
+            label: &run.label,
+            seconds: run.time.as_secs_f32(),
+            cells: run.cells.iter().map(record).collect(),
+        }
     });
     Machine {
         machine: column.machine.name(),
@@ -125,7 +137,7 @@ fn machine<'a>(table: &Table<'a>, column: &'a Column) -> Machine<'a> {
         seconds: column.time.as_secs_f32(),
         controls_red,
         controls,
-        cells: cells.collect(),
+        runs: runs.collect(),
         cost: cost::rows(column),
     }
 }
@@ -144,16 +156,16 @@ fn json(table: &Table<'_>, versions: &Versions) -> Result<String> {
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
-/// Writes `matrix.json` and `matrix.md` into build/results/.
-pub fn write(layout: &Layout, table: &Table<'_>, versions: &Versions) -> Result<()> {
+/// Writes `NAME.json` and `NAME.md` into build/results/.
+pub fn write(layout: &Layout, name: &str, table: &Table<'_>, versions: &Versions) -> Result<()> {
     let directory = layout.build().join("results");
     let texts = [
-        ("matrix.json", json(table, versions)?),
-        ("matrix.md", table.markdown(versions)),
+        (".json", json(table, versions)?),
+        (".md", table.markdown(versions)),
     ];
     fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-    for (name, text) in texts {
-        let file = directory.join(name);
+    for (suffix, text) in texts {
+        let file = directory.join(format!("{name}{suffix}"));
         fs::write(&file, text).with_context(|| file.display().to_string())?;
     }
     Ok(())
@@ -190,18 +202,19 @@ mod tests {
             controlled: false,
         };
         let versions = Versions::find(&[], "ci/harness matrix".into());
-        write(&layout, &table, &versions).unwrap();
+        write(&layout, "matrix", &table, &versions).unwrap();
         let text = fs::read_to_string(scratch.path().join("build/results/matrix.json")).unwrap();
         let document: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let cells = &document["machines"][0]["cells"];
-        assert_eq!(cells[0]["outcome"], "wrong");
+        let runs = &document["machines"][0]["runs"];
+        assert_eq!(runs[0]["label"], "c");
+        assert_eq!(runs[0]["cells"][0]["outcome"], "wrong");
         assert!(
-            cells[0]["why"]
+            runs[0]["cells"][0]["why"]
                 .as_str()
                 .unwrap()
                 .contains("end_cpu_udmabuf")
         );
-        assert_eq!(cells[1]["outcome"], "ok");
+        assert_eq!(runs[1]["cells"][0]["outcome"], "ok");
         assert_eq!(document["date"].as_str().unwrap().len(), "2026-11-21".len());
         let markdown = scratch.path().join("build/results/matrix.md");
         assert!(fs::read_to_string(markdown).unwrap().contains("✗ ✓"));

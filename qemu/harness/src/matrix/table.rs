@@ -133,7 +133,9 @@ impl Table<'_> {
                     continue;
                 };
                 if wanted(cell) {
-                    let why = (label == C).then(|| cause::of(&flow.name, cell)).flatten();
+                    let why = (label == C)
+                        .then(|| cause::of(column.machine, &flow.name, cell))
+                        .flatten();
                     lines.push(Line {
                         machine: column.machine.name(),
                         flow: flow.name.clone(),
@@ -160,23 +162,28 @@ impl Table<'_> {
     /// The lists and totals below the table.
     pub fn details(&self) -> String {
         let mut text = String::new();
+        let mut causes: Vec<&str> = Vec::new();
         for (title, lines) in self.lists() {
             if lines.is_empty() {
                 continue;
             }
             let _ = writeln!(text, "\n{title}");
             for line in lines {
-                let Line {
-                    machine,
-                    flow,
-                    what,
-                    why,
-                } = line;
-                let _ = writeln!(text, "  {machine:<18} {flow:<24} {what}");
-                if let Some(why) = why {
-                    let _ = writeln!(text, "  {:<18} {:<24}   {why}", "", "");
+                let (machine, flow, what) = (line.machine, line.flow, line.what);
+                let _ = write!(text, "  {machine:<18} {flow:<24} {what}");
+                if let Some(cause) = line.why {
+                    let known = causes.iter().position(|known| *known == cause);
+                    let number = known.unwrap_or_else(|| {
+                        causes.push(cause);
+                        causes.len() - 1
+                    });
+                    let _ = write!(text, " [{}]", number + 1);
                 }
+                text.push('\n');
             }
+        }
+        for (number, cause) in causes.iter().enumerate() {
+            let _ = writeln!(text, "  [{}] {cause}", number + 1);
         }
         let rows = self.cost_rows();
         if !rows.is_empty() {
@@ -215,23 +222,26 @@ impl Table<'_> {
 
     /// The cost table with its heading: machine, device, mappings, and four calls.
     fn cost_rows(&self) -> Vec<[String; 7]> {
-        let rows = self.columns.iter().flat_map(cost::rows);
-        let mut rows: Vec<_> = rows
-            .map(|row| {
-                let calls = [row.c.begin, row.c.end, row.rust.begin, row.rust.end];
-                let [c_begin, c_end, begin, end] = calls.map(|counts| cost::shown(counts.as_ref()));
-                let mappings = row.mappings.to_string();
-                [
-                    row.machine.into(),
-                    row.device,
-                    mappings,
-                    c_begin,
-                    c_end,
-                    begin,
-                    end,
-                ]
-            })
-            .collect();
+        let all: Vec<_> = self.columns.iter().flat_map(cost::rows).collect();
+        let mut rows = Vec::new();
+        for (first, last, row) in cost::merged(&all) {
+            let calls = [row.c.begin, row.c.end, row.rust.begin, row.rust.end];
+            let [c_begin, c_end, begin, end] = calls.map(|counts| cost::shown(counts.as_ref()));
+            let device = format!("edu {}", row.device);
+            let mappings = match first == last {
+                true => first.to_string(),
+                false => format!("{first} to {last}"),
+            };
+            rows.push([
+                row.machine.into(),
+                device,
+                mappings,
+                c_begin,
+                c_end,
+                begin,
+                end,
+            ]);
+        }
         if !rows.is_empty() {
             rows.insert(0, COST_HEADING.map(String::from));
         }

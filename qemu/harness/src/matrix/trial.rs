@@ -2,7 +2,11 @@
 
 //! One boot of one machine, in which all its cells are filled.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use protocol::{DRIVER_MODULE, EXPORTER_MARK, Event, Exporter, Module, Outcome};
@@ -54,6 +58,8 @@ struct Heard {
     run: Run,
     listener: Listener,
     outcome: Option<Outcome>,
+    started: Instant,
+    time: Duration,
 }
 
 impl Trial<'_> {
@@ -79,13 +85,19 @@ impl Trial<'_> {
                 run,
                 listener: Listener::default(),
                 outcome: None,
+                started,
+                time: Duration::ZERO,
             })
             .collect();
         let mut release = None;
         progress("boots".into());
         let booted = boot.run(|event| match event {
             Event::Ready { kernel } => release = Some(kernel.clone()),
-            Event::Started { program } => progress(heard[*program as usize].doing()),
+            Event::Started { program } => {
+                let heard = &mut heard[*program as usize];
+                heard.started = Instant::now();
+                progress(heard.doing());
+            }
             Event::Output {
                 program,
                 stream,
@@ -96,7 +108,9 @@ impl Trial<'_> {
                 progress(heard.doing());
             }
             Event::Ended { program, outcome } => {
-                heard[*program as usize].outcome = Some(outcome.clone());
+                let heard = &mut heard[*program as usize];
+                heard.outcome = Some(outcome.clone());
+                heard.time = heard.started.elapsed();
             }
             _ => {}
         })?;
@@ -147,6 +161,7 @@ impl Trial<'_> {
             unbuilt.push(Ran {
                 label: run.label.clone(),
                 cells: cells.collect(),
+                time: Duration::ZERO,
             });
             false
         });
@@ -216,6 +231,7 @@ impl Heard {
         Ran {
             label: self.run.label.clone(),
             cells: self.run.flows.iter().map(cell).collect(),
+            time: self.time,
         }
     }
 
@@ -331,6 +347,8 @@ mod tests {
             },
             listener,
             outcome,
+            started: Instant::now(),
+            time: Duration::ZERO,
         }
     }
 
