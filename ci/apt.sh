@@ -36,9 +36,10 @@ archive() {
 			($4 == "" || $4 == "Debian") { print $3; exit }'
 }
 
-# Sets APT_OPTIONS to those that read only the given suites, and updates their lists.
+# Sets APT_OPTIONS to those that read only the given suites, for this machine's architecture or
+# for the one in ARCHITECTURE, and updates their lists.
 other_suites() {
-	local uri suite state=$BUILD/apt
+	local uri suite state=$BUILD/apt architecture=${ARCHITECTURE:-$(dpkg --print-architecture)}
 	uri=$(archive)
 	[ -n "$uri" ] || die "apt knows no Debian archive: check /etc/apt/sources.list*"
 	[ -f "$KEYRING" ] || die "no $KEYRING: install the package debian-archive-keyring"
@@ -49,6 +50,7 @@ other_suites() {
 	APT_OPTIONS=(
 		-o Dir::Etc::sourcelist="$state/list" -o Dir::Etc::sourceparts=/dev/null
 		-o Dir::State::Lists="$state/lists" -o Dir::Cache="$state/cache"
+		-o APT::Architecture="$architecture" -o APT::Architectures="$architecture"
 		-o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none
 		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
 		-o APT::Update::Error-Mode=any

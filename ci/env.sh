@@ -57,6 +57,14 @@ kernel_arch() {
 	esac
 }
 
+# The Rust target of programs that run on one of our kernels.
+rust_target() {
+	case $(kernel_arch "$1") in
+	arm64) echo aarch64-unknown-linux-gnu ;;
+	*) echo x86_64-unknown-linux-gnu ;;
+	esac
+}
+
 # The kernel's make for one of our kernels, in the source tree in use. Clang needs no other
 # compiler for another architecture.
 # usage: kmake KERNEL [argument...]

@@ -66,6 +66,12 @@ impl Layout {
         directory.join(target).join("udmabuf")
     }
 
+    /// The shell of guests for a Rust target.
+    pub fn busybox(&self, target: &str) -> PathBuf {
+        let directory = self.build().join("tools/busybox");
+        directory.join(target).join("busybox")
+    }
+
     /// The cache model, a plugin for QEMU.
     pub fn cache_model(&self) -> PathBuf {
         self.build().join("target/release/libcache_model.so")

@@ -4,7 +4,6 @@
 
 use std::{
     io::{self, IsTerminal},
-    path::Path,
     process::ExitCode,
 };
 
@@ -19,9 +18,6 @@ use crate::{
     usage::refuse,
 };
 
-/// From the package busybox-static.
-const BUSYBOX: &str = "/bin/busybox";
-
 /// Run by busybox's shell: makes its other tools available, then gives the shell a terminal of its own.
 const SCRIPT: &str = "busybox --install -s /bin 2>/dev/null; exec setsid -c sh -l";
 
@@ -29,14 +25,15 @@ const SCRIPT: &str = "busybox --install -s /bin 2>/dev/null; exec setsid -c sh -
 pub fn run(guest: &Guest) -> Result<ExitCode> {
     let layout = Layout::find()?;
     let kernel = Kernel::find(&layout, guest.machine, guest.kernel)?;
-    if !Path::new(BUSYBOX).is_file() {
-        refuse!("no {BUSYBOX}: install the package busybox-static");
+    let busybox = layout.busybox(guest.machine.board().target);
+    if !busybox.is_file() {
+        refuse!("no shell at {}: run ci/setup", busybox.display());
     }
     if !guest.show_command && !io::stdin().is_terminal() {
         refuse!("a shell needs a terminal: use vm to run a program without one");
     }
     let words = ["sh", "-c", SCRIPT].map(String::from);
-    let mut task = Task::new(Path::new(BUSYBOX), words.into(), None)?;
+    let mut task = Task::new(&busybox, words.into(), None)?;
     task.program.on_console = true;
     let boot = Boot {
         name: format!("shell-{}", guest.machine.name()),
