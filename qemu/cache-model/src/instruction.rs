@@ -31,35 +31,20 @@ pub enum Instruction {
         /// The number of the register with its operand, 31 for none.
         register: u32,
     },
-    /// TLBI: translations may have changed, on any CPU.
-    InvalidateTranslations,
-    /// MSR TTBR0_EL1: the translations of this CPU's lower half have changed.
-    SwitchUserTables,
 }
 
-/// SYS and MSR, without the fields op1, CRn, CRm, op2 and Rt.
-const SYS: u32 = 0xd508_0000;
-const SYS_MASK: u32 = 0xfff8_0000;
-const MSR_TTBR0_EL1: u32 = 0xd518_2000;
+/// SYS with CRn 7, without the fields op1, CRm, op2 and Rt.
+const SYS: u32 = 0xd508_7000;
+const SYS_MASK: u32 = 0xfff8_f000;
 
 impl Instruction {
     /// The instruction of this encoding, if it matters.
     pub fn decode(word: u32) -> Option<Self> {
-        let register = word & 0x1f;
         if word & SYS_MASK == SYS {
-            let crn = word >> 12 & 0xf;
-            return match crn {
-                7 => maintenance(word).map(|operation| Instruction::Maintenance {
-                    operation,
-                    register,
-                }),
-                // 9 is the nXS variant.
-                8 | 9 => Some(Instruction::InvalidateTranslations),
-                _ => None,
-            };
-        }
-        if word & !0x1f == MSR_TTBR0_EL1 {
-            return Some(Instruction::SwitchUserTables);
+            return maintenance(word).map(|operation| Instruction::Maintenance {
+                operation,
+                register: word & 0x1f,
+            });
         }
         // The top-level groups: loads and stores are x1x0, SVE is 0010.
         let group = word >> 25 & 0xf;
@@ -145,43 +130,14 @@ mod tests {
             0xd50b_fa20, // sys #3, c15, c10, #1
             0xd50c_7a20, // sys #4, c7, c10, #1
             0xd51b_7a20, // msr s3_3_c7_c10_1
+            0xd508_831f, // tlbi vmalle1is
+            0xd518_7a20, // msr s3_0_c7_c10_1
             0xd503_3f9f, // dsb sy
             0xd503_201f, // nop
             0x8b00_0000, // add
             0x1400_0000, // b
         ] {
             assert_eq!(operation(word), None, "{word:#x}");
-            assert_eq!(Instruction::decode(word), None, "{word:#x}");
-        }
-    }
-
-    #[test]
-    fn changes_of_translations_are_told() {
-        for word in [
-            0xd508_831f, // tlbi vmalle1is
-            0xd508_871f, // tlbi vmalle1
-            0xd508_8323, // tlbi vae1is, x3
-            0xd508_8362, // tlbi vaae1is, x2
-            0xd508_8342, // tlbi aside1is, x2
-            0xd508_8222, // tlbi rvae1is, x2
-            0xd50c_839f, // tlbi alle1is
-            0xd508_931f, // tlbi vmalle1isnxs
-        ] {
-            assert_eq!(
-                Instruction::decode(word),
-                Some(Instruction::InvalidateTranslations),
-                "{word:#x}"
-            );
-        }
-        assert_eq!(
-            Instruction::decode(0xd518_2005), // msr ttbr0_el1, x5
-            Some(Instruction::SwitchUserTables)
-        );
-        for word in [
-            0xd518_2025, // msr ttbr1_el1, x5
-            0xd538_2005, // mrs x5, ttbr0_el1
-            0xd518_2045, // msr tcr_el1, x5
-        ] {
             assert_eq!(Instruction::decode(word), None, "{word:#x}");
         }
     }

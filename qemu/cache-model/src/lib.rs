@@ -8,20 +8,25 @@
 //!
 //! - [`line`] has the rules: the states of a cache line, and which access breaks what;
 //! - [`model`] keeps the watched lines, [`filter`] says quickly that a page is none of them;
-//! - [`instruction`] finds cache maintenance by its encoding, [`translation`] finds the physical
-//!   address behind its operand, [`transfers`] infers DMA from the registers that start it;
+//! - [`instruction`] finds cache maintenance by its encoding, [`translation`] the physical address
+//!   behind its operand, for which some has to wait ([`deferred`]);
+//! - [`transfers`] infers DMA from the registers that start it;
 //! - [`observer`] joins them with the messages of the guest (`protocol::channel`), and
 //!   [`report`] writes down what it finds;
-//! - `plugin` is the only part that knows QEMU, and is no part of the unit tests.
+//! - `plugin` and `memory` are all that knows QEMU, and no part of the unit tests.
 //!
 //! Speculation is assumed everywhere: a line that a device wrote counts as cached in its old form
 //! until it is invalidated after the write.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+pub mod deferred;
 pub mod filter;
 pub mod instruction;
 pub mod line;
+#[cfg(not(test))]
+#[allow(unsafe_code)]
+mod memory;
 pub mod model;
 pub mod observer;
 pub mod options;

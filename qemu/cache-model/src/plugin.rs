@@ -15,24 +15,70 @@ use qemu_plugin::{
 };
 
 use crate::{
+    deferred::{Operation, Queue},
     filter::Filter,
     instruction::{Instruction, Maintenance},
     line::Actor,
+    memory,
     model::PAGE_SIZE,
     observer::Observer,
     options::Options,
-    translation::{LinearMap, Tlb, untag},
+    translation::{LinearMap, Tables, Target, Unreadable, is_upper, untag},
 };
 
 /// General-purpose registers that are no constant.
-const REGISTERS: usize = 31;
+const GENERAL: usize = 31;
+
+/// The registers of a CPU that matter.
+struct Registers {
+    /// x0 to x30.
+    general: Vec<RegisterDescriptor<'static>>,
+    /// TTBR0_EL1, TTBR1_EL1, TCR_EL1.
+    tables: [RegisterDescriptor<'static>; 3],
+}
+
+impl Registers {
+    fn find() -> Result<Self> {
+        let all = qemu_plugin_get_registers()?;
+        let find = |name: &str| {
+            let register = all.iter().find(|register| register.name == name);
+            register
+                .cloned()
+                .ok_or_else(|| Error::RegisterReadError { name: name.into() })
+        };
+        Ok(Registers {
+            general: (0..GENERAL)
+                .map(|number| find(&format!("x{number}")))
+                .collect::<Result<_>>()?,
+            tables: [find("TTBR0_EL1")?, find("TTBR1_EL1")?, find("TCR_EL1")?],
+        })
+    }
+
+    /// The value of a general-purpose register; number 31 is zero.
+    fn general(&self, number: u32) -> Option<u64> {
+        self.general.get(number as usize).map_or(Some(0), value)
+    }
+
+    fn tables(&self) -> Option<Tables> {
+        let [lower, upper, control] = &self.tables;
+        Some(Tables {
+            lower: value(lower)?,
+            upper: value(upper)?,
+            control: value(control)?,
+        })
+    }
+}
+
+fn value(register: &RegisterDescriptor<'_>) -> Option<u64> {
+    let bytes = register.read().ok()?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
 
 /// What is known of one virtual CPU.
 #[derive(Default)]
 struct Cpu {
-    tlb: Mutex<Tlb>,
-    /// x0 to x30.
-    registers: OnceLock<Vec<RegisterDescriptor<'static>>>,
+    registers: OnceLock<Registers>,
+    deferred: Queue,
 }
 
 /// What all callbacks share, for as long as QEMU runs.
@@ -69,6 +115,13 @@ impl Monitor {
 
     /// An instruction has loaded or stored. Nearly all of them leave through one of the returns.
     fn access(&self, index: VCPUIndex, pc: u64, info: &MemoryInfo<'_>, address: u64) {
+        let address = untag(address);
+        let deferred = &self.cpu(index).deferred;
+        if is_upper(address) && !deferred.is_empty() {
+            for operation in deferred.take() {
+                self.carry_out(index, operation);
+            }
+        }
         let Some(target) = info.hwaddr(address) else {
             return;
         };
@@ -78,9 +131,18 @@ impl Monitor {
             self.device_access(info, physical, bytes);
             return;
         }
-        self.learn(index, address, physical);
+        if let Err(odd) = self.linear.learn(address, physical) {
+            lock(&self.observer).noise(odd);
+        }
         if !self.filter.any() {
             return;
+        }
+        if !deferred.is_empty() {
+            let page = physical - physical % PAGE_SIZE;
+            for operation in deferred.take_page(address) {
+                let target = page + operation.address % PAGE_SIZE;
+                self.maintained(index, operation.pc, operation.maintenance, Some(target));
+            }
         }
         let first = bytes.min(PAGE_SIZE - physical % PAGE_SIZE);
         self.ram_access(index, pc, info, physical, first);
@@ -127,44 +189,66 @@ impl Monitor {
         }
     }
 
-    fn learn(&self, index: VCPUIndex, address: u64, physical: u64) {
-        let address = untag(address);
-        match self.linear.learn(address, physical) {
-            Ok(true) => {}
-            Ok(false) => lock(&self.cpu(index).tlb).learn(address, physical),
-            Err(odd) => lock(&self.observer).noise(odd),
-        }
-    }
-
-    fn maintain(&self, index: VCPUIndex, pc: u64, operation: Maintenance, register: u32) {
+    /// An instruction on the data cache is about to be executed.
+    fn maintain(&self, index: VCPUIndex, pc: u64, maintenance: Maintenance, register: u32) {
         if !self.filter.any() {
             return;
         }
-        let physical = self
-            .register(index, register)
-            .map(untag)
-            .and_then(|address| {
-                self.linear
-                    .translate(address)
-                    .or_else(|| lock(&self.cpu(index).tlb).translate(address))
-            });
-        let by = Actor::Cpu { index, pc };
-        lock(&self.observer).maintain(operation, physical, by);
-    }
-
-    /// The value of a general-purpose register; number 31 is zero.
-    fn register(&self, index: VCPUIndex, number: u32) -> Option<u64> {
-        let Some(register) = self.cpu(index).registers.get()?.get(number as usize) else {
-            return Some(0);
-        };
-        let bytes = register.read().ok()?;
-        Some(u64::from_le_bytes(bytes.try_into().ok()?))
-    }
-
-    fn forget(&self) {
-        for cpu in &self.cpus {
-            lock(&cpu.tlb).forget();
+        let registers = self.cpu(index).registers.get();
+        let address = registers
+            .filter(|_| maintenance != Maintenance::SetWay)
+            .and_then(|registers| registers.general(register))
+            .map(untag);
+        let physical = address.and_then(|address| self.linear.physical(address));
+        if let (None, Some(address)) = (physical, address)
+            && let Some(tables) = registers.and_then(Registers::tables)
+        {
+            let operation = Operation {
+                maintenance,
+                address,
+                pc,
+                tables,
+            };
+            self.carry_out(index, operation);
+        } else {
+            self.maintained(index, pc, maintenance, physical);
         }
+    }
+
+    /// Walks the page tables for an operation; if they cannot be read, it has to wait.
+    fn carry_out(&self, index: VCPUIndex, operation: Operation) {
+        let read = |physical| memory::read(self.linear.address(physical)?);
+        match operation.tables.walk(operation.address, read) {
+            Ok(Some(Target { physical, writable })) => {
+                if writable || operation.maintenance != Maintenance::Zero {
+                    self.maintained(index, operation.pc, operation.maintenance, Some(physical));
+                }
+            }
+            // It traps, and is executed again once there is a page.
+            Ok(None) => {}
+            Err(Unreadable) => self.cpu(index).deferred.push(operation),
+        }
+    }
+
+    fn maintained(
+        &self,
+        index: VCPUIndex,
+        pc: u64,
+        maintenance: Maintenance,
+        physical: Option<u64>,
+    ) {
+        let by = Actor::Cpu { index, pc };
+        lock(&self.observer).maintain(maintenance, physical, by);
+    }
+
+    /// QEMU exits: what still waits will never be known.
+    fn finish(&self) {
+        for (index, cpu) in (0..).zip(&self.cpus) {
+            for operation in cpu.deferred.take() {
+                self.maintained(index, operation.pc, operation.maintenance, None);
+            }
+        }
+        lock(&self.observer).finish();
     }
 }
 
@@ -186,7 +270,7 @@ impl Register for CacheModel {
             }
         };
         self.0 = Some(monitor);
-        qemu_plugin_register_atexit_cb(id, |_| lock(&monitor.observer).finish())
+        qemu_plugin_register_atexit_cb(id, |_| monitor.finish())
     }
 }
 
@@ -195,18 +279,8 @@ impl HasCallbacks for CacheModel {
         let Some(monitor) = self.0 else {
             return Ok(());
         };
-        let all = qemu_plugin_get_registers()?;
-        let registers: Vec<_> = (0..REGISTERS)
-            .filter_map(|number| {
-                let name = format!("x{number}");
-                all.iter().find(|register| register.name == name).cloned()
-            })
-            .collect();
-        if registers.len() != REGISTERS {
-            return Err(Error::RegisterReadError { name: "x0".into() });
-        }
         // A CPU that is initialised twice has the registers it had.
-        let _ = monitor.cpu(index).registers.set(registers);
+        let _ = monitor.cpu(index).registers.set(Registers::find()?);
         Ok(())
     }
 
@@ -233,14 +307,6 @@ impl HasCallbacks for CacheModel {
                     move |index| monitor.maintain(index, pc, operation, register),
                     CallbackFlags::QEMU_PLUGIN_CB_R_REGS,
                 ),
-                Some(Instruction::InvalidateTranslations) => {
-                    instruction.register_execute_callback(|_| monitor.forget());
-                }
-                Some(Instruction::SwitchUserTables) => {
-                    instruction.register_execute_callback(|index| {
-                        lock(&monitor.cpu(index).tlb).forget_user();
-                    });
-                }
             }
         }
         Ok(())
