@@ -105,6 +105,8 @@ pub struct Boot<'a> {
     pub unload: bool,
     /// Lets the kernel look for leaks at the end.
     pub find_leaks: bool,
+    /// Gives the guest slow CPUs, so that what takes a given time does less in it.
+    pub slow: bool,
     /// Has the cache model watch the guest.
     pub cache_model: bool,
     /// The interactive console.
@@ -166,6 +168,7 @@ impl<'a> Boot<'a> {
             kunit: false,
             unload: false,
             find_leaks: false,
+            slow: false,
             cache_model: false,
             console: Console::None,
             show_command: false,
@@ -191,6 +194,7 @@ impl<'a> Boot<'a> {
             } else {
                 MEMORY
             },
+            slow: self.slow,
             kunit: self.kunit,
             initramfs: scratch.path().join("initramfs"),
             events: scratch.path().join("events"),

@@ -17,7 +17,7 @@ const BOTH: &str = "begin_cpu_udmabuf() and end_cpu_udmabuf() sync for the misc 
 const OLD: &str = "begin_cpu_udmabuf() copies the misc device's own bounce buffer over what the \
                    CPU has written since it was filled";
 const UNCLEANED: &str = "begin_cpu_udmabuf() invalidates, for a misc device that counts as \
-                         non-coherent, lines that the CPU has written and nobody has cleaned";
+                         non-coherent, lines that were written and that nobody has cleaned";
 const WRITE_ONLY: &str = "begin_cpu_udmabuf() syncs in the direction of the bracket: one that only \
                           writes invalidates nothing that a device wrote";
 const SEGMENT: &str = "get_sg_table() makes one segment of a huge page, which is more than a bounce \

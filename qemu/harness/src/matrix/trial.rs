@@ -76,6 +76,7 @@ impl Trial<'_> {
             name: format!("matrix-{}", self.machine.name()),
             tasks: tasks.collect::<Result<_>>()?,
             unload: true,
+            slow: true,
             cache_model: plan::has_model(self.machine),
             ..Boot::new(self.layout, self.machine, &kernel)
         };
