@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What syncing costs, in cache operations that the model counted: the scopes
-//! "DRIVER/cost/DEVICE/MAPPINGS/begin" and ".../end".
+//! "DRIVER/cost/DEVICE/ACCESS/MAPPINGS/begin" and ".../end".
 
 use std::collections::BTreeMap;
 
@@ -30,6 +30,8 @@ pub struct Row {
     pub machine: &'static str,
     /// The device that is attached.
     pub device: String,
+    /// What the bracket is for: read or write.
+    pub access: String,
     /// How often.
     pub mappings: u32,
     /// With the driver in the kernel.
@@ -38,23 +40,26 @@ pub struct Row {
     pub rust: Bracket,
 }
 
-/// The rows of a machine, by device and number; none without a model.
+/// The rows of a machine, by device, access and number; none without a model.
 pub fn rows(column: &Column) -> Vec<Row> {
     let Some(model) = &column.model else {
         return Vec::new();
     };
-    let mut rows: BTreeMap<(&str, u32), Row> = BTreeMap::new();
+    let mut rows: BTreeMap<(&str, &str, u32), Row> = BTreeMap::new();
     for name in model.names() {
-        let Some((driver, device, mappings, phase)) = split(name) else {
+        let Some((driver, device, access, mappings, phase)) = split(name) else {
             continue;
         };
-        let row = rows.entry((device, mappings)).or_insert_with(|| Row {
-            machine: column.machine.name(),
-            device: device.to_owned(),
-            mappings,
-            c: Bracket::default(),
-            rust: Bracket::default(),
-        });
+        let row = rows
+            .entry((device, access, mappings))
+            .or_insert_with(|| Row {
+                machine: column.machine.name(),
+                device: device.to_owned(),
+                access: access.to_owned(),
+                mappings,
+                c: Bracket::default(),
+                rust: Bracket::default(),
+            });
         let bracket = match driver {
             RUST => &mut row.rust,
             C => &mut row.c,
@@ -70,27 +75,32 @@ pub fn rows(column: &Column) -> Vec<Row> {
     rows.into_values().collect()
 }
 
-fn split(scope: &str) -> Option<(&str, &str, u32, &str)> {
+fn split(scope: &str) -> Option<(&str, &str, &str, u32, &str)> {
     let mut parts = scope.split('/');
     let driver = parts.next()?;
     if parts.next()? != COST {
         return None;
     }
     let device = parts.next()?;
+    let access = parts.next()?;
     let mappings = parts.next()?.parse().ok()?;
     let phase = parts.next()?;
     parts
         .next()
         .is_none()
-        .then_some((driver, device, mappings, phase))
+        .then_some((driver, device, access, mappings, phase))
 }
 
-/// Rows that differ in nothing but the number of mappings, which follow each other, put
-/// together: the first and the last number with the rest of the row.
+/// Rows that a reader could tell apart by the number of mappings only, which follow each other,
+/// put together: the first and the last number with the rest of the row.
 pub fn merged(rows: &[Row]) -> Vec<(u32, u32, &Row)> {
     let mut merged: Vec<(u32, u32, &Row)> = Vec::new();
     for row in rows {
-        let key = |row: &Row| (row.machine, row.device.clone(), row.c, row.rust);
+        let calls = |row: &Row| [row.c.begin, row.c.end, row.rust.begin, row.rust.end];
+        let key = |row: &Row| {
+            let calls = calls(row).map(|counts| shown(counts.as_ref()));
+            (row.machine, row.device.clone(), row.access.clone(), calls)
+        };
         match merged.last_mut() {
             Some((_, last, like)) if *last + 1 == row.mappings && key(like) == key(row) => {
                 *last = row.mappings;
@@ -101,19 +111,19 @@ pub fn merged(rows: &[Row]) -> Vec<(u32, u32, &Row)> {
     merged
 }
 
-/// The operations of one call, such as "1024 clean + 1024 inval".
+/// The operations of one call, such as "1024c + 1024i": c for cleaned, i for invalidated, ci for both.
 pub fn shown(counts: Option<&Counts>) -> String {
     let Some(counts) = counts else {
         return "not measured".into();
     };
     let kinds = [
-        (counts.clean, "clean"),
-        (counts.clean_invalidate, "both"),
-        (counts.invalidate, "inval"),
+        (counts.clean, "c"),
+        (counts.clean_invalidate, "ci"),
+        (counts.invalidate, "i"),
     ];
     let kinds = kinds.iter().filter(|(number, _)| *number > 0);
     let words: Vec<_> = kinds
-        .map(|(number, kind)| format!("{number} {kind}"))
+        .map(|(number, kind)| format!("{number}{kind}"))
         .collect();
     match words.is_empty() {
         true => "0".into(),
@@ -134,13 +144,13 @@ mod tests {
             |name: &str, rest: &str| format!("{{\"type\":\"scope\",\"name\":\"{name}\"{rest}}}\n");
         let text = [
             scope(
-                "rust/cost/edu0/2/begin",
+                "rust/cost/0/read/2/begin",
                 ",\"clean\":4,\"invalidate\":4,\"bytes\":512",
             ),
-            scope("rust/cost/edu0/2/end", ",\"clean\":4"),
-            scope("c/cost/edu0/2/begin", ",\"invalidate\":4"),
-            scope("rust/cost/edu0/0/begin", ""),
-            scope("rust/cost/edu1/10/begin", ""),
+            scope("rust/cost/0/read/2/end", ",\"clean\":4"),
+            scope("c/cost/0/read/2/begin", ",\"invalidate\":4"),
+            scope("rust/cost/0/read/0/begin", ""),
+            scope("rust/cost/1/write/10/begin", ""),
             scope("rust/cost/nonsense", ",\"clean\":9"),
             scope("rust/cpu_to_device", ",\"clean\":9"),
         ];
@@ -150,11 +160,14 @@ mod tests {
         let rows = rows(&column);
         let names: Vec<_> = rows
             .iter()
-            .map(|row| (row.device.as_str(), row.mappings))
+            .map(|row| (row.device.as_str(), row.access.as_str(), row.mappings))
             .collect();
-        assert_eq!(names, [("edu0", 0), ("edu0", 2), ("edu1", 10)]);
-        assert_eq!(shown(rows[1].rust.begin.as_ref()), "4 clean + 4 inval");
-        assert_eq!(shown(rows[1].c.begin.as_ref()), "4 inval");
+        assert_eq!(
+            names,
+            [("0", "read", 0), ("0", "read", 2), ("1", "write", 10)]
+        );
+        assert_eq!(shown(rows[1].rust.begin.as_ref()), "4c + 4i");
+        assert_eq!(shown(rows[1].c.begin.as_ref()), "4i");
         assert_eq!(shown(rows[1].c.end.as_ref()), "not measured");
         assert_eq!(shown(rows[0].rust.begin.as_ref()), "0");
     }
@@ -164,6 +177,7 @@ mod tests {
         let row = |mappings, clean| Row {
             machine: "m",
             device: "0".into(),
+            access: "read".into(),
             mappings,
             c: Bracket::default(),
             rust: Bracket {

@@ -189,10 +189,13 @@ impl Table<'_> {
         if !rows.is_empty() {
             let _ = writeln!(text, "\n{COST_TITLE}");
             for row in rows {
-                let [machine, device, mappings, ref calls @ ..] = row;
-                let _ = write!(text, "  {machine:<18} {device:<7} {mappings:>8}");
+                let [machine, device, mappings, access, ref calls @ ..] = row;
+                let _ = write!(
+                    text,
+                    "  {machine:<18} {device:<7} {mappings:>8}  {access:<7}"
+                );
                 for call in calls {
-                    let _ = write!(text, "  {call:<23}");
+                    let _ = write!(text, "  {call:<13}");
                 }
                 text.truncate(text.trim_end_matches(' ').len());
                 text.push('\n');
@@ -220,8 +223,8 @@ impl Table<'_> {
         }
     }
 
-    /// The cost table with its heading: machine, device, mappings, and four calls.
-    fn cost_rows(&self) -> Vec<[String; 7]> {
+    /// The cost table with its heading: machine, device, mappings, access, and four calls.
+    fn cost_rows(&self) -> Vec<[String; 8]> {
         let all: Vec<_> = self.columns.iter().flat_map(cost::rows).collect();
         let mut rows = Vec::new();
         for (first, last, row) in cost::merged(&all) {
@@ -236,6 +239,7 @@ impl Table<'_> {
                 row.machine.into(),
                 device,
                 mappings,
+                row.access.clone(),
                 c_begin,
                 c_end,
                 begin,
@@ -317,13 +321,14 @@ impl Table<'_> {
 }
 
 /// The title of the cost table.
-const COST_TITLE: &str = "Cache lines maintained by one write bracket, as the cache model counts";
+const COST_TITLE: &str = "Cache lines cleaned (c), invalidated (i) or both at once (ci) by a bracket, as the cache model counts";
 
 /// Its columns.
-const COST_HEADING: [&str; 7] = [
+const COST_HEADING: [&str; 8] = [
     "machine",
     "device",
     "mappings",
+    "bracket",
     "C begin",
     "C end",
     "Rust begin",
@@ -470,7 +475,7 @@ mod tests {
     fn cost_is_shown_where_it_was_measured() {
         let mut columns = vec![column("noncoherent", &[])];
         columns[0].model = Some(Report::parse(
-            "{\"type\":\"scope\",\"name\":\"c/cost/edu0/3/begin\",\"clean\":7}\n",
+            "{\"type\":\"scope\",\"name\":\"c/cost/0/read/3/begin\",\"clean\":7}\n",
         ));
         let table = Table {
             flows: &[],
@@ -479,10 +484,7 @@ mod tests {
             controlled: false,
         };
         for text in [table.details(), table.markdown(&versions())] {
-            assert!(
-                text.contains("7 clean") && text.contains("Rust begin"),
-                "{text}"
-            );
+            assert!(text.contains("7c") && text.contains("Rust begin"), "{text}");
         }
     }
 }

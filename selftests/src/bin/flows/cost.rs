@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What a bracket costs with so many devices: one bracket per case, in scopes of its own, for the
-//! model to count the cache maintenance in (contract 6).
+//! model to count the cache maintenance in (contracts 6 and 9).
 
 use selftests::Access;
 use selftests::Errno;
@@ -17,7 +17,7 @@ use crate::stage::Stage;
 
 pub const FLOWS: &[Flow] = &[Flow {
     name: "cost",
-    title: "one write bracket for 0 to 8 mappings of each device",
+    title: "one bracket of each kind for 0 to 8 mappings of each device",
     controls: &[],
     run: cost,
 }];
@@ -45,21 +45,23 @@ fn cost(stage: &Stage) -> Outcome {
                     None => return Err(Stop::Refused(Errno::BUSY)),
                 }
             }
-            let scope = |part| {
-                let label = &stage.label;
-                stage
-                    .model
-                    .scope(&format!("{label}/cost/{device}/{count}/{part}"))
-            };
-            let begin = scope("begin")?;
-            let writing = buffer.dma_buf.begin(Access::Write)?;
-            drop(begin);
-            buffer
-                .whole()
-                .fill(&buffer.memory, Pattern::new(count as u64));
-            let end = scope("end")?;
-            writing.end()?;
-            drop(end);
+            for (name, access) in [("read", Access::Read), ("write", Access::Write)] {
+                let scope = |part| {
+                    let label = &stage.label;
+                    let name = format!("{label}/cost/{device}/{name}/{count}/{part}");
+                    stage.model.scope(&name)
+                };
+                let begin = scope("begin")?;
+                let accessing = buffer.dma_buf.begin(access)?;
+                drop(begin);
+                if access == Access::Write {
+                    let pattern = Pattern::new(count as u64);
+                    buffer.whole().fill(&buffer.memory, pattern);
+                }
+                let end = scope("end")?;
+                accessing.end()?;
+                drop(end);
+            }
         }
     }
     Ok(())
