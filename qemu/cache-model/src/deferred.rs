@@ -12,6 +12,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use rustc_hash::FxHashMap;
+
 use crate::{instruction::Maintenance, model::PAGE_SIZE, translation::Tables};
 
 /// An instruction that waits for its physical address.
@@ -23,16 +25,23 @@ pub struct Operation {
     pub address: u64,
     /// Where it is itself.
     pub pc: u64,
-    /// The tables of that time.
-    pub tables: Tables,
 }
 
-/// What waits on one CPU, in the order in which it was executed.
+/// What waits for the same page, in the order in which it was executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The page tables of that time.
+    pub tables: Tables,
+    /// At least one.
+    pub operations: Vec<Operation>,
+}
+
+/// What waits on one CPU. Operations on different pages have no order among them that matters.
 #[derive(Default)]
 pub struct Queue {
     /// Spares nearly every access the lock.
     any: AtomicBool,
-    operations: Mutex<Vec<Operation>>,
+    pages: Mutex<FxHashMap<u64, Group>>,
 }
 
 impl Queue {
@@ -41,34 +50,48 @@ impl Queue {
         !self.any.load(Ordering::Relaxed)
     }
 
-    /// Lets an operation wait.
-    pub fn push(&self, operation: Operation) {
-        self.with(|operations| operations.push(operation));
+    /// Lets an operation wait if others wait for the same page; returns whether they do.
+    pub fn join(&self, operation: Operation) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        self.with(|pages| {
+            let group = pages.get_mut(&page(operation.address));
+            group.is_some_and(|group| {
+                group.operations.push(operation);
+                true
+            })
+        })
+    }
+
+    /// Lets operations on one page wait.
+    pub fn push(&self, group: Group) {
+        if let Some(&Operation { address, .. }) = group.operations.first() {
+            self.with(|pages| pages.insert(page(address), group));
+        }
     }
 
     /// Takes out what waits for the page of `address`.
     pub fn take_page(&self, address: u64) -> Vec<Operation> {
-        self.with(|operations| {
-            let page = address / PAGE_SIZE;
-            let of_page = |operation: &mut Operation| operation.address / PAGE_SIZE == page;
-            operations.extract_if(.., of_page).collect()
-        })
+        self.with(|pages| pages.remove(&page(address)))
+            .map_or_else(Vec::new, |group| group.operations)
     }
 
     /// Takes out everything.
-    pub fn take(&self) -> Vec<Operation> {
-        self.with(std::mem::take)
+    pub fn take(&self) -> Vec<Group> {
+        self.with(|pages| pages.drain().map(|(_, group)| group).collect())
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Vec<Operation>) -> T) -> T {
-        let mut operations = self
-            .operations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let result = change(&mut operations);
-        self.any.store(!operations.is_empty(), Ordering::Relaxed);
+    fn with<T>(&self, change: impl FnOnce(&mut FxHashMap<u64, Group>) -> T) -> T {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut pages);
+        self.any.store(!pages.is_empty(), Ordering::Relaxed);
         result
     }
+}
+
+fn page(address: u64) -> u64 {
+    address / PAGE_SIZE
 }
 
 #[cfg(test)]
@@ -80,7 +103,13 @@ mod tests {
             maintenance: Maintenance::Zero,
             address,
             pc: 0,
+        }
+    }
+
+    fn group(address: u64) -> Group {
+        Group {
             tables: Tables::default(),
+            operations: vec![operation(address)],
         }
     }
 
@@ -88,16 +117,25 @@ mod tests {
     fn operations_leave_in_order_and_once() {
         let queue = Queue::default();
         assert!(queue.is_empty());
-        for address in [0x1000, 0x2000, 0x1040, 0x3000] {
-            queue.push(operation(address));
-        }
+        queue.push(group(0x1000));
+        queue.push(group(0x2000));
+        assert!(queue.join(operation(0x1040)));
         assert_eq!(
             queue.take_page(0x1ff8),
             [operation(0x1000), operation(0x1040)]
         );
         assert_eq!(queue.take_page(0x1000), []);
         assert!(!queue.is_empty());
-        assert_eq!(queue.take(), [operation(0x2000), operation(0x3000)]);
+        assert_eq!(queue.take(), [group(0x2000)]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn nobody_joins_what_does_not_wait() {
+        let queue = Queue::default();
+        assert!(!queue.join(operation(0x1000)));
+        queue.push(group(0x2000));
+        assert!(!queue.join(operation(0x1000)));
+        assert_eq!(queue.take(), [group(0x2000)]);
     }
 }

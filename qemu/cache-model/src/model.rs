@@ -2,7 +2,9 @@
 
 //! The lines of the pages that are watched.
 
-use std::{collections::HashMap, ops::Range};
+use std::ops::Range;
+
+use rustc_hash::FxHashMap;
 
 use crate::line::{self, Access, Actor, Breach, Line};
 
@@ -34,7 +36,7 @@ struct Page {
 /// All lines that are watched, by physical address.
 #[derive(Default)]
 pub struct Model {
-    pages: HashMap<u64, Page>,
+    pages: FxHashMap<u64, Page>,
 }
 
 impl Model {

@@ -15,7 +15,7 @@ use qemu_plugin::{
 };
 
 use crate::{
-    deferred::{Operation, Queue},
+    deferred::{Group, Operation, Queue},
     filter::Filter,
     instruction::{Instruction, Maintenance},
     line::Actor,
@@ -118,8 +118,8 @@ impl Monitor {
         let address = untag(address);
         let deferred = &self.cpu(index).deferred;
         if is_upper(address) && !deferred.is_empty() {
-            for operation in deferred.take() {
-                self.carry_out(index, operation);
+            for group in deferred.take() {
+                self.carry_out(index, group);
             }
         }
         let Some(target) = info.hwaddr(address) else {
@@ -138,10 +138,8 @@ impl Monitor {
             return;
         }
         if !deferred.is_empty() {
-            let page = physical - physical % PAGE_SIZE;
             for operation in deferred.take_page(address) {
-                let target = page + operation.address % PAGE_SIZE;
-                self.maintained(index, operation.pc, operation.maintenance, Some(target));
+                self.maintained(index, operation, Some(physical));
             }
         }
         let first = bytes.min(PAGE_SIZE - physical % PAGE_SIZE);
@@ -195,48 +193,62 @@ impl Monitor {
             return;
         }
         let registers = self.cpu(index).registers.get();
-        let address = registers
-            .filter(|_| maintenance != Maintenance::SetWay)
-            .and_then(|registers| registers.general(register))
-            .map(untag);
-        let physical = address.and_then(|address| self.linear.physical(address));
-        if let (None, Some(address)) = (physical, address)
-            && let Some(tables) = registers.and_then(Registers::tables)
-        {
-            let operation = Operation {
-                maintenance,
-                address,
-                pc,
-                tables,
-            };
-            self.carry_out(index, operation);
-        } else {
-            self.maintained(index, pc, maintenance, physical);
+        let operand = registers.and_then(|registers| registers.general(register));
+        let operation = Operation {
+            maintenance,
+            address: untag(operand.unwrap_or(0)),
+            pc,
+        };
+        if operand.is_none() || maintenance == Maintenance::SetWay {
+            self.maintained(index, operation, None);
+        } else if let Some(physical) = self.linear.physical(operation.address) {
+            if self.filter.may_have(physical / PAGE_SIZE) {
+                self.maintained(index, operation, Some(physical));
+            }
+        } else if !self.cpu(index).deferred.join(operation) {
+            match registers.and_then(Registers::tables) {
+                Some(tables) => self.carry_out(
+                    index,
+                    Group {
+                        tables,
+                        operations: vec![operation],
+                    },
+                ),
+                None => self.maintained(index, operation, None),
+            }
         }
     }
 
-    /// Walks the page tables for an operation; if they cannot be read, it has to wait.
-    fn carry_out(&self, index: VCPUIndex, operation: Operation) {
+    /// Walks the page tables for operations on one page; if they cannot be read, these have to
+    /// wait.
+    fn carry_out(&self, index: VCPUIndex, group: Group) {
+        let Some(first) = group.operations.first() else {
+            return;
+        };
         let read = |physical| memory::read(self.linear.address(physical)?);
-        match operation.tables.walk(operation.address, read) {
+        match group.tables.walk(first.address, read) {
             Ok(Some(Target { physical, writable })) => {
-                if writable || operation.maintenance != Maintenance::Zero {
-                    self.maintained(index, operation.pc, operation.maintenance, Some(physical));
+                for operation in group.operations {
+                    if writable || operation.maintenance != Maintenance::Zero {
+                        self.maintained(index, operation, Some(physical));
+                    }
                 }
             }
-            // It traps, and is executed again once there is a page.
+            // They trap, and are executed again once there is a page.
             Ok(None) => {}
-            Err(Unreadable) => self.cpu(index).deferred.push(operation),
+            Err(Unreadable) => self.cpu(index).deferred.push(group),
         }
     }
 
-    fn maintained(
-        &self,
-        index: VCPUIndex,
-        pc: u64,
-        maintenance: Maintenance,
-        physical: Option<u64>,
-    ) {
+    /// An operation was executed, on the page that `physical` is in, if that is known.
+    fn maintained(&self, index: VCPUIndex, operation: Operation, physical: Option<u64>) {
+        let Operation {
+            maintenance,
+            address,
+            pc,
+        } = operation;
+        let physical =
+            physical.map(|physical| physical - physical % PAGE_SIZE + address % PAGE_SIZE);
         let by = Actor::Cpu { index, pc };
         lock(&self.observer).maintain(maintenance, physical, by);
     }
@@ -244,8 +256,13 @@ impl Monitor {
     /// QEMU exits: what still waits will never be known.
     fn finish(&self) {
         for (index, cpu) in (0..).zip(&self.cpus) {
-            for operation in cpu.deferred.take() {
-                self.maintained(index, operation.pc, operation.maintenance, None);
+            for operation in cpu
+                .deferred
+                .take()
+                .into_iter()
+                .flat_map(|group| group.operations)
+            {
+                self.maintained(index, operation, None);
             }
         }
         lock(&self.observer).finish();
