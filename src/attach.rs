@@ -20,8 +20,10 @@
 //!    may write: no dirty cache line may be left to fall on what it writes. A reader is handed
 //!    over to after a read bracket too, since what the CPU read may have come from another
 //!    device, and be in the CPU's cache or not in the reader's bounce buffer.
-//! 3. Where lines are invalidated, they are cleaned first: the CPU may have written outside any
-//!    bracket, and a coherent device may have left lines dirty.
+//! 3. Where lines are invalidated, they are cleaned first, unless the mapping may be bounced: the
+//!    CPU may have written outside any bracket, and a coherent device may have left lines dirty.
+//!    The DMA API does this in two passes. What is written between the two, by a coherent device
+//!    or by a CPU without a bracket, may be lost.
 //! 4. While a write bracket is open, the pages are the CPU's: nothing is brought home over them,
 //!    neither by another bracket nor when a mapping goes away. Writing to them is a device's
 //!    mistake then, and what it wrote may be lost.

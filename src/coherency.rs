@@ -12,6 +12,8 @@ pub(crate) enum Coherency {
     Cache,
     /// Cache maintenance on the pages, by operations that are the device's own and may do more.
     OwnCache,
-    /// Copies between the pages and a bounce buffer, which the device works on instead.
+    /// Copies between the pages and a bounce buffer, which the device works on instead. A device
+    /// that does not snoop counts as bounced wherever it may be: the DMA API does not tell which
+    /// of its mappings are.
     Bounce,
 }

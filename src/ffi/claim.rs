@@ -8,6 +8,9 @@
 //! no other device, through whatever dma-buf, and not itself through a second place of the same
 //! page in a buffer, which has a bounce buffer of its own.
 //!
+//! Only the DMA API knows what it bounces, and for a device that does not snoop it does not tell.
+//! Such a device counts as bounced if it may be, that is, if it does not reach all memory.
+//!
 //! What else was considered:
 //!
 //! - To copy back only what the device wrote: nobody knows what that is. `DMA_BUF_IOCTL_SYNC` has

@@ -100,13 +100,20 @@ impl Device {
     /// Whether the device has DMA operations of its own (`dma_map_ops`).
     ///
     /// All others share those of `kernel/dma/direct.c` and `drivers/iommu/dma-iommu.c`, whose
-    /// syncs, where nothing is bounced, come down to `arch_sync_dma_for_device()` and
-    /// `arch_sync_dma_for_cpu()` on physical addresses. These know no device.
+    /// syncs do nothing for a device that snoops, unless something is bounced, and for all others
+    /// come down to `arch_sync_dma_for_device()` and `arch_sync_dma_for_cpu()` on physical
+    /// addresses. These know no device.
     fn has_own_operations(&self) -> bool {
         // SAFETY: The device is valid.
         let by_iommu = unsafe { helpers::use_dma_iommu(self.as_raw()) };
         // SAFETY: As above.
         !by_iommu && unsafe { helpers::has_dma_ops(self.as_raw()) }
+    }
+
+    /// Whether the device sees what is in the CPU's caches.
+    fn snoops(&self) -> bool {
+        // SAFETY: The device is valid.
+        unsafe { helpers::dev_is_dma_coherent(self.as_raw()) }
     }
 
     /// How the device's segments must be cut.
@@ -314,6 +321,9 @@ fn coherency(device: &Device, table: &SgTable) -> Coherency {
         Coherency::Bounce
     } else if device.has_own_operations() {
         Coherency::OwnCache
+    } else if device.snoops() {
+        // `dma_need_sync()` answers for an IOMMU's operations without asking the device.
+        Coherency::Coherent
     } else {
         Coherency::Cache
     }

@@ -29,6 +29,11 @@ void rust_helper_dev_warn_ratelimited(struct device *dev, const char *message)
 
 /* dma-map-ops.h */
 
+bool rust_helper_dev_is_dma_coherent(struct device *dev)
+{
+	return dev_is_dma_coherent(dev);
+}
+
 bool rust_helper_has_dma_ops(struct device *dev)
 {
 	return get_dma_ops(dev) != NULL;

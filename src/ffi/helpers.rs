@@ -17,6 +17,8 @@ extern "C" {
     #[link_name = "rust_helper_dev_warn_ratelimited"]
     pub(super) fn dev_warn_ratelimited(dev: *mut device, message: *const c_char);
 
+    #[link_name = "rust_helper_dev_is_dma_coherent"]
+    pub(super) fn dev_is_dma_coherent(dev: *mut device) -> bool;
     #[link_name = "rust_helper_has_dma_ops"]
     pub(super) fn has_dma_ops(dev: *mut device) -> bool;
 
