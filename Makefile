@@ -30,6 +30,7 @@ help: ## This list
 	@echo 'DRIVER=rust|c               the driver behind /dev/udmabuf: ours, or the one in the kernel tree'
 	@echo 'MACHINE=name                one of $(wordlist 1,4,$(MACHINES))'
 	@echo '                            $(wordlist 5,8,$(MACHINES))'
+	@echo 'ARGS="--machine M --flow F"  for matrix: a part of it, see ci/harness matrix --help'
 	@echo 'ONLY=text                   for test and mutants: only what has the text in its name'
 	@echo 'KSRC=directory              a kernel tree of your own for the test kernels'
 	@echo 'KDIR=directory              for module: a configured kernel build, such as /lib/modules/$$(uname -r)/build'
@@ -44,7 +45,7 @@ test: ## Every test there is
 
 matrix: ## Both drivers on every machine, a table
 	@ci/prepare x86_64 arm64
-	@ci/harness matrix
+	@ci/harness matrix $(ARGS)
 
 mutants: ## Broken variants of the module, which the tests have to notice
 	@ci/prepare x86_64

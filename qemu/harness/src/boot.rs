@@ -3,7 +3,7 @@
 //! One boot: what goes into the guest, what is asked of it, what it left behind.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -184,7 +184,7 @@ impl<'a> Boot<'a> {
         let (job, archive) = self.prepare()?;
         // Held until the log was read.
         let (log, _claim) = self.layout.claim("logs", &self.name, "log")?;
-        let plugin = self.plugin()?;
+        let (plugin, _report_claim) = self.plugin()?.unzip();
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let qemu = Qemu {
             machine: self.machine,
@@ -250,8 +250,8 @@ impl<'a> Boot<'a> {
         }))
     }
 
-    /// The cache model, if it is wanted. Its report is beside the log.
-    fn plugin(&self) -> Result<Option<Plugin>> {
+    /// The cache model, if it is wanted, and the claim to its report, which is beside the log.
+    fn plugin(&self) -> Result<Option<(Plugin, File)>> {
         if !self.cache_model {
             return Ok(None);
         }
@@ -259,8 +259,8 @@ impl<'a> Boot<'a> {
         if !object.is_file() {
             bail!("no cache model at {}: run ci/programs", object.display());
         }
-        let (report, _) = self.layout.claim("logs", &self.name, "model")?;
-        Ok(Some(Plugin { object, report }))
+        let (report, claim) = self.layout.claim("logs", &self.name, "model")?;
+        Ok(Some((Plugin { object, report }, claim)))
     }
 
     /// The job, and the archive with all that it needs.

@@ -45,7 +45,11 @@ fn without_coherence(source: &str) -> Result<String> {
     if dropped.is_empty() {
         bail!("QEMU's device tree says of no device that it is coherent: is this another QEMU?");
     }
-    Ok(kept.join("\n") + "\n")
+    let changed = kept.join("\n") + "\n";
+    if changed.contains(COHERENT.trim_end_matches(';')) {
+        bail!("QEMU's device tree still says that something is coherent: is this another QEMU?");
+    }
+    Ok(changed)
 }
 
 /// Runs a tool to its end.
@@ -72,13 +76,16 @@ mod tests {
 \tdma-coherent;
 \tpcie@10000000 {
 \t\tdma-coherent;
-\t\tcompatible = \"dma-coherent;\";
+\t\tcompatible = \"pci-host-ecam-generic\";
 \t};
 };
 ";
         let changed = without_coherence(source).unwrap();
-        assert_eq!(changed.matches("dma-coherent").count(), 1);
+        assert_eq!(changed.matches("dma-coherent").count(), 0);
         assert_eq!(changed.lines().count(), source.lines().count() - 2);
+        // Written in another way it would be overlooked.
+        let other = source.replace("\t\tdma-coherent;", "\t\tdma-coherent = <1>;");
+        assert!(without_coherence(&other).is_err());
     }
 
     #[test]

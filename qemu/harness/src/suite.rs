@@ -112,9 +112,13 @@ pub fn health(boot: &Boot<'_>, booted: &Booted) -> Vec<Test> {
     if !booted.log_text.contains(FIRST_LINE) {
         wrong.push("it is not whole: its first line is missing".into());
     }
+    let missing = boot.machine.evidence().into_iter();
+    let missing = missing.filter(|line| !booted.log_text.contains(line));
+    let missing = missing.map(|line| format!("the kernel log does not say '{line}'"));
     let mut tests = vec![
         unless("guest finishes", booted.broken().into_iter().collect()),
         unless("kernel log is clean", wrong),
+        unless("machine is what it should be", missing.collect()),
     ];
     for (module, error) in &booted.unloaded {
         tests.push(unless(

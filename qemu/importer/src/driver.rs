@@ -87,6 +87,17 @@ impl pci::Driver for EduDriver {
             })?;
             engine.introduce(number)?;
             device.set_master();
+            dev_info!(
+                device,
+                "edu {number}: {} address bits, {}, {} IOMMU\n",
+                bits.get(),
+                if engine.snoops() {
+                    "snoops"
+                } else {
+                    "does not snoop"
+                },
+                if engine.has_iommu() { "an" } else { "no" }
+            );
 
             let device = Device::new(name, engine)?;
             registry::add(device.clone())?;

@@ -8,6 +8,7 @@ use kernel::{
         io_project,
         Io, //
     },
+    page::PAGE_SHIFT,
     pci::Bar,
     prelude::*,
     sync::Arc,
@@ -118,7 +119,18 @@ impl Engine {
 
     /// Says to whoever watches the machine that this is device number `index`.
     pub(crate) fn introduce(&self, index: u32) -> Result {
-        self.note(&channel::device(index, dma::is_coherent(&self.device)))
+        self.note(&channel::device(index, self.snoops()))
+    }
+
+    /// Whether the device sees what is in the CPU's caches.
+    pub(crate) fn snoops(&self) -> bool {
+        dma::is_coherent(&self.device)
+    }
+
+    /// Whether an IOMMU translates what the device puts on the bus, of which it has the page of
+    /// this engine as an example.
+    pub(crate) fn has_iommu(&self) -> bool {
+        iommu::translate(&self.device, self.page.dma_address() >> PAGE_SHIFT).is_some()
     }
 
     /// Copies `bytes` into the device's memory, from `offset` on.

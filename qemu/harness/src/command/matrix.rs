@@ -80,7 +80,7 @@ impl Arguments {
 
     /// The command that does the same again.
     fn command(&self) -> String {
-        let mut words = vec!["ci/harness matrix".to_owned()];
+        let mut words = Vec::new();
         let machines = self
             .machines
             .iter()
@@ -91,7 +91,10 @@ impl Arguments {
             let value = subject.to_possible_value();
             words.extend(value.map(|value| format!("--driver {}", value.get_name())));
         }
-        words.join(" ")
+        match words.is_empty() {
+            true => "make matrix".into(),
+            false => format!("make matrix ARGS='{}'", words.join(" ")),
+        }
     }
 }
 
@@ -140,7 +143,7 @@ pub fn run_on(
         all_flows: true,
         flows: flows::list(layout)?,
         selection: Selection::ALL,
-        command: "ci/harness matrix".into(),
+        command: "make matrix".into(),
     };
     matrix.run(report, false)
 }
@@ -340,7 +343,7 @@ mod tests {
         let all = arguments(&[]);
         assert_eq!(all.selection(), Selection::ALL);
         assert_eq!(all.machines().len(), machine::ALL.len());
-        assert_eq!(all.command(), "ci/harness matrix");
+        assert_eq!(all.command(), "make matrix");
     }
 
     #[test]
@@ -364,7 +367,7 @@ mod tests {
         assert!(selection.controls && !selection.rust && !selection.c);
         assert_eq!(
             part.command(),
-            "ci/harness matrix --machine x86_64-swiotlb --machine x86_64-direct --driver controls"
+            "make matrix ARGS='--machine x86_64-swiotlb --machine x86_64-direct --driver controls'"
         );
     }
 

@@ -87,6 +87,10 @@ impl Machine for Arm64Smmu {
         &["-machine", "iommu=smmuv3"]
     }
 
+    fn has_iommu(&self) -> bool {
+        true
+    }
+
     fn device_tree(&self) -> DeviceTree {
         DeviceTree::Noncoherent
     }

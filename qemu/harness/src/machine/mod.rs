@@ -85,6 +85,35 @@ pub trait Machine: Sync {
         &[]
     }
 
+    /// Whether an IOMMU translates what the devices put on the bus.
+    fn has_iommu(&self) -> bool {
+        false
+    }
+
+    /// Whether each edu device snoops the CPU's caches.
+    fn snoops(&self) -> Vec<bool> {
+        let stock = self.device_tree() == DeviceTree::Stock;
+        let said = |number| self.coherence().get(number).copied().unwrap_or(stock);
+        (0..self.dma_masks().len()).map(said).collect()
+    }
+
+    /// What the kernel log says if the machine is what it should be.
+    fn evidence(&self) -> Vec<String> {
+        let devices = self.dma_masks().iter().zip(self.snoops()).enumerate();
+        let mut lines: Vec<_> = devices
+            .map(|(number, (mask, snoops))| {
+                let bits = mask.count_ones();
+                let snoops = if snoops { "snoops" } else { "does not snoop" };
+                let iommu = if self.has_iommu() { "an" } else { "no" };
+                format!("edu {number}: {bits} address bits, {snoops}, {iommu} IOMMU")
+            })
+            .collect();
+        if self.has_iommu() {
+            lines.push("iommu: Default domain type: Translated".into());
+        }
+        lines
+    }
+
     /// What is added to the kernel's command line.
     fn kernel_parameters(&self) -> &'static [&'static str] {
         &[]
@@ -160,6 +189,21 @@ mod tests {
             message.contains("'vax'") && message.contains("x86_64-direct"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn every_machine_says_what_its_log_has_to_show() {
+        let lines = |name| find(name).unwrap().evidence().join("\n");
+        assert_eq!(
+            lines("28bit"),
+            "edu 0: 28 address bits, snoops, no IOMMU\nedu 1: 64 address bits, snoops, no IOMMU"
+        );
+        assert_eq!(
+            lines("mixed"),
+            "edu 0: 64 address bits, does not snoop, no IOMMU\n\
+             edu 1: 64 address bits, snoops, no IOMMU"
+        );
+        assert!(lines("smmu").contains("does not snoop, an IOMMU\niommu: Default domain"));
     }
 
     #[test]

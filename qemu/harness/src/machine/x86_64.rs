@@ -96,6 +96,10 @@ impl Machine for X86Iommu {
         &["-device", "intel-iommu"]
     }
 
+    fn has_iommu(&self) -> bool {
+        true
+    }
+
     fn kernel_parameters(&self) -> &'static [&'static str] {
         &["intel_iommu=on", "iommu.passthrough=0", "iommu.strict=1"]
     }

@@ -80,6 +80,10 @@ impl Cell {
                         },
                     };
                 }
+                Some(counts) if counts.lines_watched == 0 || counts.transfers() == 0 => {
+                    let detail = format!("the cache model saw no pages or no transfer of {scope}");
+                    return Cell::Error { detail };
+                }
                 Some(_) => {}
             }
         }
@@ -183,7 +187,9 @@ pub mod tests {
             text += r#"{"type":"violation","scope":"rust/a","kind":"cpu-reads-stale","line":"0x40","offset":"0x0"}"#;
             text += "\n";
         }
-        text += &format!(r#"{{"type":"scope","name":"rust/a","violations":{violations}}}"#);
+        text += &format!(
+            r#"{{"type":"scope","name":"rust/a","violations":{violations},"lines_watched":64,"device_reads":1}}"#
+        );
         text += "\n{\"type\":\"total\"}\n";
         Report::parse(&text)
     }
@@ -220,6 +226,14 @@ pub mod tests {
 
     #[test]
     fn what_the_model_did_not_see_is_not_ok() {
+        for blind in [
+            r#"{"type":"scope","name":"rust/a","device_reads":1}"#,
+            r#"{"type":"scope","name":"rust/a","lines_watched":64}"#,
+        ] {
+            let report = Report::parse(blind);
+            let cell = Cell::join("rust", &outcome(Went::Ok), Some(&report));
+            assert!(matches!(cell, Cell::Error { .. }), "{blind}");
+        }
         let cell = Cell::join("c", &outcome(Went::Ok), Some(&report(0)));
         assert!(matches!(&cell, Cell::Error { detail } if detail.contains("c/a")));
     }

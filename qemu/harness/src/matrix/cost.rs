@@ -111,6 +111,48 @@ pub fn merged(rows: &[Row]) -> Vec<(u32, u32, &Row)> {
     merged
 }
 
+/// The most mappings that are measured.
+const MOST: u32 = 8;
+
+/// Where the driver under test costs what it should not: something for a device that snoops or for
+/// none, or more for many mappings than for one. `snoops` is about each device.
+pub fn uneven(rows: &[Row], snoops: &[bool]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, snoops) in snoops.iter().enumerate() {
+        for access in ["read", "write"] {
+            let cost = |mappings| {
+                let row = rows.iter().find(|row| {
+                    row.device == number.to_string()
+                        && row.access == access
+                        && row.mappings == mappings
+                });
+                row.map_or_else(String::new, |row| {
+                    let [begin, end] =
+                        [row.rust.begin, row.rust.end].map(|counts| shown(counts.as_ref()));
+                    format!("{begin}, then {end}")
+                })
+            };
+            let free = "0, then 0".to_owned();
+            for mappings in 0..=MOST {
+                let expected = match mappings {
+                    0 => free.clone(),
+                    _ if *snoops => free.clone(),
+                    _ => cost(1),
+                };
+                let found = cost(mappings);
+                let free_of_charge = !*snoops && mappings > 0 && found == free;
+                if found.is_empty() || found != expected || free_of_charge {
+                    wrong.push(format!(
+                        "a {access} bracket with {mappings} mappings of edu {number} costs '{found}', \
+                         not '{expected}'"
+                    ));
+                }
+            }
+        }
+    }
+    wrong
+}
+
 /// The operations of one call, such as "1024c + 1024i": c for cleaned, i for invalidated, ci for both.
 pub fn shown(counts: Option<&Counts>) -> String {
     let Some(counts) = counts else {
@@ -170,6 +212,46 @@ mod tests {
         assert_eq!(shown(rows[1].c.begin.as_ref()), "4i");
         assert_eq!(shown(rows[1].c.end.as_ref()), "not measured");
         assert_eq!(shown(rows[0].rust.begin.as_ref()), "0");
+    }
+
+    #[test]
+    fn cost_is_zero_or_flat() {
+        let rows = |cost: fn(u32, &str) -> u64| {
+            let mut rows = Vec::new();
+            for device in ["0", "1"] {
+                for access in ["read", "write"] {
+                    for mappings in 0..=MOST {
+                        let counts = Counts {
+                            clean: cost(mappings, device),
+                            ..Counts::default()
+                        };
+                        rows.push(Row {
+                            machine: "m",
+                            device: device.into(),
+                            access: access.into(),
+                            mappings,
+                            c: Bracket::default(),
+                            rust: Bracket {
+                                begin: Some(counts),
+                                end: Some(counts),
+                            },
+                        });
+                    }
+                }
+            }
+            rows
+        };
+        let mixed = [false, true];
+        let flat = rows(|mappings, device| u64::from(mappings > 0 && device == "0") * 64);
+        assert_eq!(uneven(&flat, &mixed), [] as [&str; 0]);
+        // Maintenance for a device that snoops, none for one that does not, and nothing measured.
+        assert_eq!(uneven(&flat, &[true, true]).len(), 16);
+        assert_eq!(uneven(&flat, &[false, false]).len(), 16);
+        assert_eq!(uneven(&flat[1..], &mixed).len(), 1);
+        let growing = rows(|mappings, device| u64::from(mappings) * u64::from(device == "0"));
+        assert_eq!(uneven(&growing, &mixed).len(), 14);
+        let never_free = rows(|_, device| u64::from(device == "0"));
+        assert_eq!(uneven(&never_free, &mixed).len(), 2);
     }
 
     #[test]

@@ -44,6 +44,10 @@ pub struct Counts {
     pub lines_watched: u64,
     /// Operations of which the model does not know the line.
     pub unresolved: u64,
+    /// Transfers in which a device read.
+    pub device_reads: u64,
+    /// Transfers in which a device wrote.
+    pub device_writes: u64,
 }
 
 impl Counts {
@@ -55,6 +59,13 @@ impl Counts {
         self.bytes += other.bytes;
         self.lines_watched = self.lines_watched.max(other.lines_watched);
         self.unresolved += other.unresolved;
+        self.device_reads += other.device_reads;
+        self.device_writes += other.device_writes;
+    }
+
+    /// Transfers of devices.
+    pub fn transfers(&self) -> u64 {
+        self.device_reads + self.device_writes
     }
 }
 

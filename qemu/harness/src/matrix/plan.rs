@@ -116,11 +116,11 @@ pub fn controls(flows: &[Flow], patches: &[Patch]) -> Result<Vec<Control>> {
 
 /// Whether there is anything to sync for the misc device of the driver in the kernel, so that
 /// the driver is a control here. No device tree calls that device coherent, and it reaches all
-/// memory: it needs syncs where the CPU's caches count, and where even such devices are bounced.
+/// memory: it is synced on arm64, even where all real devices snoop, and where every device is
+/// bounced.
 pub fn pseudo_device_needs_syncing(machine: &dyn Machine) -> bool {
     match machine.judge() {
-        Judge::Nothing => false,
-        Judge::Model => true,
+        Judge::Nothing | Judge::Model => has_model(machine),
         Judge::Data => machine.dma_masks().iter().all(|mask| *mask == u64::MAX),
     }
 }
@@ -133,9 +133,13 @@ pub fn controls_of<'a>(
 ) -> Vec<&'a str> {
     let applies = |name: &&str| match *name {
         C => pseudo_device_needs_syncing(machine),
-        name => controls
-            .iter()
-            .any(|control| control.patch.name == name && control.applies(machine)),
+        // A sync that is missing cannot show where none is needed.
+        name => {
+            machine.judge() != Judge::Nothing
+                && controls
+                    .iter()
+                    .any(|control| control.patch.name == name && control.applies(machine))
+        }
     };
     flow.controls
         .iter()
@@ -303,7 +307,7 @@ pub mod tests {
             ("x86_64-swiotlb", true),
             ("x86_64-iommu", false),
             ("x86_64-28bit", false),
-            ("arm64-coherent", false),
+            ("arm64-coherent", true),
             ("arm64-noncoherent", true),
             ("arm64-smmu", true),
             ("arm64-mixed", true),

@@ -2,14 +2,15 @@
 
 //! Whether the cells of a machine are as they should be, and prove something.
 //!
-//! With the driver under test every flow has to be ok, or refused where the flow takes a
-//! refusal for right. What the driver in the kernel does is shown as measured and judged by
+//! With the driver under test every flow has to be ok, or, where devices bounce, refused if the
+//! flow takes a refusal for right. What the driver in the kernel does is shown as measured and judged by
 //! nobody. A right cell proves something only if the flow can also go wrong on that machine: each
 //! of its controls has to turn it red. Where a missing sync cannot show, there is nothing to prove.
 
 use super::{
     cell::Cell,
     column::Column,
+    cost,
     flows::{COST, Flow},
     plan::{Control, RUST, Selection, controls_of},
 };
@@ -66,10 +67,10 @@ fn evidence<'a>(column: &Column, flow: &'a Flow, controls: &[Control]) -> Vec<Ev
 
 /// What a right cell of that flow is worth on that machine.
 pub fn proof(column: &Column, flow: &Flow, controls: &[Control]) -> Proof {
-    if column.machine.judge() == Judge::Nothing {
+    let evidence = evidence(column, flow, controls);
+    if column.machine.judge() == Judge::Nothing && evidence.is_empty() {
         return Proof::Needless;
     }
-    let evidence = evidence(column, flow, controls);
     let red = |e: &Evidence<'_>| e.verdict == Verdict::Passed;
     let green = |e: &Evidence<'_>| matches!(e.verdict, Verdict::Failed(_));
     if evidence.iter().any(red) && !evidence.iter().any(green) {
@@ -108,12 +109,13 @@ pub fn tests(
             let missing = Cell::Missing {
                 detail: "it was not run".into(),
             };
-            add(&[name], own(column.cell(RUST, name).unwrap_or(&missing)));
+            let cell = column.cell(RUST, name).unwrap_or(&missing);
+            add(&[name], own(cell, column.machine.judge() == Judge::Data));
         }
-        if selection.controls && column.machine.judge() != Judge::Nothing {
+        if selection.controls {
             let evidence = evidence(column, flow, controls);
             let skipped = |e: &Evidence<'_>| matches!(e.verdict, Verdict::Skipped(_));
-            if evidence.iter().all(skipped) {
+            if column.machine.judge() != Judge::Nothing && evidence.iter().all(skipped) {
                 let why = "proves nothing: no control of it can go red on this machine";
                 add(&[name, "control"], Verdict::Failed(vec![why.into()]));
             }
@@ -125,17 +127,26 @@ pub fn tests(
         }
     }
     if let Some(cost) = column.cell(RUST, COST) {
-        add(&[COST], own(cost));
+        add(&[COST], own(cost, false));
+        let uneven = cost::uneven(&cost::rows(column), &column.machine.snoops());
+        add(
+            &[COST, "of many devices"],
+            match uneven.is_empty() {
+                true => Verdict::Passed,
+                false => Verdict::Failed(uneven),
+            },
+        );
     }
     tests.extend(column.health.iter().cloned());
     tests
 }
 
-/// The verdict on a cell of the driver under test. That a flow may be refused is the flow's to
-/// say: where it may not, the program calls it an error.
-fn own(cell: &Cell) -> Verdict {
+/// The verdict on a cell of the driver under test. In which flows a refusal may be right, the
+/// program says, which calls it an error in all others; on which machines, `may_refuse`.
+fn own(cell: &Cell, may_refuse: bool) -> Verdict {
     match cell {
-        Cell::Ok | Cell::Refused { .. } => Verdict::Passed,
+        Cell::Ok => Verdict::Passed,
+        Cell::Refused { .. } if may_refuse => Verdict::Passed,
         other => Verdict::Failed(vec![other.to_string()]),
     }
 }
@@ -248,6 +259,26 @@ mod tests {
         );
         let cells = [rust, same, ("two-writers", "a", refused())];
         assert_eq!(failed(&column("swiotlb", &cells), &flows), ["a.control"]);
+    }
+
+    #[test]
+    fn a_refusal_is_right_only_where_devices_bounce() {
+        let flows = [flow("a", &[])];
+        let cells = [("rust", "a", refused())];
+        for machine in ["direct", "iommu", "arm64-coherent"] {
+            assert_eq!(failed(&column(machine, &cells), &flows), ["a"]);
+        }
+        let refused = failed(&column("arm64-mixed", &cells), &flows);
+        assert!(refused.contains(&"a".into()), "{refused:?}");
+    }
+
+    #[test]
+    fn a_sync_too_many_shows_where_devices_snoop() {
+        let flows = [flow("a", &["c"])];
+        let cells = |c| [("rust", "a", Cell::Ok), ("c", "a", c)];
+        let column = |c| column("arm64-coherent", &cells(c));
+        assert_eq!(failed(&column(wrong()), &flows), NONE);
+        assert_eq!(failed(&column(Cell::Ok), &flows), ["a.c"]);
     }
 
     #[test]
