@@ -57,7 +57,8 @@ fn vmap(stage: &Stage) -> Outcome {
 const BARS: usize = 8;
 
 /// The camera writes through a kernel mapping and does not bracket: its user does, from before
-/// the buffers are queued until they are back.
+/// the buffers are queued until they are back. The device reads first: the end of a bracket in which
+/// the CPU reads hands over too.
 fn camera(stage: &Stage) -> Outcome {
     const FRAMES: usize = 2;
     let edu = stage.edu(0)?;
@@ -95,6 +96,8 @@ fn camera(stage: &Stage) -> Outcome {
     let row = camera.row();
     let middle = camera.size() / row / 2 * row;
     for (frame, mapping) in frames.iter().zip(&mappings) {
+        let mut seen = vec![0; camera.size()];
+        mapping.device_reads(0, &mut seen)?;
         let mut picture = vec![0; camera.size()];
         let reading = frame.dma_buf.begin(Access::Read)?;
         frame.memory.read(0, &mut picture);
@@ -104,11 +107,7 @@ fn camera(stage: &Stage) -> Outcome {
             format_args!("{colours} colours in a row of {BARS} bars"),
             colours >= BARS,
         )?;
-        for at in [0, middle, camera.size() - row] {
-            let mut seen = vec![0; row];
-            mapping.device_reads(at, &mut seen)?;
-            Mismatch::first(at, &seen, &picture[at..at + row])?;
-        }
+        Mismatch::first(0, &seen, &picture)?;
     }
     Ok(())
 }
