@@ -25,6 +25,7 @@ pub const FLOWS: &[Flow] = &[
             "no-sync-at-begin",
             "no-sync-at-end",
             "readers-not-refreshed",
+            "reader-stands-for-all",
         ],
         run: device_cpu_device,
     },
@@ -57,27 +58,40 @@ fn refused(refused: bool) -> Outcome {
     }
 }
 
-/// Both are mapped all the time. First the CPU only reads, then it writes a part of its own.
+/// All are mapped all the time. First the CPU only reads, then it writes a part of its own. The
+/// device that writes has a mapping for reading beside the other's; whether the readers come before
+/// the writer must not matter.
 fn device_cpu_device(stage: &Stage) -> Outcome {
     for (writer, reader) in BOTH_WAYS {
+        let readers_first = writer == 0;
         let (writer, reader) = (stage.edu(writer)?, stage.edu(reader)?);
         let pages = stage.pages(2)?;
         let buffer = pages.buffer()?;
         let from = writer.attach(&buffer.dma_buf)?;
         let to = reader.attach(&buffer.dma_buf)?;
-        let from = from.map(Direction::FromDevice)?;
-        let to = to.map(Direction::ToDevice)?;
+        let map_readers =
+            || -> Outcome<_> { Ok([from.map(Direction::ToDevice)?, to.map(Direction::ToDevice)?]) };
+        let (readers, writes) = if readers_first {
+            (map_readers()?, from.map(Direction::FromDevice)?)
+        } else {
+            let writes = from.map(Direction::FromDevice)?;
+            (map_readers()?, writes)
+        };
 
         let theirs = Pattern::new(1);
-        FIRST.device_writes(&from, theirs)?;
+        FIRST.device_writes(&writes, theirs)?;
         buffer.see(FIRST, theirs)?;
-        FIRST.device_sees(&to, theirs)?;
+        for reads in &readers {
+            FIRST.device_sees(reads, theirs)?;
+        }
 
         let (ours, theirs) = (Pattern::new(2), Pattern::new(3));
-        FIRST.device_writes(&from, theirs)?;
+        FIRST.device_writes(&writes, theirs)?;
         buffer.write(SECOND, ours)?;
-        FIRST.device_sees(&to, theirs)?;
-        SECOND.device_sees(&to, ours)?;
+        for reads in &readers {
+            FIRST.device_sees(reads, theirs)?;
+            SECOND.device_sees(reads, ours)?;
+        }
         buffer.see(FIRST, theirs)?;
     }
     Ok(())
@@ -135,7 +149,7 @@ fn bounced_beside_cpu(stage: &Stage) -> Outcome {
 }
 
 /// The mapping that goes away has an older view of what the other device wrote: as a reader that
-/// must not matter, as a writer it may not be there.
+/// must not matter, as a writer it may not be there, and the other writes when it has gone.
 fn unmap_after_other_wrote(stage: &Stage) -> Outcome {
     let mut in_turns = false;
     for direction in [Direction::ToDevice, Direction::Bidirectional] {
@@ -155,15 +169,22 @@ fn unmap_after_other_wrote(stage: &Stage) -> Outcome {
                 Direction::ToDevice => Some(writes?),
                 _ => unless_refused(writes)?,
             };
-            let Some(writes) = writes else {
-                in_turns = true;
-                continue;
-            };
             let theirs = Pattern::new(2);
-            FIRST.device_writes(&writes, theirs)?;
-            buffer.see(FIRST, theirs)?;
-            writes.unmap()?;
-            leaves.unmap()?;
+            if let Some(writes) = writes {
+                FIRST.device_writes(&writes, theirs)?;
+                buffer.see(FIRST, theirs)?;
+                writes.unmap()?;
+                leaves.unmap()?;
+            } else {
+                in_turns = true;
+                // What it writes comes home when it leaves, and not again later.
+                FIRST.device_writes(&leaves, Pattern::new(3))?;
+                leaves.unmap()?;
+                FIRST.holds(&buffer.memory, Pattern::new(3))?;
+                let writes = attachments.1.map(Direction::FromDevice)?;
+                FIRST.device_writes(&writes, theirs)?;
+                writes.unmap()?;
+            }
             buffer.see(FIRST, theirs)?;
             buffer.see(SECOND, before)?;
         }
