@@ -10,26 +10,48 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// The source tree and the build directory below it.
+/// The source tree, the build directory below it, and what set-up has put elsewhere.
 pub struct Layout {
     root: PathBuf,
+    kernels: PathBuf,
+    modules: PathBuf,
 }
 
 impl Layout {
     /// The source tree: `$UDMABUF_ROOT`, or the nearest directory above the current one that looks like it.
+    /// `KSRC=` moves the kernels and modules, through `$UDMABUF_KERNELS` and `$UDMABUF_MODULES`.
     pub fn find() -> Result<Self> {
-        if let Some(root) = env::var_os("UDMABUF_ROOT") {
-            return Ok(Layout { root: root.into() });
+        let root = match env::var_os("UDMABUF_ROOT") {
+            Some(root) => root.into(),
+            None => Self::above_here()?,
+        };
+        let mut layout = Self::below(root);
+        if let Some(kernels) = env::var_os("UDMABUF_KERNELS") {
+            layout.kernels = kernels.into();
         }
+        if let Some(modules) = env::var_os("UDMABUF_MODULES") {
+            layout.modules = modules.into();
+        }
+        Ok(layout)
+    }
+
+    fn above_here() -> Result<PathBuf> {
         let here = env::current_dir().context("no current directory")?;
         match here
             .ancestors()
             .find(|directory| directory.join("ci/versions").is_file())
         {
-            Some(root) => Ok(Layout {
-                root: root.to_owned(),
-            }),
+            Some(root) => Ok(root.to_owned()),
             None => bail!("not inside the source tree: change into it or set UDMABUF_ROOT"),
+        }
+    }
+
+    /// Everything is where it usually is.
+    fn below(root: PathBuf) -> Self {
+        Layout {
+            kernels: root.join("build/kernel"),
+            modules: root.join("build/modules"),
+            root,
         }
     }
 
@@ -43,16 +65,14 @@ impl Layout {
         self.root.join("build")
     }
 
-    /// The build directories of the kernels; `KSRC=` moves them.
-    pub fn kernels(&self) -> PathBuf {
-        env::var_os("UDMABUF_KERNELS").map_or_else(|| self.build().join("kernel"), PathBuf::from)
+    /// The build directories of the kernels.
+    pub fn kernels(&self) -> &Path {
+        &self.kernels
     }
 
     /// The modules built against the kernel of that name.
     pub fn modules(&self, kernel: &str) -> PathBuf {
-        env::var_os("UDMABUF_MODULES")
-            .map_or_else(|| self.build().join("modules"), PathBuf::from)
-            .join(kernel)
+        self.modules.join(kernel)
     }
 
     /// The guest programs for a Rust target.
@@ -114,9 +134,7 @@ impl Layout {
 impl Layout {
     /// A tree that is elsewhere.
     pub fn for_tests(root: &Path) -> Self {
-        Layout {
-            root: root.to_owned(),
-        }
+        Self::below(root.to_owned())
     }
 }
 
@@ -129,9 +147,7 @@ mod tests {
     #[test]
     fn runs_at_the_same_time_do_not_share_a_file() {
         let scratch = tempfile::tempdir().unwrap();
-        let layout = Layout {
-            root: scratch.path().to_owned(),
-        };
+        let layout = Layout::for_tests(scratch.path());
         let (first, mut held) = layout.claim("logs", "run", "log").unwrap();
         held.write_all(b"something").unwrap();
         let (second, _also_held) = layout.claim("logs", "run", "log").unwrap();
