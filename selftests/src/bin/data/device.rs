@@ -13,6 +13,8 @@ use selftests::Pattern;
 use selftests::Udmabuf;
 use selftests::Window;
 use selftests::importer::Direction;
+use selftests::importer::Edu;
+use selftests::importer::MEMORY;
 use selftests::ktap::Test;
 use selftests::outcome::equal;
 use selftests::outcome::errno;
@@ -41,6 +43,7 @@ pub const TESTS: &[Test] = tests![
     unaligned_transfers,
     same_page_twice_for_device,
     one_way_mappings_go_one_way,
+    importer_refuses_nonsense,
     device_in_one_gibibyte,
 ];
 
@@ -495,6 +498,19 @@ fn one_way_mappings_go_one_way() -> Outcome {
         Errno::INVAL,
     )?;
     writer.unmap()?;
+    Ok(())
+}
+
+/// The importer refuses notes that no watcher could read, and devices that are not there.
+fn importer_refuses_nonsense() -> Outcome {
+    const LONGEST: usize = selftests::abi::EDU_NOTE_LONGEST as usize;
+    let edu = setup::edu(0)?;
+    errno("an empty note", edu.note(&[]), Errno::INVAL)?;
+    // Nobody watches here, so these words mean nothing to anyone.
+    let words = [0; LONGEST + 1];
+    errno("a long note", edu.note(&words), Errno::INVAL)?;
+    errno("no device", Edu::open(99).map(drop), Errno::NODEV)?;
+    errno("no memory", edu.load(MEMORY, &[0]), Errno::INVAL)?;
     Ok(())
 }
 
