@@ -114,7 +114,7 @@ struct Work {
 
 impl Work {
     /// Each count, what it is called, and how many there have to be in ten seconds: a
-    /// fifth of what the slowest machine does, or less.
+    /// third of what the slowest machine does, or less.
     fn counts(&self) -> [(&str, usize, usize); 7] {
         [
             ("reads of device 0", self.reads[0].get(), 5),
