@@ -20,10 +20,10 @@ kernel = $(if $(filter $(MACHINES),$(MACHINE)),$(firstword $(subst -, ,$(MACHINE
 # One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run test matrix shell vm check mutants module clean distclean
+.PHONY: help run test matrix virtio-gpu shell vm check mutants module clean distclean
 
 help: ## This list
-	@awk -F' *:.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo 'EXEC="./program arguments"  for vm: any static program; ci/harness vm keeps its exit code,'
 	@echo '                            which make turns into 2 (0 stays 0)'
@@ -31,7 +31,7 @@ help: ## This list
 	@echo 'MACHINE=name                one of $(wordlist 1,4,$(MACHINES))'
 	@echo '                            $(wordlist 5,8,$(MACHINES))'
 	@echo 'ARGS="--machine M --flow F"  for matrix: a part of it, see ci/harness matrix --help'
-	@echo 'ONLY=text                   for test and mutants: only what has the text in its name'
+	@echo 'ONLY=text                   for test, virtio-gpu and mutants: only what has the text in its name'
 	@echo 'KSRC=directory              a kernel tree of your own for the test kernels'
 	@echo 'KDIR=directory              for module: a configured kernel build, such as /lib/modules/$$(uname -r)/build'
 
@@ -46,6 +46,10 @@ test: ## Every test there is
 matrix: ## Both drivers on every machine, a table
 	@ci/prepare x86_64 arm64
 	@ci/harness matrix $(ARGS)
+
+virtio-gpu: ## A guest in the guest: what its screen shows has gone through the driver
+	@ci/prepare x86_64
+	@ci/harness virtio-gpu --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
 
 mutants: ## Broken variants of the module, which the tests have to notice
 	@ci/prepare x86_64

@@ -51,4 +51,5 @@ enum sync {
 
 enum pixel_format {
 	PIXEL_FORMAT_YUYV = V4L2_PIX_FMT_YUYV,
+	PIXEL_FORMAT_XBGR32 = V4L2_PIX_FMT_XBGR32,
 };

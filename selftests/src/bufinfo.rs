@@ -18,6 +18,24 @@ pub fn count() -> io::Result<usize> {
         .ok_or_else(|| io::Error::other(format!("{PATH} has no line \"Total N objects\"")))
 }
 
+/// A dma-buf in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its size in bytes.
+    pub size: usize,
+    /// The name of the driver that made it.
+    pub exporter: String,
+}
+
+/// The dma-bufs of the whole system.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn list() -> io::Result<Vec<Entry>> {
+    Ok(entries(&read()?))
+}
+
 /// The table as text.
 ///
 /// # Errors
@@ -30,6 +48,17 @@ pub fn read() -> io::Result<String> {
         ))
     };
     fs::read_to_string(PATH).map_err(error)
+}
+
+/// The lines that begin with a size: size, flags, mode, references, exporter, inode, name.
+fn entries(table: &str) -> Vec<Entry> {
+    let entry = |line: &str| {
+        let mut fields = line.split('\t');
+        let size = fields.next()?.parse().ok()?;
+        let exporter = fields.nth(3)?.to_owned();
+        Some(Entry { size, exporter })
+    };
+    table.lines().filter_map(entry).collect()
 }
 
 fn parse(table: &str) -> Option<usize> {
@@ -49,6 +78,19 @@ mod tests {
         let table = "\nDma-buf Objects:\nsize\n00004096\t00000002\n\tAttached Devices:\n\
                      Total 3 devices attached\n\n\nTotal 1 objects, 4096 bytes\n";
         assert_eq!(parse(table), Some(1));
+        assert_eq!(entries(table), []);
         assert_eq!(parse("Total 3 devices attached\n"), None);
+    }
+
+    #[test]
+    fn entries_have_size_and_exporter() {
+        let table = "\nDma-buf Objects:\nsize    \tflags\n\
+                     01228800\t00000002\t00080007\t00000002\tudmabuf_rs\t00000005\t<none>\n\
+                     \tAttached Devices:\nTotal 0 devices attached\n\nTotal 1 objects, 1228800 bytes\n";
+        let entry = Entry {
+            size: 1_228_800,
+            exporter: "udmabuf_rs".to_owned(),
+        };
+        assert_eq!(entries(table), [entry]);
     }
 }

@@ -124,7 +124,8 @@ fn message(record: &str) -> &str {
     text.lines().next().unwrap_or("")
 }
 
-fn is_complaint(text: &str) -> bool {
+/// Whether no healthy kernel says this.
+pub fn is_complaint(text: &str) -> bool {
     COMPLAINTS.iter().any(|word| text.contains(word))
 }
 

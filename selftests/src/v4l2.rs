@@ -26,8 +26,23 @@ use crate::sys;
 /// Where the kernel lists its video devices.
 const CLASS: &str = "/sys/class/video4linux";
 
-/// Bytes of a pixel of the one format that is asked for, YUYV.
-const PIXEL: usize = 2;
+/// What a pixel is in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Two bytes: brightness, and one of two colour differences.
+    Yuyv,
+    /// Four bytes: blue, green, red, and one without meaning; what DRM calls XRGB8888.
+    Xbgr32,
+}
+
+impl Format {
+    fn code(self) -> u32 {
+        match self {
+            Format::Yuyv => abi::PIXEL_FORMAT_YUYV,
+            Format::Xbgr32 => abi::PIXEL_FORMAT_XBGR32,
+        }
+    }
+}
 
 /// How long to wait for a frame; a slow machine takes much less.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,22 +61,23 @@ impl Camera {
     ///
     /// # Errors
     ///
-    /// ENODEV when there is no such device, EINVAL when it knows no YUYV, and those of the device.
-    pub fn open(name: &str, width: u32, height: u32) -> Result<Camera> {
+    /// ENODEV when there is no such device, EINVAL when it does not know the format, and those of
+    /// the device.
+    pub fn open(name: &str, format: Format, width: u32, height: u32) -> Result<Camera> {
         let node = find(name).map_err(|_| Errno::NODEV)?.ok_or(Errno::NODEV)?;
         let fd = rustix::fs::open(
             format!("/dev/{node}"),
             OFlags::RDWR | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        let format = sys::v4l2::set_format(&fd, width, height, abi::PIXEL_FORMAT_YUYV)?;
-        if format.pixelformat != abi::PIXEL_FORMAT_YUYV {
+        let set = sys::v4l2::set_format(&fd, width, height, format.code())?;
+        if set.pixelformat != format.code() {
             return Err(Errno::INVAL);
         }
         Ok(Camera {
             fd,
-            size: format.sizeimage as usize,
-            row: format.width as usize * PIXEL,
+            size: set.sizeimage as usize,
+            row: set.bytesperline as usize,
         })
     }
 
@@ -70,7 +86,7 @@ impl Camera {
         self.size
     }
 
-    /// Bytes of one row of pixels.
+    /// Bytes from one row of pixels to the next.
     pub fn row(&self) -> usize {
         self.row
     }

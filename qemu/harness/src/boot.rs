@@ -21,7 +21,7 @@ use crate::{
     layout::Layout,
     log::{self, Complaint},
     machine::{DeviceTree, Machine},
-    qemu::{Console, Plugin, Qemu, shown},
+    qemu::{Console, Pace, Plugin, Qemu, Share, shown},
 };
 
 /// Enough for 2 GiB in huge pages, which the kernel's own selftest wants, and some to spare.
@@ -105,8 +105,12 @@ pub struct Boot<'a> {
     pub unload: bool,
     /// Lets the kernel look for leaks at the end.
     pub find_leaks: bool,
-    /// Gives the guest slow CPUs, so that what takes a given time does less in it.
-    pub slow: bool,
+    /// How the guest's time passes.
+    pub pace: Pace,
+    /// Further files of the host, with their places in the guest.
+    pub files: Vec<(String, PathBuf)>,
+    /// Directories of the host that the guest can mount.
+    pub shares: Vec<Share>,
     /// Has the cache model watch the guest.
     pub cache_model: bool,
     /// The interactive console.
@@ -168,7 +172,9 @@ impl<'a> Boot<'a> {
             kunit: false,
             unload: false,
             find_leaks: false,
-            slow: false,
+            pace: Pace::Counted,
+            files: Vec::new(),
+            shares: Vec::new(),
             cache_model: false,
             console: Console::None,
             show_command: false,
@@ -194,7 +200,8 @@ impl<'a> Boot<'a> {
             } else {
                 MEMORY
             },
-            slow: self.slow,
+            pace: self.pace,
+            shares: self.shares.clone(),
             kunit: self.kunit,
             initramfs: scratch.path().join("initramfs"),
             events: scratch.path().join("events"),
@@ -280,6 +287,9 @@ impl<'a> Boot<'a> {
             parameters: self.machine.importer_parameters(),
         };
         archive.add(&guest_path(&importer), &self.kernel.module(&importer.name)?);
+        for (place, file) in &self.files {
+            archive.add(place, file);
+        }
         let mut programs = Vec::new();
         for task in &self.tasks {
             archive.add(&task.program.path, &task.file);

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use protocol::Driver;
 
 use crate::{
-    command::{matrix, mutants, run, shell, test, vm},
+    command::{matrix, mutants, run, shell, test, virtio_gpu, vm},
     kernel::Flavour,
     machine::{self, Machine},
 };
@@ -56,6 +56,8 @@ enum Command {
     Test(test::Arguments),
     /// Runs every flow on every machine, with both drivers and with broken variants of ours.
     Matrix(matrix::Arguments),
+    /// Boots a guest in the guest, and compares what its virtio-gpu shows.
+    VirtioGpu(virtio_gpu::Arguments),
     /// Checks that the tests notice broken variants of the module.
     Mutants(mutants::Arguments),
 }
@@ -69,6 +71,7 @@ impl Cli {
             Command::Shell(guest) => shell::run(&guest),
             Command::Test(arguments) => test::run(&arguments),
             Command::Matrix(arguments) => matrix::run(&arguments),
+            Command::VirtioGpu(arguments) => virtio_gpu::run(&arguments),
             Command::Mutants(arguments) => mutants::run(&arguments),
         }
     }

@@ -20,6 +20,7 @@ mod layout;
 mod log;
 mod machine;
 mod matrix;
+mod nested;
 mod parallel;
 mod qemu;
 mod report;

@@ -12,17 +12,55 @@ use protocol::PORT;
 
 use crate::{kernel::Kernel, machine::Machine};
 
-/// How the guest's time passes if nobody sits in front of it: two nanoseconds for each instruction,
-/// and while it waits, straight to the next event. A busy host lets nothing time out then, and
-/// what an edu device takes for a transfer, 100 ms, is over at once.
-const COUNTED_TIME: &[&str] = &["-accel", "tcg", "-icount", "shift=1,sleep=off"];
+/// How the guest's time passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Two nanoseconds for each instruction, and while it waits, straight to the next event. A
+    /// busy host lets nothing time out then, and what an edu device takes for a transfer,
+    /// 100 ms, is over at once.
+    Counted,
+    /// The same with sixteen nanoseconds for each instruction: a guest that does something for
+    /// a minute, however much that is, is done in about a minute even when it is watched.
+    Slow,
+    /// As on the host, for a person in front of it; and all CPUs run at the same time, for a
+    /// guest with another one in it.
+    Real,
+}
 
-/// The same with sixteen nanoseconds for each instruction: a guest that does something for a
-/// minute, however much that is, is done in about a minute even when it is watched.
-const SLOW_TIME: &[&str] = &["-accel", "tcg", "-icount", "shift=4,sleep=off"];
+impl Pace {
+    /// Every host can do TCG, and what counts as a result must not depend on the host.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Pace::Counted => &["-accel", "tcg", "-icount", "shift=1,sleep=off"],
+            Pace::Slow => &["-accel", "tcg", "-icount", "shift=4,sleep=off"],
+            Pace::Real => &["-accel", "tcg,thread=multi"],
+        }
+    }
+}
 
-/// A person's time is that of the host.
-const REAL_TIME: &[&str] = &["-accel", "tcg,thread=multi"];
+/// A directory of the host that the guest can mount over 9p.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// The tag by which the guest knows it.
+    pub tag: &'static str,
+    /// The directory.
+    pub directory: PathBuf,
+    /// Whether the guest can write there.
+    pub writable: bool,
+}
+
+impl Share {
+    /// What it is like for QEMU. Numbers of files on different devices are kept apart.
+    fn option(&self) -> OsString {
+        let access = if self.writable { "off" } else { "on" };
+        let tag = self.tag;
+        let after =
+            format!(",mount_tag={tag},security_model=none,readonly={access},multidevs=remap");
+        let mut option = option("local,path=", &self.directory);
+        option.push(after);
+        option
+    }
+}
 
 /// A TCG plugin that watches the guest.
 pub struct Plugin {
@@ -49,8 +87,10 @@ pub struct Qemu<'a> {
     pub kernel: &'a Kernel,
     /// Its memory, in GiB.
     pub memory: u32,
-    /// Whether the CPUs are slow in the guest's own time.
-    pub slow: bool,
+    /// How its time passes.
+    pub pace: Pace,
+    /// Directories of the host.
+    pub shares: Vec<Share>,
     /// Runs the KUnit suites of modules when they are loaded.
     pub kunit: bool,
     /// The root file system.
@@ -112,12 +152,7 @@ impl Qemu<'_> {
     /// The command, ready to be started.
     pub fn command(&self) -> Command {
         let mut command = self.bare_machine();
-        // Every host can do TCG, and what counts as a result must not depend on the host.
-        command.args(match self.console {
-            Console::None if self.slow => SLOW_TIME,
-            Console::None => COUNTED_TIME,
-            Console::Terminal => REAL_TIME,
-        });
+        command.args(self.pace.arguments());
         command.args([
             "-nodefaults",
             "-no-user-config",
@@ -156,6 +191,9 @@ impl Qemu<'_> {
         for mask in self.machine.dma_masks() {
             command.args(["-device", &format!("edu,dma_mask={mask:#x}")]);
         }
+        for share in &self.shares {
+            command.arg("-virtfs").arg(share.option());
+        }
         command
     }
 }
@@ -186,7 +224,8 @@ mod tests {
             machine,
             kernel,
             memory: 1,
-            slow: false,
+            pace: Pace::Counted,
+            shares: Vec::new(),
             kunit: false,
             initramfs: "/tmp/a b".into(),
             events: "/tmp/x,y".into(),
@@ -225,14 +264,31 @@ mod tests {
     }
 
     #[test]
-    fn only_a_person_waits_for_real() {
+    fn time_passes_as_was_asked_for() {
         let kernel = Kernel::for_tests(Flavour::Plain);
         let mut qemu = qemu(machine::ALL[0], &kernel);
         assert!(shown(&qemu.command()).contains("shift=1,sleep=off"));
-        qemu.slow = true;
+        qemu.pace = Pace::Slow;
         assert!(shown(&qemu.command()).contains("shift=4,sleep=off"));
-        qemu.console = Console::Terminal;
-        assert!(!shown(&qemu.command()).contains("icount"));
+        qemu.pace = Pace::Real;
+        let line = shown(&qemu.command());
+        assert!(!line.contains("icount") && line.contains("thread=multi"));
+    }
+
+    #[test]
+    fn the_guest_writes_only_where_it_may() {
+        let kernel = Kernel::for_tests(Flavour::Plain);
+        let mut qemu = qemu(machine::ALL[0], &kernel);
+        qemu.shares = [("root", "/", false), ("results", "/tmp/x,y", true)]
+            .map(|(tag, directory, writable)| Share {
+                tag,
+                directory: directory.into(),
+                writable,
+            })
+            .into();
+        let line = shown(&qemu.command());
+        assert!(line.contains("path=/,mount_tag=root,security_model=none,readonly=on"));
+        assert!(line.contains("path=/tmp/x,,y,mount_tag=results,security_model=none,readonly=off"));
     }
 
     #[test]

@@ -150,6 +150,27 @@ impl Report {
         }
     }
 
+    /// Prints a line that is no result, above the one that moves.
+    pub fn line(&self, line: &str) {
+        match &self.running {
+            Some(bar) => bar.suspend(|| println!("{line}")),
+            None => println!("{line}"),
+        }
+        // Whoever reads through a pipe wants to see it now.
+        let _ = io::stdout().flush();
+    }
+
+    /// Prints how a part of a test went; what counts comes with [`end`](Self::end).
+    pub fn step(&self, passed: bool, text: &str) {
+        let mark = match (passed, self.terminal) {
+            (true, true) => "  ok  ".green().to_string(),
+            (true, false) => "  ok  ".to_owned(),
+            (false, true) => " FAIL ".red().bold().to_string(),
+            (false, false) => " FAIL ".to_owned(),
+        };
+        self.line(&format!("{mark} {text}"));
+    }
+
     /// Takes in the tests of an area and prints its row, and why tests failed.
     /// An area without tests has failed: nothing passes because something was absent.
     pub fn end(&mut self, area: &Area, mut tests: Vec<Test>, log: Option<&Path>) -> Result<()> {

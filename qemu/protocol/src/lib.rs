@@ -12,6 +12,7 @@ pub mod channel;
 mod event;
 mod frame;
 mod job;
+pub mod port;
 
 pub use event::{Event, Outcome, Stream};
 pub use frame::{LONGEST, receive, send};

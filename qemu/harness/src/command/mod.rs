@@ -8,4 +8,5 @@ pub mod mutants;
 pub mod run;
 pub mod shell;
 pub mod test;
+pub mod virtio_gpu;
 pub mod vm;

@@ -14,7 +14,7 @@ use crate::{
     cli::Guest,
     kernel::Kernel,
     layout::Layout,
-    qemu::Console,
+    qemu::{Console, Pace},
     usage::refuse,
 };
 
@@ -39,6 +39,7 @@ pub fn run(guest: &Guest) -> Result<ExitCode> {
         name: format!("shell-{}", guest.machine.name()),
         driver: guest.driver,
         tasks: vec![task],
+        pace: Pace::Real,
         console: Console::Terminal,
         show_command: guest.show_command,
         ..Boot::new(&layout, guest.machine, &kernel)

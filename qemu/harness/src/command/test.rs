@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     boot::{Boot, Task},
-    command::{host, matrix, mutants},
+    command::{host, matrix, mutants, virtio_gpu},
     guest,
     kernel::{Flavour, Kernel},
     layout::Layout,
@@ -77,6 +77,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if !machines.is_empty() {
         ran = true;
         matrix::run_on(&layout, &mut report, machines)?;
+    }
+    if virtio_gpu::QUICK
+        .iter()
+        .any(|part| chosen(&virtio_gpu::area(part)))
+    {
+        ran = true;
+        virtio_gpu::run_quick(&layout, &mut report)?;
     }
     if chosen(&mutants::area("")) {
         ran = true;

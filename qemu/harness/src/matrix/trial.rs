@@ -26,6 +26,7 @@ use crate::{
     layout::Layout,
     log::{self, Complaint},
     machine::Machine,
+    qemu::Pace,
     suite,
 };
 
@@ -76,7 +77,7 @@ impl Trial<'_> {
             name: format!("matrix-{}", self.machine.name()),
             tasks: tasks.collect::<Result<_>>()?,
             unload: true,
-            slow: true,
+            pace: Pace::Slow,
             cache_model: plan::has_model(self.machine),
             ..Boot::new(self.layout, self.machine, &kernel)
         };

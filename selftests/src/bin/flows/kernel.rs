@@ -13,6 +13,7 @@ use selftests::outcome::check;
 use selftests::outcome::skip;
 use selftests::pattern::Mismatch;
 use selftests::v4l2::Camera;
+use selftests::v4l2::Format;
 
 use crate::flow::Flow;
 use crate::stage::Stage;
@@ -62,7 +63,7 @@ const BARS: usize = 8;
 fn camera(stage: &Stage) -> Outcome {
     const FRAMES: usize = 2;
     let edu = stage.edu(0)?;
-    let camera = match Camera::open("vid-cap", 320, 180) {
+    let camera = match Camera::open("vid-cap", Format::Yuyv, 320, 180) {
         Err(Errno::NODEV) => return skip("vivid's capture device: CONFIG_VIDEO_VIVID"),
         camera => camera?,
     };

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the outer guest's kernel holds for QEMU.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use selftests::{bufinfo, bufinfo::Entry, kmsg::Kmsg, pins::Pins};
+
+/// How long the kernel may take to give back what a process had, once that is gone.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// What both drivers call themselves; programs look for this name.
+pub const EXPORTER: &str = "udmabuf";
+
+/// Everything that could be left over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Pins of pages in the whole system.
+    pub pinned: u64,
+    /// dma-bufs in the whole system.
+    pub buffers: Vec<Entry>,
+}
+
+impl Held {
+    /// Counts.
+    pub fn now() -> Result<Self> {
+        Ok(Held {
+            pinned: Pins::now()?.held(),
+            buffers: bufinfo::list()?,
+        })
+    }
+
+    /// Waits a moment until something holds; returns what there is then.
+    pub fn wait_until(holds: impl Fn(&Held) -> bool) -> Result<Self> {
+        let deadline = Instant::now() + SETTLED;
+        loop {
+            let now = Held::now()?;
+            if holds(&now) || Instant::now() > deadline {
+                return Ok(now);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// How many udmabufs there are of a size in bytes.
+    pub fn count(&self, size: usize) -> usize {
+        let wanted = Entry {
+            size,
+            exporter: EXPORTER.to_owned(),
+        };
+        let entries = self.buffers.iter();
+        entries.filter(|entry| **entry == wanted).count()
+    }
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes: usize = self.buffers.iter().map(|entry| entry.size).sum();
+        let count = self.buffers.len();
+        write!(f, "{count} dma-bufs of {bytes} bytes, {} pins", self.pinned)
+    }
+}
+
+/// The outer guest's kernel log, from here on.
+pub struct Log(Kmsg);
+
+impl Log {
+    /// Begins to watch.
+    pub fn watch() -> Result<Self> {
+        Ok(Log(Kmsg::watch().context("cannot watch the kernel log")?))
+    }
+
+    /// What the kernel has complained about since the last call.
+    pub fn complaints(&mut self) -> Result<Vec<String>> {
+        self.0.complaints().context("cannot read the kernel log")
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Results in KTAP, as they come.
+
+use std::{
+    fmt,
+    io::{self, Write},
+};
+
+/// Counts results and prints them.
+pub struct Report {
+    number: usize,
+    failed: usize,
+}
+
+impl Report {
+    /// Announces that many results.
+    pub fn begin(plan: usize) -> Self {
+        println!("KTAP version 1");
+        println!("1..{plan}");
+        Report {
+            number: 0,
+            failed: 0,
+        }
+    }
+
+    /// Says what comes next.
+    pub fn step(&self, what: impl fmt::Display) {
+        println!("# level 2: {what}");
+        // Whoever watches wants to see it now.
+        let _ = io::stdout().flush();
+    }
+
+    /// Takes in a result: what was found, or what is wrong.
+    pub fn result(&mut self, name: &str, result: anyhow::Result<String>) {
+        self.number += 1;
+        let (text, verdict) = match result {
+            Ok(found) => (found, "ok"),
+            Err(error) => {
+                self.failed += 1;
+                (format!("{error:#}"), "not ok")
+            }
+        };
+        for line in text.lines() {
+            println!("# {name}: {line}");
+        }
+        println!("{verdict} {} {name}", self.number);
+        let _ = io::stdout().flush();
+    }
+
+    /// Ends it; whether all is well.
+    pub fn end(self) -> bool {
+        let passed = self.number - self.failed;
+        println!(
+            "# Totals: pass:{passed} fail:{} xfail:0 xpass:0 skip:0 error:0",
+            self.failed
+        );
+        self.failed == 0
+    }
+}

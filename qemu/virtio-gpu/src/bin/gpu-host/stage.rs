@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Both sides together: what is drawn in the inner guest, and what comes out of QEMU.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use selftests::{DmaBuf, PAGE, driver::Driver, kmsg, statistics};
+use virtio_gpu::{Gpu, Layer, Memory, Picture, Request, Size};
+
+use crate::{
+    arguments::{Arguments, Ram},
+    evidence::{Held, Log},
+    guest::Guest,
+    machine::Machine,
+    root::Places,
+    screen::Screen,
+};
+
+/// What every kernel says first; a log without it says nothing.
+const FIRST_LINE: &str = "Linux version ";
+
+/// The inner guest with its machine, and what there was before them.
+pub struct Stage {
+    /// The driver behind `/dev/udmabuf`, at both levels.
+    pub driver: Driver,
+    /// QEMU.
+    pub machine: Machine,
+    /// What runs in it.
+    pub guest: Guest,
+    /// What the kernel held before QEMU was started.
+    pub before: Held,
+    /// The outer guest's kernel log.
+    log: Log,
+    /// Where screens are kept, up to the part of the name that tells them apart.
+    results: PathBuf,
+    prefix: String,
+    ram: Ram,
+}
+
+impl Stage {
+    /// Boots the inner guest.
+    pub fn boot(arguments: &Arguments, places: &Places) -> Result<Self> {
+        let driver = Driver::under_test();
+        let log = Log::watch()?;
+        let before = Held::now()?;
+        let (mut machine, lines) = Machine::start(arguments, places)?;
+        let guest = Guest::boot(&mut machine, lines, driver)?;
+        Ok(Stage {
+            driver,
+            machine,
+            guest,
+            before,
+            log,
+            results: places.results.clone(),
+            prefix: arguments.ram.to_string(),
+            ram: arguments.ram,
+        })
+    }
+
+    /// Has a picture drawn, and checks the screen.
+    pub fn show(&mut self, gpu: Gpu, memory: Memory, picture: &Picture) -> Result<()> {
+        self.draw(gpu, memory, picture, None)?;
+        self.expect(gpu, picture)
+    }
+
+    /// Has a picture drawn, with a wrong pixel perhaps.
+    pub fn draw(
+        &mut self,
+        gpu: Gpu,
+        memory: Memory,
+        picture: &Picture,
+        wrong: Option<(u32, u32)>,
+    ) -> Result<()> {
+        let picture = picture.clone();
+        self.ask(&Request::Show {
+            gpu,
+            memory,
+            picture,
+            wrong,
+        })
+    }
+
+    /// Has a part of the picture drawn anew.
+    pub fn update(&mut self, layer: Layer) -> Result<()> {
+        self.ask(&Request::Update(layer))
+    }
+
+    /// Has something done that brings no pixels.
+    pub fn ask(&mut self, request: &Request) -> Result<()> {
+        self.machine.process().must_run()?;
+        self.guest.ask(request).map(drop)
+    }
+
+    /// What is on a screen.
+    pub fn screen(&mut self, gpu: Gpu) -> Result<Screen> {
+        Screen::read(self.machine.dump_screen(gpu)?)
+    }
+
+    /// What the inner guest's CPU sees in the framebuffer.
+    pub fn seen_by_guest(&mut self, size: Size) -> Result<Screen> {
+        Screen::from_memory(size, &self.guest.ask(&Request::Read)?)
+    }
+
+    /// An error unless a screen shows a picture. What it shows instead is kept.
+    pub fn expect(&mut self, gpu: Gpu, picture: &Picture) -> Result<()> {
+        let screen = self.screen(gpu)?;
+        let wrong = match screen.compare_with(picture) {
+            Ok(None) => return Ok(()),
+            Ok(Some(wrong)) => wrong.to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.keep(&screen, "wrong")?;
+        bail!("{wrong}; see {}-wrong.png", self.prefix)
+    }
+
+    /// Keeps a screen as a file on the host.
+    pub fn keep(&self, screen: &Screen, name: &str) -> Result<()> {
+        let name = format!("{}-{name}.png", self.prefix);
+        screen.save(&self.results.join(name))
+    }
+
+    /// The dma-buf that stands behind a framebuffer of that size, if it came through udmabuf: the
+    /// kernel lists exactly one, its memory is pinned, the driver under test counts as many as the
+    /// kernel, and QEMU holds it.
+    pub fn framebuffer(&mut self, size: Size) -> Result<DmaBuf> {
+        let bytes = size.bytes().next_multiple_of(PAGE);
+        let held = Held::now()?;
+        let listed = held.count(bytes);
+        ensure!(
+            listed == 1,
+            "{listed} udmabufs of {bytes} bytes instead of one ({held})"
+        );
+        let all: usize = held.buffers.iter().map(|entry| entry.size).sum();
+        let pages = all / PAGE;
+        let pinned = held.pinned - self.before.pinned;
+        // A huge page is pinned once for all of its pages that are next to each other in a buffer.
+        let least = match self.ram {
+            Ram::Memfd => pages as u64,
+            Ram::Hugetlb => 1,
+        };
+        ensure!(
+            (least..=pages as u64).contains(&pinned),
+            "{pinned} pins for {pages} pages in dma-bufs"
+        );
+        let counted = statistics::counter("buffers")?.zip(statistics::counter("pages")?);
+        let expected = match self.driver {
+            Driver::Rust => Some((held.buffers.len(), pages)),
+            // Ours is not even loaded.
+            Driver::C => None,
+        };
+        ensure!(
+            counted == expected,
+            "our driver counts (buffers, pages) {counted:?} instead of {expected:?}"
+        );
+        let mut own = self.machine.process().buffers()?.into_iter();
+        own.find(|buffer| buffer.size() == Ok(bytes))
+            .context("QEMU has no descriptor of the dma-buf")
+    }
+
+    /// What the outer guest's kernel has complained about since the last call.
+    pub fn complaints(&mut self) -> Result<Vec<String>> {
+        self.log.complaints()
+    }
+
+    /// What the inner guest's kernel has complained about.
+    pub fn complaints_of_guest(&self) -> Result<Vec<String>> {
+        let text = fs::read(&self.machine.log).context("no kernel log of the inner guest")?;
+        let text = String::from_utf8_lossy(&text);
+        ensure!(text.contains(FIRST_LINE), "the log lacks its first line");
+        let complaints = text.lines().filter(|line| kmsg::is_complaint(line));
+        Ok(complaints.map(str::to_owned).collect())
+    }
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is tried, step by step, in one boot of the inner guest. Steps whose names say `control`
+//! make something wrong on purpose: the check that the others rely on has to notice.
+
+mod blobs;
+mod camera;
+mod ending;
+mod flips;
+mod pictures;
+mod sharing;
+
+use anyhow::{Context, Result, bail};
+use virtio_gpu::{Rectangle, Size};
+
+use crate::{
+    arguments::Arguments,
+    report::Report,
+    root::{self, Places},
+    stage::Stage,
+};
+
+/// The two resolutions.
+const SMALL: Size = Size {
+    width: 640,
+    height: 480,
+};
+const LARGE: Size = Size {
+    width: 1920,
+    height: 1080,
+};
+
+/// One step: what it finds, in a line, or what is wrong.
+struct Step {
+    name: &'static str,
+    when: When,
+    run: fn(&mut Stage) -> Result<String>,
+}
+
+/// When a step is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Always: the others mean nothing without it.
+    Always,
+    /// Unless something else is asked for.
+    Usually,
+    /// Unless it has to be quick.
+    AtLeisure,
+}
+
+/// The first step, which makes the stage for the others.
+const BOOT: &str = "boots";
+
+const STEPS: &[Step] = &[
+    step("picture_640x480", When::Usually, pictures::small),
+    step(
+        "control_one_wrong_pixel",
+        When::Usually,
+        pictures::one_wrong_pixel,
+    ),
+    step(
+        "pixels_come_through_udmabuf",
+        When::Usually,
+        pictures::through_udmabuf,
+    ),
+    step(
+        "memory_is_shared_not_copied",
+        When::Usually,
+        pictures::one_memory,
+    ),
+    step("control_copying_gpu", When::Usually, pictures::copying_gpu),
+    step("picture_1920x1080", When::Usually, pictures::large),
+    step("flips_640x480", When::AtLeisure, flips::small),
+    step("flips_1920x1080", When::AtLeisure, flips::large),
+    step("blobs_come_and_go", When::AtLeisure, blobs::come_and_go),
+    step("guest_memfd", When::Usually, sharing::memfd),
+    step("guest_memfd_updates", When::Usually, sharing::updates),
+    step("camera_to_screen", When::Usually, camera::to_screen),
+    step("inner_kernel_log_is_clean", When::Always, ending::inner_log),
+    step("kill_in_mid_scanout", When::Always, ending::kill),
+];
+
+const fn step(name: &'static str, when: When, run: fn(&mut Stage) -> Result<String>) -> Step {
+    Step { name, when, run }
+}
+
+/// Runs what was asked for; whether all is well.
+///
+/// # Errors
+///
+/// When not even the first step could be tried.
+pub fn run(arguments: &Arguments) -> Result<bool> {
+    let places = root::enter()?;
+    let chosen: Vec<_> = STEPS
+        .iter()
+        .filter(|step| is_chosen(step, arguments))
+        .collect();
+    let mut report = Report::begin(1 + chosen.len());
+    report.step(format_args!("booting, {} memory", arguments.ram));
+    let mut stage = boot(arguments, &places, &mut report);
+    for step in chosen {
+        report.step(step.name);
+        let result = match &mut stage {
+            Some(stage) => watched(stage, step),
+            None => Err(anyhow::anyhow!("there is no inner guest")),
+        };
+        report.result(step.name, result);
+    }
+    Ok(report.end())
+}
+
+fn is_chosen(step: &Step, arguments: &Arguments) -> bool {
+    let named = |part: &String| step.name.contains(part.as_str());
+    match step.when {
+        When::Always => true,
+        _ if !arguments.only.is_empty() => arguments.only.iter().any(named),
+        When::Usually => true,
+        When::AtLeisure => !arguments.quick,
+    }
+}
+
+fn boot(arguments: &Arguments, places: &Places, report: &mut Report) -> Option<Stage> {
+    let booted = Stage::boot(arguments, places).and_then(|mut stage| {
+        let version = stage.machine.version()?;
+        let found = format!(
+            "Linux {}, driver {}, QEMU {version}",
+            stage.guest.kernel(),
+            stage.driver
+        );
+        Ok((stage, found))
+    });
+    let (stage, result) = match booted {
+        Ok((stage, found)) => (Some(stage), Ok(found)),
+        Err(error) => (None, Err(error)),
+    };
+    report.result(BOOT, result);
+    stage
+}
+
+/// Runs a step; a complaint in the outer guest's kernel log fails it.
+fn watched(stage: &mut Stage, step: &Step) -> Result<String> {
+    let found = (step.run)(stage);
+    let complaints = stage.complaints()?;
+    if !complaints.is_empty() {
+        let complaints = format!("kernel log: {}", complaints.join("\n"));
+        return match found {
+            Ok(_) => bail!(complaints),
+            Err(error) => Err(error).context(complaints),
+        };
+    }
+    found
+}
+
+/// A part of a picture, of up to that size, anywhere.
+fn random_part(random: &mut fastrand::Rng, size: Size, most: Size) -> Rectangle {
+    let part = Size {
+        width: random.u32(1..=most.width),
+        height: random.u32(1..=most.height),
+    };
+    Rectangle {
+        x: random.u32(0..=size.width - part.width),
+        y: random.u32(0..=size.height - part.height),
+        size: part,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(quick: bool, only: &[&str]) -> Vec<&'static str> {
+        let arguments = Arguments {
+            qemu: "/q".into(),
+            ram: crate::arguments::Ram::Memfd,
+            quick,
+            only: only.iter().map(|part| (*part).to_owned()).collect(),
+        };
+        let chosen = STEPS.iter().filter(|step| is_chosen(step, &arguments));
+        chosen.map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn every_run_looks_at_what_is_left() {
+        for chosen in [chosen(true, &[]), chosen(false, &["camera"])] {
+            assert_eq!(chosen.last(), Some(&"kill_in_mid_scanout"));
+            assert!(chosen.contains(&"inner_kernel_log_is_clean"));
+        }
+    }
+
+    #[test]
+    fn what_takes_long_is_left_out_or_asked_for() {
+        assert_eq!(chosen(false, &[]).len(), STEPS.len());
+        assert!(!chosen(true, &[]).contains(&"blobs_come_and_go"));
+        assert!(chosen(true, &["blobs"]).contains(&"blobs_come_and_go"));
+        assert!(!chosen(false, &["blobs"]).contains(&"guest_memfd"));
+    }
+
+    #[test]
+    fn parts_lie_inside() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..1000 {
+            let part = random_part(&mut random, SMALL, SMALL);
+            assert!(part.x + part.size.width <= SMALL.width);
+            assert!(part.y + part.size.height <= SMALL.height);
+        }
+    }
+}
