@@ -78,6 +78,22 @@ impl Parameter {
         Ok(fs::read_to_string(&self.path)?.trim_end().to_owned())
     }
 
+    /// Makes a number at least this large, for good.
+    ///
+    /// # Errors
+    ///
+    /// As [`Parameter::set`], and `InvalidData` for a parameter that is no number.
+    pub fn raise(&self, least: u32) -> io::Result<()> {
+        let now: u32 = self
+            .get()?
+            .parse()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if now < least {
+            fs::write(&self.path, least.to_string())?;
+        }
+        Ok(())
+    }
+
     /// Sets a value until the guard is dropped, which restores the old one.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The machine of the outer guest.
-const MACHINE: &dyn Machine = &X86Direct;
+pub const MACHINE: &dyn Machine = &X86Direct;
 
 /// What runs in the outer guest, and what in the inner one.
 const HOST_PROGRAM: &str = "gpu-host";

@@ -7,8 +7,8 @@
 //!     # expect: PROGRAM:FILTER on MACHINE
 //!
 //! before the diff: these tests have to fail there. PROGRAM is one of the
-//! selftests, or `kunit` for the suites inside the module; FILTER is a part of
-//! the tests' names. The same tests run with the unchanged module first and
+//! selftests, or `kunit` for the suites inside the module, or `virtio-gpu` for
+//! the steps with a guest in the guest; FILTER is a part of the tests' names. The same tests run with the unchanged module first and
 //! have to pass, for a test that fails anyway has noticed nothing. A patch that
 //! has a line `# control:` instead is for the matrix only.
 
@@ -19,12 +19,13 @@ use protocol::{DRIVER_MODULE, Event};
 
 use crate::{
     boot::{Boot, Booted, Task},
-    command::test::{TIME_LIMIT, missing},
+    command::test::{PROGRAMS as SELFTESTS, TIME_LIMIT, missing},
     guest,
     kernel::{Flavour, Kernel},
     ktap::{Test, Verdict},
     layout::Layout,
     machine::{self, Machine},
+    nested::{self, Nested},
     parallel::{self, News},
     report::{Area, Report},
     suite::{self, Listener},
@@ -34,6 +35,9 @@ use crate::{
 
 /// The program name that stands for the module's own suites.
 const KUNIT: &str = "kunit";
+
+/// The program name that stands for a guest in the guest.
+const VIRTIO_GPU: &str = "virtio-gpu";
 
 /// The arguments of `mutants`.
 #[derive(clap::Args)]
@@ -54,6 +58,14 @@ struct Expectation {
 impl std::fmt::Display for Expectation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{} on {}", self.program, self.filter, self.machine)
+    }
+}
+
+impl Expectation {
+    /// The filter as an argument, if there is one.
+    fn filter(&self) -> impl Iterator<Item = &str> {
+        let filter = self.filter.as_str();
+        [filter].into_iter().filter(|filter| !filter.is_empty())
     }
 }
 
@@ -204,37 +216,51 @@ fn observe(
     patch: Option<&Patch>,
     expectations: &[Expectation],
 ) -> Result<Vec<Seen>> {
-    let name = patch.map_or("control", |patch| &patch.name);
     let mut all = Vec::new();
     for machine in machine::ALL {
         let here = expectations.iter().filter(|e| e.machine == machine.name());
-        let (suites, programs): (Vec<_>, Vec<_>) = here
-            .cloned()
-            .partition(|expectation| expectation.program == KUNIT);
-        for group in [suites, programs] {
-            if group.is_empty() {
-                continue;
-            }
+        // One boot for each kind of program.
+        let mut groups: BTreeMap<&str, Vec<Expectation>> = BTreeMap::new();
+        for expectation in here {
+            let kind = match expectation.program.as_str() {
+                kind @ (KUNIT | VIRTIO_GPU) => kind,
+                _ => PROGRAMS,
+            };
+            groups.entry(kind).or_default().push(expectation.clone());
+        }
+        for (kind, group) in groups {
             let mut kernel = Kernel::find(layout, *machine, Flavour::Plain)?;
             if let Some(patch) = patch {
                 let module = variant::build(layout, machine.board().kernel, patch)?;
                 kernel.replace_module(DRIVER_MODULE, &module);
             }
-            let kunit = group[0].program == KUNIT;
-            let mut boot = Boot::new(layout, *machine, &kernel);
-            let kind = if kunit { "-kunit" } else { "" };
-            boot.name = format!("mutant-{name}-{}{kind}", machine.name());
-            boot.unload = true;
-            boot.kunit = kunit;
-            all.append(&mut if kunit {
-                observe_suites(&boot, group)?
-            } else {
-                observe_programs(boot, group)?
+            let patch = patch.map_or("control", |patch| &patch.name);
+            let name = match kind {
+                PROGRAMS => format!("mutant-{patch}-{}", machine.name()),
+                _ => format!("mutant-{patch}-{}-{kind}", machine.name()),
+            };
+            all.append(&mut match kind {
+                VIRTIO_GPU => observe_screens(layout, kernel, name, group)?,
+                _ => {
+                    let boot = Boot {
+                        name,
+                        unload: true,
+                        kunit: kind == KUNIT,
+                        ..Boot::new(layout, *machine, &kernel)
+                    };
+                    match kind {
+                        KUNIT => observe_suites(&boot, group)?,
+                        _ => observe_programs(boot, group)?,
+                    }
+                }
             });
         }
     }
     Ok(all)
 }
+
+/// What stands for all selftests, which can share a boot.
+const PROGRAMS: &str = "";
 
 fn observe_suites(boot: &Boot<'_>, expectations: Vec<Expectation>) -> Result<Vec<Seen>> {
     let booted = boot.run(|_| {})?.context("the guest was not booted")?;
@@ -257,15 +283,31 @@ fn observe_programs(mut boot: Boot<'_>, expectations: Vec<Expectation>) -> Resul
     for expectation in &expectations {
         let file = programs.join(&expectation.program);
         missing(&file)?;
-        let filters = [&expectation.filter]
-            .into_iter()
-            .filter(|filter| !filter.is_empty());
-        boot.tasks.push(Task::new(
-            &file,
-            filters.cloned().collect(),
-            Some(TIME_LIMIT),
-        )?);
+        let filters = expectation.filter().map(str::to_owned);
+        let task = Task::new(&file, filters.collect(), Some(TIME_LIMIT))?;
+        boot.tasks.push(task);
     }
+    observe_tasks(&boot, expectations)
+}
+
+/// Boots a guest in the guest for each expectation.
+fn observe_screens(
+    layout: &Layout,
+    kernel: Kernel,
+    name: String,
+    expectations: Vec<Expectation>,
+) -> Result<Vec<Seen>> {
+    let nested = Nested::prepare(layout, &name, kernel)?;
+    let task = |expectation: &Expectation| {
+        let filter: Vec<_> = expectation.filter().collect();
+        nested.task(&filter)
+    };
+    let tasks = expectations.iter().map(task).collect::<Result<_>>()?;
+    observe_tasks(&nested.boot(name, tasks), expectations)
+}
+
+/// Boots, and judges the tests of each task by the expectation that it is for.
+fn observe_tasks(boot: &Boot<'_>, expectations: Vec<Expectation>) -> Result<Vec<Seen>> {
     let mut running: Option<Listener> = None;
     let mut results = Vec::new();
     let booted = boot
@@ -291,7 +333,7 @@ fn observe_programs(mut boot: Boot<'_>, expectations: Vec<Expectation>) -> Resul
     results.resize(expectations.len(), Vec::new());
     let pairs = expectations.into_iter().zip(results);
     Ok(pairs
-        .map(|(expected, tests)| judge(&boot, &booted, expected, &tests))
+        .map(|(expected, tests)| judge(boot, &booted, expected, &tests))
         .collect())
 }
 
@@ -351,10 +393,17 @@ fn expectation(line: &str) -> Result<Expectation> {
         .split_once(" on ")
         .with_context(|| format!("no ' on MACHINE' in '{line}'"))?;
     let (program, filter) = tests.trim().split_once(':').unwrap_or((tests.trim(), ""));
-    if program != KUNIT && !super::test::PROGRAMS.contains(&program) {
+    let known = [KUNIT, VIRTIO_GPU].contains(&program) || SELFTESTS.contains(&program);
+    if !known {
         bail!("unknown program '{program}' in '{line}'");
     }
     let machine: &dyn Machine = machine::find(machine.trim())?;
+    if program == VIRTIO_GPU && machine.name() != nested::MACHINE.name() {
+        bail!(
+            "{VIRTIO_GPU} is on {} only: '{line}'",
+            nested::MACHINE.name()
+        );
+    }
     Ok(Expectation {
         program: program.to_owned(),
         filter: filter.trim().to_owned(),
@@ -395,6 +444,7 @@ mod tests {
             "# expect: data:x\n",
             "# expect: data:x on vax\n",
             "# expect: rogue:x on direct\n",
+            "# expect: virtio-gpu:x on swiotlb\n",
         ] {
             let patch = Patch::for_tests("x", wrong);
             assert!(expectations(&patch).is_err(), "{wrong:?}");

@@ -87,8 +87,14 @@ impl Machine {
         Ok((machine, Lines { events, requests }))
     }
 
-    /// Has a GPU's screen written to a file, whose name it returns.
+    /// Has a GPU's screen written to a file, whose name it returns. It shows everything that the
+    /// inner guest had done when it said so.
     pub fn dump_screen(&mut self, gpu: Gpu) -> Result<&Path> {
+        // The inner guest's driver waits for QEMU no longer than 50 ms
+        // (virtio_gpu_resource_flush), and on a busy host QEMU's main loop may have its commands
+        // still to do. It has caught up with them when it has answered this.
+        let caught_up = self.monitor.execute(&qmp::query_status {});
+        caught_up.context("QEMU does not say its status")?;
         let command = qmp::screendump {
             filename: self.dump.display().to_string(),
             device: Some(gpu.id().into()),

@@ -66,7 +66,7 @@ impl Process {
     /// An error if it has ended, with its last words.
     pub fn must_run(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            let said = fs::read_to_string(&self.messages).unwrap_or_default();
+            let said = self.said();
             let last = said.lines().rev().find(|line| !line.trim().is_empty());
             bail!(
                 "QEMU ended ({status}): {}",
@@ -74,6 +74,11 @@ impl Process {
             );
         }
         Ok(())
+    }
+
+    /// Everything that it has written.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.messages).unwrap_or_default()
     }
 
     /// The udmabufs of which it holds a descriptor.

@@ -17,6 +17,11 @@ use crate::{
     screen::Screen,
 };
 
+/// The most pieces that QEMU takes a framebuffer in. One that is made of single pages, which a
+/// guest's memory comes to after a while, has more of them than the 1,024 that the drivers take
+/// in one request unless they are told otherwise: 1920x1080 is 2,025 pages.
+const LIST_LIMIT: u32 = 16_384;
+
 /// What every kernel says first; a log without it says nothing.
 const FIRST_LINE: &str = "Linux version ";
 
@@ -44,6 +49,10 @@ impl Stage {
         let driver = Driver::under_test();
         let log = Log::watch()?;
         let before = Held::now()?;
+        driver
+            .parameter("list_limit")
+            .raise(LIST_LIMIT)
+            .context("cannot raise the driver's list_limit")?;
         let (mut machine, lines) = Machine::start(arguments, places)?;
         let guest = Guest::boot(&mut machine, lines, driver)?;
         Ok(Stage {
@@ -111,7 +120,10 @@ impl Stage {
             Err(error) => error.to_string(),
         };
         self.keep(&screen, "wrong")?;
-        bail!("{wrong}; see {}-wrong.png", self.prefix)
+        let said = self.machine.process().said();
+        let said = said.lines().last().map(|line| format!("; QEMU: {line}"));
+        let said = said.unwrap_or_default();
+        bail!("{wrong}; see {}-wrong.png{said}", self.prefix)
     }
 
     /// Keeps a screen as a file on the host.
@@ -163,12 +175,16 @@ impl Stage {
         self.log.complaints()
     }
 
-    /// What the inner guest's kernel has complained about.
-    pub fn complaints_of_guest(&self) -> Result<Vec<String>> {
+    /// What the inner guest's kernel has complained about, and QEMU.
+    pub fn complaints_inside(&mut self) -> Result<Vec<String>> {
         let text = fs::read(&self.machine.log).context("no kernel log of the inner guest")?;
         let text = String::from_utf8_lossy(&text);
         ensure!(text.contains(FIRST_LINE), "the log lacks its first line");
-        let complaints = text.lines().filter(|line| kmsg::is_complaint(line));
-        Ok(complaints.map(str::to_owned).collect())
+        // DRM has a word of its own.
+        let complains = |line: &&str| kmsg::is_complaint(line) || line.contains("*ERROR*");
+        let kernel = text.lines().filter(complains).map(str::to_owned);
+        let said = self.machine.process().said();
+        let qemu = said.lines().map(|line| format!("QEMU: {line}"));
+        Ok(kernel.chain(qemu).collect())
     }
 }
