@@ -82,7 +82,7 @@ endif
 
 clean: ## Removes what builds and tests made, keeps what set-up fetched and the kernels
 	rm -rf build/target build/modules build/module build/mutants build/check build/kernel-selftest \
-		build/results build/logs
+		build/results build/screens build/logs
 
 distclean: ## Removes everything that was made or fetched
 	rm -rf build
