@@ -85,11 +85,11 @@ mod tests {
     #[test]
     fn entries_have_size_and_exporter() {
         let table = "\nDma-buf Objects:\nsize    \tflags\n\
-                     01228800\t00000002\t00080007\t00000002\tudmabuf_rs\t00000005\t<none>\n\
+                     01228800\t00000002\t00080007\t00000002\tudmabuf\t00000005\t<none>\n\
                      \tAttached Devices:\nTotal 0 devices attached\n\nTotal 1 objects, 1228800 bytes\n";
         let entry = Entry {
             size: 1_228_800,
-            exporter: "udmabuf_rs".to_owned(),
+            exporter: "udmabuf".to_owned(),
         };
         assert_eq!(entries(table), [entry]);
     }

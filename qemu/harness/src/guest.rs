@@ -180,9 +180,12 @@ pub fn run(
             }
             Ok(Ok(None)) | Err(RecvTimeoutError::Disconnected) => break,
             Ok(Err(error)) => {
-                return Ok(Ending::Died(format!(
-                    "its last words were cut off ({error})"
-                )));
+                // A QEMU that has ended knows better why.
+                let why = match process.wait(GRACE)? {
+                    Some(status) => process.last_words(status),
+                    None => format!("its last words were cut off ({error})"),
+                };
+                return Ok(Ending::Died(why));
             }
             Err(RecvTimeoutError::Timeout) => {}
         }

@@ -6,6 +6,7 @@
 use std::{
     env,
     fs::{self, File},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -35,6 +36,9 @@ const GUEST_PROGRAM: &str = "gpu-guest";
 /// How long the outer program may take; it bounds every step of its own.
 const TIME_LIMIT: Duration = Duration::from_secs(600);
 
+/// Directories of the host that the outer guest does not see: it has its own ones there.
+const HIDDEN: &[&str] = &["/dev", "/proc", "/sys", "/tmp"];
+
 /// Everything that an inner guest takes.
 pub struct Nested<'a> {
     layout: &'a Layout,
@@ -47,8 +51,7 @@ pub struct Nested<'a> {
 }
 
 impl<'a> Nested<'a> {
-    /// Puts everything in place. What comes out goes to `build/screens/<name>/`, which is
-    /// emptied.
+    /// Puts everything in place. What comes out will go to `build/screens/<name>/`.
     ///
     /// # Errors
     ///
@@ -69,12 +72,6 @@ impl<'a> Nested<'a> {
 
         let (lock, claim) = layout.claim("screens", name, "lock")?;
         let results = lock.with_extension("");
-        // What an earlier run left must not be taken for this one's.
-        if results.exists() {
-            fs::remove_dir_all(&results)
-                .with_context(|| format!("cannot empty {}", results.display()))?;
-        }
-        fs::create_dir(&results).with_context(|| format!("cannot make {}", results.display()))?;
         Ok(Nested {
             layout,
             kernel,
@@ -93,6 +90,17 @@ impl<'a> Nested<'a> {
     /// Where screens and the inner guest's logs are.
     pub fn results(&self) -> &Path {
         &self.results
+    }
+
+    /// Empties that directory, before a boot: what an earlier one left must not be taken for
+    /// what this one makes.
+    pub fn clear_results(&self) -> Result<()> {
+        let directory = &self.results;
+        if directory.exists() {
+            fs::remove_dir_all(directory)
+                .with_context(|| format!("cannot empty {}", directory.display()))?;
+        }
+        fs::create_dir(directory).with_context(|| format!("cannot make {}", directory.display()))
     }
 
     /// A run of the outer program, which boots an inner guest for it.
@@ -136,11 +144,21 @@ impl<'a> Nested<'a> {
 fn find_program(name: &str) -> Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut places = env::split_paths(&path).map(|directory| directory.join(name));
-    match places.find(|place| place.is_file()) {
-        // The outer guest has the host's directories, but not what it calls the current one.
-        Some(place) => Ok(std::path::absolute(place)?),
-        None => refuse!("no {name} in PATH: run ci/setup"),
+    let Some(place) = places.find(|place| is_program(place)) else {
+        refuse!("no {name} in PATH: run ci/setup");
+    };
+    // The outer guest has the host's directories, but not what it calls the current one.
+    let place = std::path::absolute(place)?;
+    if let Some(own) = HIDDEN.iter().find(|own| place.starts_with(own)) {
+        let place = place.display();
+        refuse!("the guest has an {own} of its own and does not see {place}: install it elsewhere");
     }
+    Ok(place)
+}
+
+fn is_program(place: &Path) -> bool {
+    let executable = |file: fs::Metadata| file.is_file() && file.permissions().mode() & 0o111 != 0;
+    fs::metadata(place).is_ok_and(executable)
 }
 
 #[cfg(test)]

@@ -170,7 +170,10 @@ impl Qemu<'_> {
             let plugin = [option("", object), option(",report=", report)];
             command.arg("-plugin").arg(OsString::from_iter(plugin));
         }
-        command.arg("-serial").arg(option("file:", &self.log));
+        command
+            .arg("-chardev")
+            .arg(option("file,id=log,path=", &self.log));
+        command.args(["-serial", "chardev:log"]);
         command.args(["-device", "virtio-serial-pci"]);
         command
             .arg("-chardev")

@@ -68,8 +68,13 @@ pub enum Request {
     Flip(Layer),
     /// Flips to and fro until somebody ends it; answered when that has begun.
     FlipForEver,
-    /// Makes and destroys that many framebuffers of random sizes, beside what is on the screen.
-    Churn(u32),
+    /// Makes and destroys framebuffers of random sizes, beside what is on the screen.
+    Churn {
+        /// How many.
+        count: u32,
+        /// The seed of their sizes.
+        seed: u64,
+    },
     /// Has the camera capture into memory of a memfd, as [`Memory::Memfd`], and puts the picture on
     /// the screen.
     Capture(Size),

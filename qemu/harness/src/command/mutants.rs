@@ -8,9 +8,10 @@
 //!
 //! before the diff: these tests have to fail there. PROGRAM is one of the
 //! selftests, or `kunit` for the suites inside the module, or `virtio-gpu` for
-//! the steps with a guest in the guest; FILTER is a part of the tests' names. The same tests run with the unchanged module first and
-//! have to pass, for a test that fails anyway has noticed nothing. A patch that
-//! has a line `# control:` instead is for the matrix only.
+//! the steps with a guest in the guest; FILTER is a part of the tests' names.
+//! The same tests run with the unchanged module first and have to pass, for a
+//! test that fails anyway has noticed nothing. A patch that has a line
+//! `# control:` instead is for the matrix only.
 
 use std::{collections::BTreeMap, process::ExitCode, time::Instant};
 
@@ -19,7 +20,7 @@ use protocol::{DRIVER_MODULE, Event};
 
 use crate::{
     boot::{Boot, Booted, Task},
-    command::test::{PROGRAMS as SELFTESTS, TIME_LIMIT, missing},
+    command::test::{PROGRAMS, TIME_LIMIT, missing},
     guest,
     kernel::{Flavour, Kernel},
     ktap::{Test, Verdict},
@@ -61,7 +62,26 @@ impl std::fmt::Display for Expectation {
     }
 }
 
+/// Which kind of boot shows whether an expectation is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// Selftests, which share a boot.
+    Selftests,
+    /// The suites inside the module.
+    Suites,
+    /// A guest in the guest.
+    Screens,
+}
+
 impl Expectation {
+    fn kind(&self) -> Kind {
+        match self.program.as_str() {
+            KUNIT => Kind::Suites,
+            VIRTIO_GPU => Kind::Screens,
+            _ => Kind::Selftests,
+        }
+    }
+
     /// The filter as an argument, if there is one.
     fn filter(&self) -> impl Iterator<Item = &str> {
         let filter = self.filter.as_str();
@@ -219,14 +239,13 @@ fn observe(
     let mut all = Vec::new();
     for machine in machine::ALL {
         let here = expectations.iter().filter(|e| e.machine == machine.name());
-        // One boot for each kind of program.
-        let mut groups: BTreeMap<&str, Vec<Expectation>> = BTreeMap::new();
-        for expectation in here {
-            let kind = match expectation.program.as_str() {
-                kind @ (KUNIT | VIRTIO_GPU) => kind,
-                _ => PROGRAMS,
-            };
-            groups.entry(kind).or_default().push(expectation.clone());
+        // One boot for each kind.
+        let mut groups: BTreeMap<Kind, Vec<Expectation>> = BTreeMap::new();
+        for expectation in here.cloned() {
+            groups
+                .entry(expectation.kind())
+                .or_default()
+                .push(expectation);
         }
         for (kind, group) in groups {
             let mut kernel = Kernel::find(layout, *machine, Flavour::Plain)?;
@@ -235,32 +254,33 @@ fn observe(
                 kernel.replace_module(DRIVER_MODULE, &module);
             }
             let patch = patch.map_or("control", |patch| &patch.name);
-            let name = match kind {
-                PROGRAMS => format!("mutant-{patch}-{}", machine.name()),
-                _ => format!("mutant-{patch}-{}-{kind}", machine.name()),
-            };
+            let name = format!("mutant-{patch}-{}", machine.name());
             all.append(&mut match kind {
-                VIRTIO_GPU => observe_screens(layout, kernel, name, group)?,
-                _ => {
+                Kind::Screens => {
+                    observe_screens(layout, kernel, format!("{name}-{VIRTIO_GPU}"), group)?
+                }
+                Kind::Suites => {
+                    let boot = Boot {
+                        name: format!("{name}-{KUNIT}"),
+                        unload: true,
+                        kunit: true,
+                        ..Boot::new(layout, *machine, &kernel)
+                    };
+                    observe_suites(&boot, group)?
+                }
+                Kind::Selftests => {
                     let boot = Boot {
                         name,
                         unload: true,
-                        kunit: kind == KUNIT,
                         ..Boot::new(layout, *machine, &kernel)
                     };
-                    match kind {
-                        KUNIT => observe_suites(&boot, group)?,
-                        _ => observe_programs(boot, group)?,
-                    }
+                    observe_programs(boot, group)?
                 }
             });
         }
     }
     Ok(all)
 }
-
-/// What stands for all selftests, which can share a boot.
-const PROGRAMS: &str = "";
 
 fn observe_suites(boot: &Boot<'_>, expectations: Vec<Expectation>) -> Result<Vec<Seen>> {
     let booted = boot.run(|_| {})?.context("the guest was not booted")?;
@@ -287,27 +307,17 @@ fn observe_programs(mut boot: Boot<'_>, expectations: Vec<Expectation>) -> Resul
         let task = Task::new(&file, filters.collect(), Some(TIME_LIMIT))?;
         boot.tasks.push(task);
     }
-    observe_tasks(&boot, expectations)
+    let (booted, mut results) = run_tasks(&boot)?;
+    // A guest that died early leaves fewer results than expectations; judge() knows why.
+    results.resize(expectations.len(), Vec::new());
+    let pairs = expectations.into_iter().zip(results);
+    Ok(pairs
+        .map(|(expected, tests)| judge(&boot, &booted, expected, &tests))
+        .collect())
 }
 
-/// Boots a guest in the guest for each expectation.
-fn observe_screens(
-    layout: &Layout,
-    kernel: Kernel,
-    name: String,
-    expectations: Vec<Expectation>,
-) -> Result<Vec<Seen>> {
-    let nested = Nested::prepare(layout, &name, kernel)?;
-    let task = |expectation: &Expectation| {
-        let filter: Vec<_> = expectation.filter().collect();
-        nested.task(&filter)
-    };
-    let tasks = expectations.iter().map(task).collect::<Result<_>>()?;
-    observe_tasks(&nested.boot(name, tasks), expectations)
-}
-
-/// Boots, and judges the tests of each task by the expectation that it is for.
-fn observe_tasks(boot: &Boot<'_>, expectations: Vec<Expectation>) -> Result<Vec<Seen>> {
+/// Boots, and returns the tests of each task that ended.
+fn run_tasks(boot: &Boot<'_>) -> Result<(Booted, Vec<Vec<Test>>)> {
     let mut running: Option<Listener> = None;
     let mut results = Vec::new();
     let booted = boot
@@ -329,35 +339,66 @@ fn observe_tasks(boot: &Boot<'_>, expectations: Vec<Expectation>) -> Result<Vec<
         let why = booted.broken().unwrap_or_default();
         bail!("no test ran: {why}");
     }
-    // A guest that died early leaves fewer results than expectations; judge() knows why.
-    results.resize(expectations.len(), Vec::new());
-    let pairs = expectations.into_iter().zip(results);
-    Ok(pairs
-        .map(|(expected, tests)| judge(boot, &booted, expected, &tests))
+    Ok((booted, results))
+}
+
+/// Boots a guest in the guest, and judges each expectation by the steps of its name: a flaw in
+/// another one, or a slow host's, has noticed nothing.
+fn observe_screens(
+    layout: &Layout,
+    kernel: Kernel,
+    name: String,
+    expectations: Vec<Expectation>,
+) -> Result<Vec<Seen>> {
+    let nested = Nested::prepare(layout, &name, kernel)?;
+    nested.clear_results()?;
+    let filters: Vec<_> = expectations.iter().flat_map(Expectation::filter).collect();
+    let boot = nested.boot(name, vec![nested.task(&filters)?]);
+    let (booted, results) = run_tasks(&boot)?;
+    let tests = results.into_iter().next().unwrap_or_default();
+    if let Some(why) = first_failed(&tests).filter(|why| why.starts_with(BOOT_STEP)) {
+        bail!("no test ran: {why}; see {}", booted.log.display());
+    }
+    Ok(expectations
+        .into_iter()
+        .map(|expectation| {
+            let own = |test: &&Test| test.name().contains(&expectation.filter);
+            let own: Vec<_> = tests.iter().filter(own).cloned().collect();
+            Seen {
+                passed: passed(&own),
+                red: first_failed(&own),
+                expectation,
+            }
+        })
         .collect())
 }
 
+/// The step that comes before all others.
+const BOOT_STEP: &str = "boots";
+
 /// The first sign that something is wrong: a failed test, else the boot itself.
 fn judge(boot: &Boot<'_>, booted: &Booted, expectation: Expectation, tests: &[Test]) -> Seen {
-    let first_failed = |tests: &[Test]| {
-        tests.iter().find_map(|test| match &test.verdict {
-            Verdict::Failed(notes) => Some(match notes.last() {
-                Some(note) => format!("{} ({note})", test.name()),
-                None => test.name(),
-            }),
-            _ => None,
-        })
-    };
-    let passed = tests
-        .iter()
-        .filter(|test| test.verdict == Verdict::Passed)
-        .count();
-    let red = first_failed(tests).or_else(|| first_failed(&suite::health(boot, booted)));
     Seen {
         expectation,
-        passed,
-        red,
+        passed: passed(tests),
+        red: first_failed(tests).or_else(|| first_failed(&suite::health(boot, booted))),
     }
+}
+
+fn passed(tests: &[Test]) -> usize {
+    let passed = tests.iter().filter(|test| test.verdict == Verdict::Passed);
+    passed.count()
+}
+
+/// The name of the first test that failed, and what it said last.
+fn first_failed(tests: &[Test]) -> Option<String> {
+    tests.iter().find_map(|test| match &test.verdict {
+        Verdict::Failed(notes) => Some(match notes.last() {
+            Some(note) => format!("{} ({note})", test.name()),
+            None => test.name(),
+        }),
+        _ => None,
+    })
 }
 
 /// Every mutant, sorted by name. A patch that is only a control of the matrix is none.
@@ -393,7 +434,7 @@ fn expectation(line: &str) -> Result<Expectation> {
         .split_once(" on ")
         .with_context(|| format!("no ' on MACHINE' in '{line}'"))?;
     let (program, filter) = tests.trim().split_once(':').unwrap_or((tests.trim(), ""));
-    let known = [KUNIT, VIRTIO_GPU].contains(&program) || SELFTESTS.contains(&program);
+    let known = [KUNIT, VIRTIO_GPU].contains(&program) || PROGRAMS.contains(&program);
     if !known {
         bail!("unknown program '{program}' in '{line}'");
     }

@@ -55,7 +55,7 @@ pub fn area(ram: &str) -> Area {
 /// Runs every step with every kind of memory, and tells about each.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let layout = Layout::find()?;
-    let nested = nested(&layout, arguments.driver)?;
+    let nested = nested(&layout, &arguments.driver.to_string())?;
     let mut words = Vec::new();
     if arguments.quick {
         words.push("--quick");
@@ -81,13 +81,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// Runs what does not take long, as a part of all tests.
 pub fn run_quick(layout: &Layout, report: &mut Report) -> Result<()> {
     let rams = &RAMS[..1];
-    let nested = nested(layout, Driver::Rust)?;
+    // Not in the place of what a full run has left.
+    let nested = nested(layout, "quick")?;
     let boot = boot(&nested, Driver::Rust, rams, &["--quick"])?;
     watch(report, &nested, &boot, rams, None)
 }
 
-fn nested(layout: &Layout, driver: Driver) -> Result<Nested<'_>> {
-    Nested::prepare(layout, &driver.to_string(), Nested::kernel(layout)?)
+fn nested<'a>(layout: &'a Layout, name: &str) -> Result<Nested<'a>> {
+    Nested::prepare(layout, name, Nested::kernel(layout)?)
 }
 
 /// The boot of the outer guest for these runs.
@@ -115,6 +116,7 @@ fn watch(
     tell: Option<Driver>,
 ) -> Result<()> {
     let mut runs: Vec<Run> = Vec::new();
+    nested.clear_results()?;
     report.begin(&area(BOOT));
     let booted = boot.run(|event| match event {
         Event::Ready { kernel } => {
@@ -179,8 +181,8 @@ fn finish(
         let failed = tests.iter().any(failed);
         report.took(time);
         report.end(&area(ram), tests, Some(&booted.log))?;
-        if failed {
-            let inner = nested.results().join(format!("{ram}-level2.log"));
+        let inner = nested.results().join(format!("{ram}-level2.log"));
+        if failed && inner.exists() {
             report.note(&format!(
                 "log of the inner guest: {}; what its QEMU says is beside it",
                 boot.layout.short(&inner).display()

@@ -26,9 +26,6 @@ const ALIVE: usize = 8;
 const WIDTHS: RangeInclusive<u32> = 32..=640;
 const HEIGHTS: RangeInclusive<u32> = 32..=480;
 
-/// The seed of the sizes of framebuffers that come and go.
-const CHURN_SEED: u64 = 4;
-
 /// One GPU's screen.
 struct Screen {
     gpu: Gpu,
@@ -153,9 +150,9 @@ impl Artist {
     }
 
     /// Makes framebuffers of random sizes, some of which exist at the same time, and destroys them.
-    pub fn churn(&mut self, count: u32) -> Result<()> {
+    pub fn churn(&mut self, count: u32, seed: u64) -> Result<()> {
         let card = &self.blob()?.card;
-        let mut random = fastrand::Rng::with_seed(CHURN_SEED);
+        let mut random = fastrand::Rng::with_seed(seed);
         let mut alive = VecDeque::new();
         for _ in 0..count {
             let size = Size {

@@ -16,9 +16,21 @@ use virtio_gpu::{Gpu, Rectangle, Size};
 /// Where the kernel lists GPUs.
 const CLASS: &str = "/sys/class/drm";
 
-/// An open GPU, of which this process is the master.
+/// The device node of a GPU, of which this process is the master.
+struct Node(File);
+
+impl AsFd for Node {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl drm::Device for Node {}
+impl drm::control::Device for Node {}
+
+/// An open GPU with its screen.
 pub struct Card {
-    file: File,
+    node: Node,
     connector: connector::Handle,
     crtc: crtc::Handle,
     modes: Vec<Mode>,
@@ -26,41 +38,29 @@ pub struct Card {
 
 impl AsFd for Card {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.node.as_fd()
     }
 }
 
 impl drm::Device for Card {}
 impl drm::control::Device for Card {}
 
-/// A file that knows no screen yet.
-struct Unknown(File);
-
-impl AsFd for Unknown {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl drm::Device for Unknown {}
-impl drm::control::Device for Unknown {}
-
 impl Card {
     /// Opens the GPU in its PCI slot and finds its screen.
     pub fn open(gpu: Gpu) -> Result<Self> {
-        let path = format!("/dev/dri/{}", node(gpu)?);
+        let path = format!("/dev/dri/{}", name(gpu)?);
         let file = File::options().read(true).write(true).open(&path);
-        let card = Unknown(file.with_context(|| path.clone())?);
-        let resources = card.resource_handles().context("no mode setting")?;
+        let node = Node(file.with_context(|| path.clone())?);
+        let resources = node.resource_handles().context("no mode setting")?;
         for handle in resources.connectors() {
-            let connector = card.get_connector(*handle, true)?;
+            let connector = node.get_connector(*handle, true)?;
             if connector.state() == connector::State::Connected {
                 let crtc = resources.crtcs().first().context("no CRTC")?;
                 return Ok(Card {
                     connector: *handle,
                     crtc: *crtc,
                     modes: connector.modes().to_vec(),
-                    file: card.0,
+                    node,
                 });
             }
         }
@@ -110,8 +110,8 @@ impl Card {
     }
 }
 
-/// The device node of the GPU.
-fn node(gpu: Gpu) -> Result<String> {
+/// The name of the GPU's device node.
+fn name(gpu: Gpu) -> Result<String> {
     let slot = format!("0000:00:{:02x}.0", gpu.slot());
     for entry in fs::read_dir(CLASS).context(CLASS)? {
         let entry = entry.context(CLASS)?;

@@ -17,7 +17,7 @@ use virtio_gpu::{PORT, Reply, Request};
 
 use crate::artist::Artist;
 
-/// How long the port may take to appear, and the other side to ask for something.
+/// How long the port may take to appear, and to be connected.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The longest piece of pixels in one message, in bytes.
@@ -51,7 +51,7 @@ fn serve(artist: &mut Artist, port: &File, request: Request) -> Result<()> {
         Request::Update(layer) => artist.update(layer),
         Request::Flip(layer) => artist.flip(layer),
         Request::FlipForEver => artist.flip_for_ever(|| reply(port, &Reply::Done)),
-        Request::Churn(count) => artist.churn(count),
+        Request::Churn { count, seed } => artist.churn(count, seed),
         Request::Capture(size) => artist.capture(size),
         Request::Read => {
             let pixels = artist.read()?;

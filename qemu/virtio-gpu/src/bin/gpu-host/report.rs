@@ -14,14 +14,18 @@ pub struct Report {
 }
 
 impl Report {
-    /// Announces that many results.
-    pub fn begin(plan: usize) -> Self {
+    /// Begins; the plan follows, before the first result.
+    pub fn begin() -> Self {
         println!("KTAP version 1");
-        println!("1..{plan}");
         Report {
             number: 0,
             failed: 0,
         }
+    }
+
+    /// Announces that many results.
+    pub fn plan(&self, results: usize) {
+        println!("1..{results}");
     }
 
     /// Says what comes next.

@@ -23,7 +23,8 @@ const RESULTS_OPTIONS: &CStr = c"trans=virtio,version=9p2000.L";
 /// Where the harness has put what the inner guest boots, and where that is needed.
 const LEVEL_2: &str = "/level2";
 
-/// What every directory tree of Linux has, and what is the outer guest's own.
+/// What every directory tree of Linux has, and what is the outer guest's own; /tmp last, which
+/// [`enter`] relies upon.
 const OWN: &[&str] = &["dev", "proc", "sys", "tmp"];
 
 /// The places that are there after [`enter`].
@@ -46,8 +47,9 @@ pub fn enter() -> Result<Places> {
     for directory in [host, &results] {
         fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     }
-    // An earlier run in the same guest has left it mounted.
-    if !host.join("proc").exists() {
+    // An earlier run in the same guest has left it mounted if the last step below is there.
+    // The results come first: what is mounted later below /tmp is not in the other root.
+    if !host.join("tmp/virtio-gpu").exists() {
         let flags = MountFlags::empty();
         mount(RESULTS_TAG, &results, "9p", flags, RESULTS_OPTIONS)
             .context("cannot mount the directory for results over 9p")?;

@@ -5,7 +5,7 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use selftests::{DmaBuf, PAGE, driver::Driver, kmsg, statistics};
+use selftests::{DmaBuf, HUGE_PAGE, PAGE, driver::Driver, kmsg, statistics};
 use virtio_gpu::{Gpu, Layer, Memory, Picture, Request, Size};
 
 use crate::{
@@ -33,6 +33,8 @@ pub struct Stage {
     pub machine: Machine,
     /// What runs in it.
     pub guest: Guest,
+    /// The step that is being done.
+    pub step: &'static str,
     /// What the kernel held before QEMU was started.
     pub before: Held,
     /// The outer guest's kernel log.
@@ -59,6 +61,7 @@ impl Stage {
             driver,
             machine,
             guest,
+            step: "",
             before,
             log,
             results: places.results.clone(),
@@ -119,11 +122,12 @@ impl Stage {
             Ok(Some(wrong)) => wrong.to_string(),
             Err(error) => error.to_string(),
         };
-        self.keep(&screen, "wrong")?;
+        let name = format!("{}-wrong", self.step);
+        self.keep(&screen, &name)?;
         let said = self.machine.process().said();
         let said = said.lines().last().map(|line| format!("; QEMU: {line}"));
         let said = said.unwrap_or_default();
-        bail!("{wrong}; see {}-wrong.png{said}", self.prefix)
+        bail!("{wrong}; see {}-{name}.png{said}", self.prefix)
     }
 
     /// Keeps a screen as a file on the host.
@@ -145,14 +149,18 @@ impl Stage {
         );
         let all: usize = held.buffers.iter().map(|entry| entry.size).sum();
         let pages = all / PAGE;
-        let pinned = held.pinned - self.before.pinned;
+        let pinned = held.pinned.checked_sub(self.before.pinned);
+        let pinned = pinned.context("fewer pins than before QEMU was started")?;
         // A huge page is pinned once for all of its pages that are next to each other in a buffer.
-        let least = match self.ram {
-            Ram::Memfd => pages as u64,
-            Ram::Hugetlb => 1,
+        let least: usize = match self.ram {
+            Ram::Memfd => pages,
+            Ram::Hugetlb => {
+                let sizes = held.buffers.iter().map(|entry| entry.size);
+                sizes.map(|size| size.div_ceil(HUGE_PAGE)).sum()
+            }
         };
         ensure!(
-            (least..=pages as u64).contains(&pinned),
+            (least as u64..=pages as u64).contains(&pinned),
             "{pinned} pins for {pages} pages in dma-bufs"
         );
         let counted = statistics::counter("buffers")?.zip(statistics::counter("pages")?);

@@ -10,7 +10,7 @@ mod flips;
 mod pictures;
 mod sharing;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use virtio_gpu::{Rectangle, Size};
 
 use crate::{
@@ -76,8 +76,8 @@ const STEPS: &[Step] = &[
     step("guest_memfd", When::Usually, sharing::memfd),
     step("guest_memfd_updates", When::Usually, sharing::updates),
     step("camera_to_screen", When::Usually, camera::to_screen),
-    step("inner_kernel_log_is_clean", When::Always, ending::inner_log),
     step("kill_in_mid_scanout", When::Always, ending::kill),
+    step("inner_kernel_log_is_clean", When::Always, ending::inner_log),
 ];
 
 const fn step(name: &'static str, when: When, run: fn(&mut Stage) -> Result<String>) -> Step {
@@ -88,23 +88,37 @@ const fn step(name: &'static str, when: When, run: fn(&mut Stage) -> Result<Stri
 ///
 /// # Errors
 ///
-/// When not even the first step could be tried.
+/// When there is no step of a name that was asked for, or the host's files are out of reach.
 pub fn run(arguments: &Arguments) -> Result<bool> {
+    for part in &arguments.only {
+        let known = STEPS.iter().any(|step| step.name.contains(part.as_str()));
+        ensure!(known, "no step has '{part}' in its name");
+    }
     let places = root::enter()?;
     let chosen: Vec<_> = STEPS
         .iter()
         .filter(|step| is_chosen(step, arguments))
         .collect();
-    let mut report = Report::begin(1 + chosen.len());
+    let mut report = Report::begin();
     report.step(format_args!("booting, {} memory", arguments.ram));
-    let mut stage = boot(arguments, &places, &mut report);
-    for step in chosen {
-        report.step(step.name);
-        let result = match &mut stage {
-            Some(stage) => watched(stage, step),
-            None => Err(anyhow::anyhow!("there is no inner guest")),
-        };
-        report.result(step.name, result);
+    let stage = match boot(arguments, &places) {
+        Ok((stage, found)) => {
+            report.plan(1 + chosen.len());
+            report.result(BOOT, Ok(found));
+            Some(stage)
+        }
+        // One failure says it all: the other steps were not tried.
+        Err(error) => {
+            report.plan(1);
+            report.result(BOOT, Err(error));
+            None
+        }
+    };
+    if let Some(mut stage) = stage {
+        for step in chosen {
+            report.step(step.name);
+            report.result(step.name, watched(&mut stage, step));
+        }
     }
     Ok(report.end())
 }
@@ -119,26 +133,17 @@ fn is_chosen(step: &Step, arguments: &Arguments) -> bool {
     }
 }
 
-fn boot(arguments: &Arguments, places: &Places, report: &mut Report) -> Option<Stage> {
-    let booted = Stage::boot(arguments, places).and_then(|mut stage| {
-        let version = stage.machine.version()?;
-        let found = format!(
-            "Linux {}, driver {}, QEMU {version}",
-            stage.guest.kernel(),
-            stage.driver
-        );
-        Ok((stage, found))
-    });
-    let (stage, result) = match booted {
-        Ok((stage, found)) => (Some(stage), Ok(found)),
-        Err(error) => (None, Err(error)),
-    };
-    report.result(BOOT, result);
-    stage
+fn boot(arguments: &Arguments, places: &Places) -> Result<(Stage, String)> {
+    let mut stage = Stage::boot(arguments, places)?;
+    let version = stage.machine.version()?;
+    let (kernel, driver) = (stage.guest.kernel(), stage.driver);
+    let found = format!("Linux {kernel}, driver {driver}, QEMU {version}");
+    Ok((stage, found))
 }
 
 /// Runs a step; a complaint in the outer guest's kernel log fails it.
 fn watched(stage: &mut Stage, step: &Step) -> Result<String> {
+    stage.step = step.name;
     let found = (step.run)(stage);
     let complaints = stage.complaints()?;
     if !complaints.is_empty() {
@@ -168,13 +173,17 @@ fn random_part(random: &mut fastrand::Rng, size: Size, most: Size) -> Rectangle 
 mod tests {
     use super::*;
 
-    fn chosen(quick: bool, only: &[&str]) -> Vec<&'static str> {
-        let arguments = Arguments {
+    fn arguments(quick: bool, only: &[&str]) -> Arguments {
+        Arguments {
             qemu: "/q".into(),
             ram: crate::arguments::Ram::Memfd,
             quick,
             only: only.iter().map(|part| (*part).to_owned()).collect(),
-        };
+        }
+    }
+
+    fn chosen(quick: bool, only: &[&str]) -> Vec<&'static str> {
+        let arguments = arguments(quick, only);
         let chosen = STEPS.iter().filter(|step| is_chosen(step, &arguments));
         chosen.map(|step| step.name).collect()
     }
@@ -182,8 +191,11 @@ mod tests {
     #[test]
     fn every_run_looks_at_what_is_left() {
         for chosen in [chosen(true, &[]), chosen(false, &["camera"])] {
-            assert_eq!(chosen.last(), Some(&"kill_in_mid_scanout"));
-            assert!(chosen.contains(&"inner_kernel_log_is_clean"));
+            let [.., kill, log] = chosen[..] else {
+                panic!("{chosen:?}")
+            };
+            assert_eq!(kill, "kill_in_mid_scanout");
+            assert_eq!(log, "inner_kernel_log_is_clean");
         }
     }
 
@@ -193,6 +205,16 @@ mod tests {
         assert!(!chosen(true, &[]).contains(&"blobs_come_and_go"));
         assert!(chosen(true, &["blobs"]).contains(&"blobs_come_and_go"));
         assert!(!chosen(false, &["blobs"]).contains(&"guest_memfd"));
+    }
+
+    #[test]
+    fn a_step_that_does_not_exist_is_refused() {
+        let arguments = Arguments {
+            only: vec!["kill".into(), "nosuchstep".into()],
+            ..arguments(false, &[])
+        };
+        let error = run(&arguments).unwrap_err();
+        assert_eq!(error.to_string(), "no step has 'nosuchstep' in its name");
     }
 
     #[test]

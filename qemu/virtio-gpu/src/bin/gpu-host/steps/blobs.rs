@@ -15,8 +15,9 @@ use virtio_gpu::{Gpu, Memory, Picture, Request};
 use super::SMALL;
 use crate::{evidence::Held, stage::Stage};
 
-/// How many.
+/// How many, and how many are asked for at a time, so that an answer does not take long.
 const COUNT: u32 = 1000;
+const AT_A_TIME: u32 = 50;
 
 /// Every one is a dma-buf while it lives, and none is left afterwards.
 pub fn come_and_go(stage: &mut Stage) -> Result<String> {
@@ -28,7 +29,7 @@ pub fn come_and_go(stage: &mut Stage) -> Result<String> {
     let over = AtomicBool::new(false);
     let most = thread::scope(|scope| {
         let watcher = scope.spawn(|| watch(&over));
-        let asked = stage.ask(&Request::Churn(COUNT));
+        let asked = churn(stage);
         over.store(true, Ordering::Relaxed);
         let most = watcher.join().ok().context("the watcher died")?;
         asked.and(most)
@@ -52,6 +53,16 @@ pub fn come_and_go(stage: &mut Stage) -> Result<String> {
     // What was on the screen all the time is still there.
     stage.expect(Gpu::Blob, &picture)?;
     Ok(format!("{found}; then {after}, as before"))
+}
+
+fn churn(stage: &mut Stage) -> Result<()> {
+    for seed in 0..COUNT / AT_A_TIME {
+        stage.ask(&Request::Churn {
+            count: AT_A_TIME,
+            seed: seed.into(),
+        })?;
+    }
+    Ok(())
 }
 
 /// The most dma-bufs that exist at a time until it is over.
