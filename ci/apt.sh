@@ -67,8 +67,13 @@ versions_of() {
 unpack_package() {
 	local package=$1 version=$2 into=$3 scratch
 	scratch=$(mktemp -d "$BUILD/download.XXXXXX")
-	(cd "$scratch" && apt-get -q "${APT_OPTIONS[@]}" download "$package=$version") ||
+	(cd "$scratch" && apt-get -q "${APT_OPTIONS[@]}" download "$package=$version") || {
+		rm -rf "$scratch"
 		die "cannot download $package $version: is there a network?"
-	dpkg -x "$scratch"/*.deb "$into" || die "cannot unpack $package $version"
+	}
+	dpkg -x "$scratch"/*.deb "$into" || {
+		rm -rf "$scratch"
+		die "cannot unpack $package $version"
+	}
 	rm -rf "$scratch"
 }

@@ -130,6 +130,14 @@ impl Layout {
     }
 }
 
+/// An error if a program was not built.
+pub fn missing(file: &Path) -> Result<()> {
+    if !file.is_file() {
+        bail!("no program at {}: run ci/prepare", file.display());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 impl Layout {
     /// A tree that is elsewhere.

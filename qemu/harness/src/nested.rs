@@ -17,10 +17,9 @@ use tempfile::TempDir;
 
 use crate::{
     boot::{Boot, Task},
-    command::test::missing,
     initramfs::Initramfs,
     kernel::{Flavour, Kernel},
-    layout::Layout,
+    layout::{Layout, missing},
     machine::{Machine, X86Direct},
     qemu::{Pace, Share},
     usage::refuse,

@@ -20,11 +20,11 @@ use protocol::{DRIVER_MODULE, Event};
 
 use crate::{
     boot::{Boot, Booted, Task},
-    command::test::{PROGRAMS, TIME_LIMIT, missing},
+    command::test::{PROGRAMS, TIME_LIMIT},
     guest,
     kernel::{Flavour, Kernel},
     ktap::{Test, Verdict},
-    layout::Layout,
+    layout::{Layout, missing},
     machine::{self, Machine},
     nested::{self, Nested},
     parallel::{self, News},
@@ -356,8 +356,15 @@ fn observe_screens(
     let boot = nested.boot(name, vec![nested.task(&filters)?]);
     let (booted, results) = run_tasks(&boot)?;
     let tests = results.into_iter().next().unwrap_or_default();
-    if let Some(why) = first_failed(&tests).filter(|why| why.starts_with(BOOT_STEP)) {
-        bail!("no test ran: {why}; see {}", booted.log.display());
+    judge_steps(expectations, &tests).with_context(|| booted.log.display().to_string())
+}
+
+/// Judges each expectation by the steps of its name.
+fn judge_steps(expectations: Vec<Expectation>, tests: &[Test]) -> Result<Vec<Seen>> {
+    let boot = tests.iter().filter(|test| test.name() == BOOT_STEP);
+    let boot: Vec<_> = boot.cloned().collect();
+    if let Some(why) = first_failed(&boot) {
+        bail!("no test ran: {why}");
     }
     Ok(expectations
         .into_iter()
@@ -490,6 +497,27 @@ mod tests {
             let patch = Patch::for_tests("x", wrong);
             assert!(expectations(&patch).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_screen_is_judged_by_its_own_step() {
+        let test = |name: &str, wrong: bool| match wrong {
+            true => suite::failed(name, "wrong".into()),
+            false => suite::unless(name, Vec::new()),
+        };
+        let judge = |boots, picture, kill| {
+            let wanted = expectation("virtio-gpu:picture on direct").unwrap();
+            let tests = [
+                test(BOOT_STEP, boots),
+                test("picture_640x480", picture),
+                test("kill_in_mid_scanout", kill),
+            ];
+            judge_steps(vec![wanted], &tests).map(|mut seen| seen.remove(0))
+        };
+        assert!(judge(false, true, false).unwrap().red.is_some());
+        let other = judge(false, false, true).unwrap();
+        assert_eq!((other.passed, other.red), (1, None));
+        assert!(judge(true, false, false).is_err());
     }
 
     #[test]

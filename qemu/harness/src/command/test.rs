@@ -2,13 +2,7 @@
 
 //! `test`: every test there is.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::mpsc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::mpsc, time::Duration};
 
 use anyhow::{Result, bail};
 
@@ -17,7 +11,7 @@ use crate::{
     command::{host, matrix, mutants, virtio_gpu},
     guest,
     kernel::{Flavour, Kernel},
-    layout::Layout,
+    layout::{Layout, missing},
     machine::{self, Arm64Coherent, Arm64Noncoherent, Machine, X86Direct, X86Swiotlb},
     parallel::{self, News},
     report::{Area, Report},
@@ -267,16 +261,10 @@ fn programs(layout: &Layout, machine: &dyn Machine, flavour: Flavour) -> Vec<(St
     all
 }
 
-/// An error if a program was not built.
-pub fn missing(file: &Path) -> Result<()> {
-    if !file.is_file() {
-        bail!("no program at {}: run ci/prepare", file.display());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn areas(only: &str) -> Vec<String> {

@@ -20,10 +20,9 @@ use super::{
 };
 use crate::{
     boot::{Backing, Boot, Booted, Task},
-    command::test::missing,
     kernel::{Flavour, Kernel},
     ktap::{Test, Verdict},
-    layout::Layout,
+    layout::{Layout, missing},
     log::{self, Complaint},
     machine::Machine,
     qemu::Pace,

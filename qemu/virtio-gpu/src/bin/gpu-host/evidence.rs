@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
-use selftests::{bufinfo, bufinfo::Entry, kmsg::Kmsg, pins::Pins};
+use anyhow::Result;
+use selftests::{bufinfo, bufinfo::Entry, pins::Pins};
 
 /// How long the kernel may take to give back what a process had, once that is gone.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -62,20 +62,5 @@ impl std::fmt::Display for Held {
         let bytes: usize = self.buffers.iter().map(|entry| entry.size).sum();
         let count = self.buffers.len();
         write!(f, "{count} dma-bufs of {bytes} bytes, {} pins", self.pinned)
-    }
-}
-
-/// The outer guest's kernel log, from here on.
-pub struct Log(Kmsg);
-
-impl Log {
-    /// Begins to watch.
-    pub fn watch() -> Result<Self> {
-        Ok(Log(Kmsg::watch().context("cannot watch the kernel log")?))
-    }
-
-    /// What the kernel has complained about since the last call.
-    pub fn complaints(&mut self) -> Result<Vec<String>> {
-        self.0.complaints().context("cannot read the kernel log")
     }
 }

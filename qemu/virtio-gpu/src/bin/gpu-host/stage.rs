@@ -5,12 +5,17 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use selftests::{DmaBuf, HUGE_PAGE, PAGE, driver::Driver, kmsg, statistics};
+use selftests::{
+    DmaBuf, HUGE_PAGE, PAGE,
+    driver::Driver,
+    kmsg::{self, Kmsg},
+    statistics,
+};
 use virtio_gpu::{Gpu, Layer, Memory, Picture, Request, Size};
 
 use crate::{
     arguments::{Arguments, Ram},
-    evidence::{Held, Log},
+    evidence::Held,
     guest::Guest,
     machine::Machine,
     root::Places,
@@ -38,7 +43,7 @@ pub struct Stage {
     /// What the kernel held before QEMU was started.
     pub before: Held,
     /// The outer guest's kernel log.
-    log: Log,
+    log: Kmsg,
     /// Where screens are kept, up to the part of the name that tells them apart.
     results: PathBuf,
     prefix: String,
@@ -49,7 +54,7 @@ impl Stage {
     /// Boots the inner guest.
     pub fn boot(arguments: &Arguments, places: &Places) -> Result<Self> {
         let driver = Driver::under_test();
-        let log = Log::watch()?;
+        let log = Kmsg::watch().context("cannot watch the kernel log")?;
         let before = Held::now()?;
         driver
             .parameter("list_limit")
@@ -180,19 +185,47 @@ impl Stage {
 
     /// What the outer guest's kernel has complained about since the last call.
     pub fn complaints(&mut self) -> Result<Vec<String>> {
-        self.log.complaints()
+        let complaints = self.log.complaints();
+        complaints.context("cannot read the kernel log")
     }
 
     /// What the inner guest's kernel has complained about, and QEMU.
     pub fn complaints_inside(&mut self) -> Result<Vec<String>> {
         let text = fs::read(&self.machine.log).context("no kernel log of the inner guest")?;
-        let text = String::from_utf8_lossy(&text);
-        ensure!(text.contains(FIRST_LINE), "the log lacks its first line");
-        // DRM has a word of its own.
-        let complains = |line: &&str| kmsg::is_complaint(line) || line.contains("*ERROR*");
-        let kernel = text.lines().filter(complains).map(str::to_owned);
-        let said = self.machine.process().said();
-        let qemu = said.lines().map(|line| format!("QEMU: {line}"));
-        Ok(kernel.chain(qemu).collect())
+        complaints(
+            &String::from_utf8_lossy(&text),
+            &self.machine.process().said(),
+        )
+    }
+}
+
+/// What no healthy kernel says in its log, and everything that QEMU says.
+fn complaints(log: &str, qemu: &str) -> Result<Vec<String>> {
+    ensure!(log.contains(FIRST_LINE), "the log lacks its first line");
+    // DRM has a word of its own.
+    let complains = |line: &&str| kmsg::is_complaint(line) || line.contains("*ERROR*");
+    let kernel = log.lines().filter(complains).map(str::to_owned);
+    let qemu = qemu.lines().map(|line| format!("QEMU: {line}"));
+    Ok(kernel.chain(qemu).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEALTHY: &str = "[    0.0] Linux version 7.3.4\n[    1.0] [drm] Initialized virtio_gpu\n";
+
+    #[test]
+    fn a_framebuffer_that_was_refused_is_heard_of() {
+        assert_eq!(complaints(HEALTHY, "").unwrap(), [""; 0]);
+        let drm = "[   90.4] [drm:virtio_gpu_dequeue_ctrl_func] *ERROR* response 0x1200";
+        let log = format!("{HEALTHY}{drm}\n[   91.0] WARNING: CPU: 0\n");
+        let qemu = "warning: UDMABUF_CREATE_LIST: Invalid argument\n";
+        assert_eq!(complaints(&log, qemu).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_log_that_was_not_written_is_no_healthy_one() {
+        assert!(complaints("", "").is_err());
     }
 }
