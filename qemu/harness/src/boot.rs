@@ -31,6 +31,9 @@ const HUGE_PAGES: u32 = 1100;
 /// what the checking kernel takes for itself.
 const MEMORY: u32 = 8;
 
+/// CPUs of a guest: two, so that there are races.
+const CPUS: u32 = 2;
+
 /// Memory of a guest that runs none. The checking kernel looks through all there is for leaks.
 const LITTLE_MEMORY: u32 = 1;
 
@@ -107,6 +110,12 @@ pub struct Boot<'a> {
     pub find_leaks: bool,
     /// How the guest's time passes.
     pub pace: Pace,
+    /// CPUs of the guest.
+    pub cpus: u32,
+    /// Memory of a guest that runs programs, in GiB.
+    pub memory: u32,
+    /// Huge pages of 2 MiB that are set aside in a guest that runs programs.
+    pub huge_pages: u32,
     /// Further files of the host, with their places in the guest.
     pub files: Vec<(String, PathBuf)>,
     /// Directories of the host that the guest can mount.
@@ -173,6 +182,9 @@ impl<'a> Boot<'a> {
             unload: false,
             find_leaks: false,
             pace: Pace::Counted,
+            cpus: CPUS,
+            memory: MEMORY,
+            huge_pages: HUGE_PAGES,
             files: Vec::new(),
             shares: Vec::new(),
             cache_model: false,
@@ -198,8 +210,9 @@ impl<'a> Boot<'a> {
             memory: if self.tasks.is_empty() {
                 LITTLE_MEMORY
             } else {
-                MEMORY
+                self.memory
             },
+            cpus: self.cpus,
             pace: self.pace,
             shares: self.shares.clone(),
             kunit: self.kunit,
@@ -303,7 +316,11 @@ impl<'a> Boot<'a> {
         }
         let job = Job {
             // Suites inside the module need none, and with KASAN reserving them takes its time.
-            huge_pages: if self.tasks.is_empty() { 0 } else { HUGE_PAGES },
+            huge_pages: if self.tasks.is_empty() {
+                0
+            } else {
+                self.huge_pages
+            },
             exporter,
             modules: vec![importer],
             programs,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The two kernels of every architecture.
+//! The kernels of every architecture.
 
 use std::{
     fmt,
@@ -19,6 +19,8 @@ pub enum Flavour {
     Plain,
     /// With everything that can catch a driver in the act, and slow.
     Check,
+    /// With nothing that looks for mistakes, for measurements.
+    Bench,
 }
 
 impl fmt::Display for Flavour {
@@ -26,6 +28,7 @@ impl fmt::Display for Flavour {
         f.write_str(match self {
             Flavour::Plain => "plain",
             Flavour::Check => "check",
+            Flavour::Bench => "bench",
         })
     }
 }
@@ -34,7 +37,7 @@ impl Flavour {
     /// How much longer everything takes than in the plain kernel, at most.
     pub fn slowness(self) -> u32 {
         match self {
-            Flavour::Plain => 1,
+            Flavour::Plain | Flavour::Bench => 1,
             Flavour::Check => 4,
         }
     }
@@ -67,7 +70,7 @@ impl Kernel {
         let board = machine.board();
         let name = match flavour {
             Flavour::Plain => board.kernel.to_owned(),
-            Flavour::Check => format!("{}-check", board.kernel),
+            Flavour::Check | Flavour::Bench => format!("{}-{flavour}", board.kernel),
         };
         let image = layout.kernels().join(&name).join(board.image);
         if !image.is_file() {

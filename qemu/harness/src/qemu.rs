@@ -15,6 +15,8 @@ use crate::{kernel::Kernel, machine::Machine};
 /// How the guest's time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
+    /// One nanosecond for each instruction: the guest's clocks count them.
+    Instructions,
     /// Two nanoseconds for each instruction, and while it waits, straight to the next event. A
     /// busy host lets nothing time out then, and what an edu device takes for a transfer,
     /// 100 ms, is over at once.
@@ -31,6 +33,7 @@ impl Pace {
     /// Every host can do TCG, and what counts as a result must not depend on the host.
     fn arguments(self) -> &'static [&'static str] {
         match self {
+            Pace::Instructions => &["-accel", "tcg", "-icount", "shift=0,sleep=off"],
             Pace::Counted => &["-accel", "tcg", "-icount", "shift=1,sleep=off"],
             Pace::Slow => &["-accel", "tcg", "-icount", "shift=4,sleep=off"],
             Pace::Real => &["-accel", "tcg,thread=multi"],
@@ -87,6 +90,8 @@ pub struct Qemu<'a> {
     pub kernel: &'a Kernel,
     /// Its memory, in GiB.
     pub memory: u32,
+    /// Its CPUs.
+    pub cpus: u32,
     /// How its time passes.
     pub pace: Pace,
     /// Directories of the host.
@@ -135,7 +140,8 @@ impl Qemu<'_> {
     fn bare_machine(&self) -> Command {
         let board = self.machine.board();
         let mut command = Command::new(board.qemu);
-        command.args(board.arguments).args(["-smp", "2"]);
+        command.args(board.arguments);
+        command.args(["-smp", &self.cpus.to_string()]);
         command.args(["-m", &format!("{}G", self.memory)]);
         command.args(self.machine.arguments());
         command
@@ -227,6 +233,7 @@ mod tests {
             machine,
             kernel,
             memory: 1,
+            cpus: 2,
             pace: Pace::Counted,
             shares: Vec::new(),
             kunit: false,
@@ -271,6 +278,8 @@ mod tests {
         let kernel = Kernel::for_tests(Flavour::Plain);
         let mut qemu = qemu(machine::ALL[0], &kernel);
         assert!(shown(&qemu.command()).contains("shift=1,sleep=off"));
+        qemu.pace = Pace::Instructions;
+        assert!(shown(&qemu.command()).contains("shift=0,sleep=off"));
         qemu.pace = Pace::Slow;
         assert!(shown(&qemu.command()).contains("shift=4,sleep=off"));
         qemu.pace = Pace::Real;

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a benchmark in the guest tells: a line of JSON for each thing measured.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Who was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Contender {
+    /// This project's driver.
+    Rust,
+    /// The driver in the kernel tree.
+    C,
+    /// The system dma-buf heap, which allocates memory of its own.
+    Heap,
+    /// Nobody: the least that the kernel lets anybody do it for.
+    Floor,
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Case {
+    /// Making a buffer; the floor is pinning its pages.
+    Create,
+    /// Closing it, the last reference; the floor is unpinning its pages.
+    Close,
+    /// Mapping it for a device and unmapping it again.
+    MapUnmap,
+    /// Touching one page, in the middle, of a fresh user mapping.
+    FirstTouch,
+    /// Touching every page of a fresh user mapping, from the first to the last.
+    EveryPage,
+    /// Touching every page of a fresh user mapping, at random: instructions for one page.
+    RandomTouch,
+    /// Mapping it into the kernel and unmapping it again.
+    Vmap,
+    /// A bracket for reading and writing; the floor is two such calls that are refused at once.
+    BeginEnd,
+    /// Kernel memory held while the buffer exists, beside the pages themselves.
+    Memory,
+}
+
+/// What kind of pages the buffer is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pages {
+    /// 4 KiB.
+    Base,
+    /// 2 MiB, transparent.
+    Thp,
+    /// 2 MiB, from the hugetlb pool.
+    Hugetlb,
+}
+
+/// One thing measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// What.
+    pub case: Case,
+    /// Whose.
+    pub contender: Contender,
+    /// The machine's name; the harness fills it in.
+    #[serde(default)]
+    pub machine: String,
+    /// Backing.
+    pub pages: Pages,
+    /// Ranges that the buffer is made of.
+    pub items: u32,
+    /// Size of the buffer.
+    pub bytes: u64,
+    /// How many times it is mapped for a device meanwhile, and whether that device snoops.
+    pub attachments: u32,
+    /// Whether the attached devices snoop the CPU's caches.
+    pub coherent: bool,
+    /// Physically contiguous pieces that the buffer consists of; 0 if nobody knows.
+    pub pieces: u64,
+    /// Instructions, a number for each repetition. Empty for [`Case::Memory`].
+    pub instructions: Vec<u64>,
+    /// Bytes of kernel memory, for [`Case::Memory`].
+    pub memory: Option<u64>,
+    /// Cache maintenance operations by the cache model, for one repetition; filled in by the
+    /// harness where there is one.
+    #[serde(default)]
+    pub maintenance: Option<u64>,
+}
+
+/// A line of the benchmark's output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Line {
+    /// Comes first: so many records will follow.
+    Plan(usize),
+    /// Something was measured.
+    Record(Record),
+}
+
+impl Record {
+    /// The median number of instructions; none if none were counted.
+    pub fn median(&self) -> Option<u64> {
+        let mut sorted = self.instructions.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
+    }
+
+    /// Names the record among those of one machine; also the name of its scope for the cache model.
+    pub fn name(&self) -> String {
+        let Record {
+            items,
+            bytes,
+            attachments,
+            ..
+        } = self;
+        let device = if self.coherent { "coherent" } else { "noncoherent" };
+        format!(
+            "bench/{}/{}/{}/{items}/{bytes}/{attachments}/{device}",
+            self.contender, self.case, self.pages
+        )
+    }
+}
+
+/// The word that serde knows a value by.
+macro_rules! display_as_serde {
+    ($($type:ty)*) => {$(
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.serialize(f)
+            }
+        }
+    )*};
+}
+
+display_as_serde!(Contender Case Pages);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(instructions: &[u64]) -> Record {
+        Record {
+            case: Case::BeginEnd,
+            contender: Contender::Rust,
+            machine: String::new(),
+            pages: Pages::Thp,
+            items: 1,
+            bytes: 4096,
+            attachments: 8,
+            coherent: false,
+            pieces: 1,
+            instructions: instructions.to_vec(),
+            memory: None,
+            maintenance: None,
+        }
+    }
+
+    #[test]
+    fn median_is_the_one_in_the_middle() {
+        assert_eq!(record(&[5, 1, 9, 2, 7]).median(), Some(5));
+        assert_eq!(record(&[]).median(), None);
+    }
+
+    #[test]
+    fn name_tells_records_apart() {
+        let name = record(&[]).name();
+        assert_eq!(name, "bench/rust/begin_end/thp/1/4096/8/noncoherent");
+    }
+}
