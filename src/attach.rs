@@ -4,7 +4,7 @@
 //!
 //! An attachment matters from the moment that it is mapped: before, its device can neither read
 //! nor write. So the list is one of mappings, and an attachment that is mapped twice is on it
-//! twice.
+//! twice. One that needs no syncs is not on it: it costs nothing.
 //!
 //! # Locking
 //!
@@ -36,6 +36,7 @@
 use crate::{
     bracket::{
         Brackets,
+        Open,
         Opener, //
     },
     coherency::Coherency,
@@ -60,7 +61,7 @@ pub(crate) trait Mapped {
     fn give_back(&self, yes: bool);
 }
 
-/// The active mappings of a buffer and its open write brackets.
+/// The active mappings of a buffer that need syncs, and its open write brackets.
 pub(crate) struct Attachments<M, O> {
     mappings: KVec<Arc<M>>,
     brackets: Brackets<O>,
@@ -74,20 +75,35 @@ impl<M: Mapped, O: Opener> Attachments<M, O> {
         }
     }
 
+    /// These brackets were opened before anything else was known of them.
+    pub(crate) fn adopt(&mut self, open: Open<O>) {
+        self.brackets.adopt(open);
+    }
+
+    /// Whether there is nothing to be synced, and nothing open.
+    pub(crate) fn is_idle(&mut self) -> bool {
+        self.mappings.is_empty() && !self.brackets.any_open()
+    }
+
     /// Adds a new mapping.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; the mapping then goes away without touching the pages.
     pub(crate) fn add(&mut self, mapping: &Arc<M>) -> Result {
-        self.mappings.push(mapping.clone(), GFP_KERNEL)?;
+        if mapping.coherency() != Coherency::Coherent {
+            self.mappings.push(mapping.clone(), GFP_KERNEL)?;
+        }
         mapping.give_back(true);
         Ok(())
     }
 
     /// Removes a mapping that was added, and drops it: gives its pages back.
     pub(crate) fn remove(&mut self, mapping: Arc<M>) {
-        if mapping.coherency() != Coherency::Coherent && mapping.direction().has_from_device() {
+        if mapping.coherency() == Coherency::Coherent {
+            return;
+        }
+        if mapping.direction().has_from_device() {
             if mapping.coherency() != Coherency::Bounce {
                 // Rule 3.
                 mapping.sync_for_device(Direction::ToDevice);
@@ -161,7 +177,7 @@ impl<M: Mapped, O: Opener> Attachments<M, O> {
             synced += 1;
         }
         if access.has_to_device() {
-            self.brackets.close(&closer());
+            self.brackets.close(closer());
         }
         synced
     }
@@ -170,6 +186,7 @@ impl<M: Mapped, O: Opener> Attachments<M, O> {
 #[kunit_tests(udmabuf_attach)]
 mod tests {
     use super::*;
+    use crate::bracket::Sole;
     use core::cell::Cell;
     use Coherency::*;
     use Direction::*;
@@ -242,6 +259,16 @@ mod tests {
     struct Process(u32);
 
     impl Opener for Process {
+        const BITS: u32 = 32;
+
+        fn to_bits(self) -> u64 {
+            self.0.into()
+        }
+
+        fn from_bits(bits: u64) -> Self {
+            Self(bits as u32)
+        }
+
         /// Process 0 has died.
         fn is_alive(&self) -> bool {
             self.0 != 0
@@ -450,14 +477,45 @@ mod tests {
     #[test]
     fn a_mapping_is_released_when_removed() -> Result {
         let mut list = List::new();
-        let mapping = Fake::new(Coherent, Bidirectional)?;
-        let other = Fake::new(Coherent, Bidirectional)?;
+        let mapping = Fake::new(Cache, Bidirectional)?;
+        let other = Fake::new(Cache, Bidirectional)?;
         list.add(&mapping)?;
         list.add(&other)?;
         assert!(mapping.saw(&[GiveBack(true)]));
         list.remove(mapping.clone());
         assert!(Arc::into_unique_or_drop(mapping).is_some());
         assert!(Arc::into_unique_or_drop(other).is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn what_needs_no_sync_is_not_kept() -> Result {
+        let mut list = List::new();
+        let mapping = Fake::new(Coherent, Bidirectional)?;
+        list.add(&mapping)?;
+        assert!(list.is_idle());
+        assert!(mapping.saw(&[GiveBack(true)]));
+        list.remove(mapping.clone());
+        assert!(Arc::into_unique_or_drop(mapping).is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn adopted_brackets_are_open() -> Result {
+        let mut list = List::new();
+        let sole = Sole::new();
+        assert!(sole.open(Process(1)));
+        list.adopt(sole.take().ok_or(EINVAL)?);
+        assert!(!list.is_idle());
+
+        let mapping = Fake::new(Bounce, Bidirectional)?;
+        list.add(&mapping)?;
+        mapping.forget();
+        list.begin(FromDevice, || Process(2))?;
+        assert!(mapping.saw(&[]));
+        list.end(ToDevice, || Process(1));
+        list.remove(mapping);
+        assert!(list.is_idle());
         Ok(())
     }
 }

@@ -23,16 +23,11 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    /// For a buffer of `pages` pages.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(pages: usize) -> Result<Self> {
-        Ok(Self {
+    pub(crate) const fn new() -> Self {
+        Self {
             pages: PinnedPages::new(),
-            batch: FolioBatch::new(pages)?,
-        })
+            batch: FolioBatch::new(),
+        }
     }
 
     /// Appends `size` bytes of `memfd` from `offset` on; both are multiples of the page size.
@@ -76,8 +71,7 @@ pub(crate) mod test {
     pub(crate) fn pinned(memfd: &Memfd, items: &[(u64, u64)]) -> Result<Arc<PinnedPages>> {
         let locked = memfd.lock();
         let sealed = locked.check_seals()?;
-        let pages = items.iter().map(|&(_, pages)| pages as usize).sum();
-        let mut builder = Builder::new(pages)?;
+        let mut builder = Builder::new();
         for &(first, pages) in items {
             builder.append(&sealed, first << PAGE_SHIFT, pages << PAGE_SHIFT)?;
         }

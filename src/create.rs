@@ -41,7 +41,7 @@ use kernel::{
 /// - `EBADFD` for a descriptor that is not open, or not of a file that could be a memfd;
 /// - `EMFILE`, `ENFILE`, `ENOMEM`.
 pub(crate) fn create(items: &[Item], flags: u32, limits: Limits) -> Result<u32> {
-    let pages = limits.check_items(items)?;
+    limits.check_items(items)?;
 
     let cloexec = match flags & FLAGS_CLOEXEC {
         0 => 0,
@@ -49,7 +49,7 @@ pub(crate) fn create(items: &[Item], flags: u32, limits: Limits) -> Result<u32> 
     };
     let fd = FileDescriptorReservation::get_unused_fd_flags(cloexec)?;
 
-    let mut builder = Builder::new(pages)?;
+    let mut builder = Builder::new();
     for item in items {
         let memfd = Memfd::get(item.memfd)?;
         let locked = memfd.lock();

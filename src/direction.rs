@@ -13,6 +13,7 @@ use kernel::prelude::*;
 /// [`ToDevice`]: Self::ToDevice
 /// [`FromDevice`]: Self::FromDevice
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum Direction {
     Bidirectional,
     ToDevice,

@@ -22,7 +22,10 @@ use crate::{
         Attachments,
         Mapped, //
     },
-    bracket::Opener,
+    bracket::{
+        Opener,
+        Sole, //
+    },
     coherency::Coherency,
     direction::Direction,
     ffi::{
@@ -41,6 +44,7 @@ use crate::{
         folio::PinnedPages,
         mutex::{
             new_mutex,
+            Guard,
             Mutex, //
         },
         pid::Tgid,
@@ -66,6 +70,9 @@ use kernel::{
 /// What a dma-buf of ours has besides its pages.
 #[pin_data]
 pub(crate) struct Udmabuf {
+    /// The one who writes, as long as there is nothing to be synced. Whoever has the mutex of the
+    /// attachments takes it over.
+    sole: Sole<Tgid>,
     #[pin]
     attachments: Mutex<Attachments<Mapping, Tgid>>,
     /// The kernel mapping, while there is one.
@@ -85,11 +92,52 @@ impl Udmabuf {
         DmaBuf::export::<Self>(
             pages,
             pin_init!(Self {
+                sole: Sole::new(),
                 attachments <- new_mutex!(c"udmabuf attachments", Attachments::new()),
                 vmap <- new_mutex!(c"udmabuf vmap", None),
                 counted,
             }),
         )
+    }
+
+    /// Begins an access where there may be something to wait for or to be synced.
+    #[inline(never)]
+    fn begin(&self, direction: Direction, fences: &Fences<'_>) -> Result {
+        fences.wait(direction)?;
+        let attachments = self.attachments.lock_interruptible()?;
+        let synced = self.with(attachments, |attachments| {
+            attachments.begin(direction, Tgid::current)
+        })?;
+        STATS.synced_for_cpu.add(synced);
+        Ok(())
+    }
+
+    /// Ends an access where there may be something to be synced.
+    #[inline(never)]
+    fn end(&self, direction: Direction) -> Result {
+        let attachments = self.attachments.lock_killable()?;
+        let synced = self.with(attachments, |attachments| {
+            attachments.end(direction, Tgid::current)
+        });
+        STATS.synced_for_device.add(synced);
+        Ok(())
+    }
+
+    /// Does something with the attachments, which know of everything that is open meanwhile: nobody
+    /// opens or closes a bracket without the mutex.
+    fn with<R>(
+        &self,
+        mut attachments: Guard<'_, Attachments<Mapping, Tgid>>,
+        action: impl FnOnce(&mut Attachments<Mapping, Tgid>) -> R,
+    ) -> R {
+        if let Some(open) = self.sole.take() {
+            attachments.adopt(open);
+        }
+        let result = action(&mut attachments);
+        if attachments.is_idle() {
+            self.sole.give_back();
+        }
+        result
     }
 }
 
@@ -106,35 +154,41 @@ impl Exporter for Udmabuf {
         _: &Held<'_>,
     ) -> Result<Arc<Mapping>> {
         // Under the mutex, for a bounce buffer is filled from pages that a bracket may change.
-        let mut attachments = self.attachments.lock();
-        let mapping = Mapping::new(device, pages.clone(), direction).inspect_err(|&error| {
-            if error == EBUSY {
-                STATS.refused.add(1);
-            }
-        })?;
-        attachments.add(&mapping)?;
-        STATS.mappings.add(1);
-        Ok(mapping)
+        self.with(self.attachments.lock(), |attachments| {
+            let mapping = Mapping::new(device, pages.clone(), direction).inspect_err(|&error| {
+                if error == EBUSY {
+                    STATS.refused.add(1);
+                }
+            })?;
+            attachments.add(&mapping)?;
+            STATS.mappings.add(1);
+            Ok(mapping)
+        })
     }
 
     fn unmap(&self, mapping: Arc<Mapping>, _: &Held<'_>) {
-        self.attachments.lock().remove(mapping);
+        self.with(self.attachments.lock(), |attachments| {
+            attachments.remove(mapping);
+        });
         STATS.mappings.sub(1);
     }
 
+    #[inline]
     fn begin_cpu_access(&self, direction: Direction, fences: &Fences<'_>) -> Result {
-        fences.wait(direction)?;
-        let mut attachments = self.attachments.lock_interruptible()?;
-        let synced = attachments.begin(direction, Tgid::current)?;
-        STATS.synced_for_cpu.add(synced);
-        Ok(())
+        match direction.has_to_device() {
+            false if !self.sole.is_taken() => Ok(()),
+            true if fences.is_empty() && self.sole.open(Tgid::current()) => Ok(()),
+            _ => self.begin(direction, fences),
+        }
     }
 
+    #[inline]
     fn end_cpu_access(&self, direction: Direction) -> Result {
-        let mut attachments = self.attachments.lock_killable()?;
-        let synced = attachments.end(direction, Tgid::current);
-        STATS.synced_for_device.add(synced);
-        Ok(())
+        match direction.has_to_device() {
+            false if !self.sole.is_taken() => Ok(()),
+            true if self.sole.close(Tgid::current()) => Ok(()),
+            _ => self.end(direction),
+        }
     }
 
     fn vmap(&self, pages: &Arc<PinnedPages>, _: &Held<'_>) -> Result<NonNull<c_void>> {
@@ -182,6 +236,16 @@ impl Mapped for Mapping {
 }
 
 impl Opener for Tgid {
+    const BITS: u32 = Self::BITS;
+
+    fn to_bits(self) -> u64 {
+        self.to_bits()
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        Self::from_bits(bits)
+    }
+
     fn is_alive(&self) -> bool {
         self.is_alive()
     }

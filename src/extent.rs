@@ -2,9 +2,13 @@
 
 //! The pages of a buffer as runs of physically contiguous ones.
 
-use core::ops::Range;
+use core::{
+    mem::size_of,
+    ops::Range, //
+};
 use kernel::{
     alloc::flags::__GFP_NOWARN,
+    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -34,23 +38,35 @@ pub(crate) struct Run {
 /// - `end` grows strictly from extent to extent.
 /// - An extent lies within one item of the request: what was pinned by one call is found again
 ///   by walking one extent.
+/// - `pages` is the last `end`, and `behind` the page frame behind the last extent.
+/// - `runs` is the number of extents that do not begin where the one before them ends.
 pub(crate) struct Extents {
     extents: KVVec<Extent>,
+    pages: usize,
+    behind: usize,
+    runs: usize,
     /// Whether the next page may continue the last extent.
     open: bool,
 }
 
+/// No page frame has this number.
+const NOWHERE: usize = usize::MAX;
+
 impl Extents {
     pub(crate) const fn new() -> Self {
+        // INVARIANT: There are no extents.
         Self {
             extents: KVVec::new(),
+            pages: 0,
+            behind: NOWHERE,
+            runs: 0,
             open: false,
         }
     }
 
     /// Size of the buffer, in pages.
     pub(crate) fn pages(&self) -> usize {
-        self.extents.last().map_or(0, |extent| extent.end)
+        self.pages
     }
 
     /// Number of extents.
@@ -69,33 +85,46 @@ impl Extents {
     ///
     /// `ENOMEM`; nothing was appended then.
     pub(crate) fn push(&mut self, pfn: usize, pages: usize) -> Result {
-        let start = self.pages();
-        let end = start + pages;
-        if self.open && self.next_pfn() == Some(pfn) {
-            if let Some(last) = self.extents.last_mut() {
-                // INVARIANT: Still of the same item, since `open` is; `end` has grown.
-                last.end = end;
-                return Ok(());
+        let end = self.pages + pages;
+        let continues = pfn == self.behind;
+        match self.extents.last_mut() {
+            // INVARIANT: Still of the same item, since `open` is; `end` has grown.
+            Some(last) if continues && self.open => last.end = end,
+            _ => {
+                if self.extents.len() == self.extents.capacity() {
+                    self.grow()?;
+                }
+                // INVARIANT: `pages` > 0, so `end` grows; a new extent is of one item.
+                self.extents
+                    .push(Extent { pfn, end }, GFP_KERNEL | __GFP_NOWARN)?;
+                self.runs += usize::from(!continues);
             }
         }
-        // INVARIANT: `pages` > 0, so `end` grows; a new extent is of one item.
-        self.extents
-            .push(Extent { pfn, end }, GFP_KERNEL | __GFP_NOWARN)?;
+        self.pages = end;
+        self.behind = pfn + pages;
         self.open = true;
         Ok(())
     }
 
-    /// Gives back the memory kept for growing.
-    pub(crate) fn shrink(&mut self) {
-        // Failure means that the memory is kept, which harms nobody.
-        let _ = self.extents.shrink_to(0, GFP_KERNEL);
+    /// Most buffers need one extent, or few, or very many. The sizes are those that the allocator
+    /// would round up to.
+    fn grow(&mut self) -> Result {
+        let more = match self.extents.len() {
+            0 => 1,
+            few @ ..64 => 3 * few,
+            many => many,
+        };
+        Ok(self.extents.reserve(more, GFP_KERNEL | __GFP_NOWARN)?)
     }
 
-    /// The page frame that would continue the last extent.
-    fn next_pfn(&self) -> Option<usize> {
-        let last = self.extents.len().checked_sub(1)?;
-        let run = self.run(last);
-        Some(run.pfn + run.pages)
+    /// Gives back the memory kept for growing.
+    pub(crate) fn shrink(&mut self) {
+        let unused = self.extents.capacity() - self.extents.len();
+        // Below that there is nothing to be had: see `grow()`.
+        if unused * size_of::<Extent>() >= PAGE_SIZE {
+            // Failure means that the memory is kept, which harms nobody.
+            let _ = self.extents.shrink_to(0, GFP_KERNEL);
+        }
     }
 
     fn run(&self, index: usize) -> Run {
@@ -113,18 +142,92 @@ impl Extents {
 
     /// The extent that holds page index `page`, whole.
     pub(crate) fn find(&self, page: usize) -> Option<Run> {
-        let index = self.extents.partition_point(|extent| extent.end <= page);
+        let index = self.index(page);
         (index < self.extents.len()).then(|| self.run(index))
     }
 
     /// All extents, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Run> + '_ {
-        (0..self.extents.len()).map(|index| self.run(index))
+        self.iter_from(0)
+    }
+
+    /// The extents from the one that holds page index `page` on, in order.
+    pub(crate) fn iter_at(&self, page: usize) -> impl Iterator<Item = Run> + '_ {
+        self.iter_from(self.index(page))
+    }
+
+    /// All pages, in as few pieces as there can be: one may span several items of the request.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Run> + '_ {
+        let mut rest = self.extents.as_slice();
+        let mut page = 0;
+        core::iter::from_fn(move || {
+            let (&Extent { pfn, mut end }, mut others) = rest.split_first()?;
+            while let Some((next, behind)) = others.split_first() {
+                if next.pfn != pfn + (end - page) {
+                    break;
+                }
+                end = next.end;
+                others = behind;
+            }
+            let run = Run {
+                page,
+                pfn,
+                pages: end - page,
+            };
+            rest = others;
+            page = end;
+            Some(run)
+        })
+    }
+
+    /// The first page frame of a range of page indices, if its pages are all there and one piece.
+    pub(crate) fn contiguous(&self, range: &Range<usize>) -> Option<usize> {
+        let mut parts = self
+            .iter_at(range.start)
+            .map_while(|extent| extent.within(range));
+        let first = parts.next()?;
+        let mut end = first.pfn + first.pages;
+        for part in parts {
+            if part.pfn != end {
+                return None;
+            }
+            end += part.pages;
+        }
+        (end - first.pfn == range.len()).then_some(first.pfn)
+    }
+
+    /// How many [`runs`](Self::runs) there are.
+    pub(crate) fn run_count(&self) -> usize {
+        self.runs
+    }
+
+    fn iter_from(&self, index: usize) -> impl Iterator<Item = Run> + '_ {
+        let mut page = match index {
+            0 => 0,
+            _ => self.extents[index - 1].end,
+        };
+        self.extents[index..]
+            .iter()
+            .map(move |&Extent { pfn, end }| {
+                let run = Run {
+                    page,
+                    pfn,
+                    pages: end - page,
+                };
+                page = end;
+                run
+            })
+    }
+
+    /// Which extent holds page index `page`; behind the last there is none.
+    fn index(&self, page: usize) -> usize {
+        self.extents.partition_point(|extent| extent.end <= page)
     }
 }
 
 impl Run {
     /// The page frame of page index `page`, if the run holds it.
+    #[cfg(CONFIG_KUNIT)]
     pub(crate) fn pfn_of(self, page: usize) -> Option<usize> {
         self.range()
             .contains(&page)
@@ -134,6 +237,26 @@ impl Run {
     /// The page indices of the run.
     pub(crate) fn range(self) -> Range<usize> {
         self.page..self.page + self.pages
+    }
+
+    /// The part of the run that lies in `range` of page indices; not empty, if there is any.
+    pub(crate) fn within(self, range: &Range<usize>) -> Option<Run> {
+        let page = self.page.max(range.start);
+        let end = self.range().end.min(range.end);
+        (page < end).then(|| Run {
+            page,
+            pfn: self.pfn + (page - self.page),
+            pages: end - page,
+        })
+    }
+
+    /// How many [`segments`](Self::segments) there are.
+    pub(crate) fn segment_count(self, max: usize, boundary: usize) -> usize {
+        match boundary {
+            0 if self.pages <= max => 1,
+            0 => self.pages.div_ceil(max.max(1)),
+            _ => self.segments(max, boundary).count(),
+        }
     }
 
     /// Cuts the run where a device needs it cut: into pieces of at most `max` pages that do not
@@ -245,6 +368,63 @@ mod tests {
         assert_eq!(r.pfn_of(10), Some(100));
         assert_eq!(r.pfn_of(13), Some(103));
         assert_eq!(r.pfn_of(14), None);
+    }
+
+    #[test]
+    fn iteration_may_begin_in_the_middle() -> Result {
+        let e = extents(&[&[(7, 3), (20, 1), (50, 2)]])?;
+        assert!(e.iter_at(2).eq(e.iter()));
+        assert!(e.iter_at(3).eq(e.iter().skip(1)));
+        assert!(e.iter_at(5).eq(e.iter().skip(2)));
+        assert_eq!(e.iter_at(6).next(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn runs_span_items() -> Result {
+        let e = extents(&[&[(100, 2)], &[(102, 2), (200, 1)], &[(201, 1)], &[(7, 1)]])?;
+        assert_eq!(e.len(), 5);
+        let runs = [run(0, 100, 4), run(4, 200, 2), run(6, 7, 1)];
+        assert!(e.runs().eq(runs));
+        assert_eq!(e.run_count(), 3);
+        assert_eq!(Extents::new().run_count(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn contiguous_ranges() -> Result {
+        let e = extents(&[&[(100, 2)], &[(102, 2), (200, 1)]])?;
+        assert_eq!(e.contiguous(&(0..4)), Some(100));
+        assert_eq!(e.contiguous(&(1..4)), Some(101));
+        assert_eq!(e.contiguous(&(4..5)), Some(200));
+        assert_eq!(e.contiguous(&(3..5)), None);
+        // Behind the buffer, and across its end.
+        assert_eq!(e.contiguous(&(5..6)), None);
+        assert_eq!(e.contiguous(&(4..6)), None);
+        Ok(())
+    }
+
+    #[test]
+    fn the_part_within_a_range() {
+        let r = run(10, 100, 4);
+        assert_eq!(r.within(&(0..20)), Some(r));
+        assert_eq!(r.within(&(11..13)), Some(run(11, 101, 2)));
+        assert_eq!(r.within(&(13..99)), Some(run(13, 103, 1)));
+        assert_eq!(r.within(&(0..10)), None);
+        assert_eq!(r.within(&(14..15)), None);
+    }
+
+    #[test]
+    fn segments_are_counted_as_they_are_cut() {
+        for pages in [1, 2, 7, 8, 9, 64] {
+            for max in [0, 1, 3, 8, usize::MAX] {
+                for boundary in [0, 4, 32] {
+                    let r = run(5, 1022, pages);
+                    let counted = r.segment_count(max, boundary);
+                    assert_eq!(counted, r.segments(max, boundary).count());
+                }
+            }
+        }
     }
 
     #[test]

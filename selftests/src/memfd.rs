@@ -120,6 +120,23 @@ impl Memfd {
         Memfd::builder(size).create()
     }
 
+    /// A memfd of `size` bytes that udmabuf accepts, whose pages of 4 KiB lie apart: no two that
+    /// follow each other in the file do so in memory, as far as this can be had.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::create`], and those of mmap().
+    pub fn with_pages_apart(size: usize) -> Result<Memfd> {
+        let [memfd, between] = [Memfd::new(size)?, Memfd::new(size)?];
+        let [ours, others] = [memfd.map()?, between.map()?];
+        // The kernel hands out pages that lie side by side one after the other.
+        for at in (0..size).step_by(crate::PAGE) {
+            ours.write(at, &[0]);
+            others.write(at, &[0]);
+        }
+        Ok(memfd)
+    }
+
     /// Size in bytes, as it was made.
     pub fn size(&self) -> usize {
         self.size

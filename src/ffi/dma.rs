@@ -44,6 +44,7 @@ impl Direction {
     /// # Errors
     ///
     /// `EINVAL` for `DMA_NONE` and for what is no direction.
+    #[inline]
     pub(super) fn from_raw(raw: bindings::dma_data_direction) -> Result<Self> {
         match raw {
             bindings::dma_data_direction::DMA_BIDIRECTIONAL => Ok(Self::Bidirectional),

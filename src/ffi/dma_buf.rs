@@ -154,6 +154,11 @@ impl Drop for DmaBuf {
     }
 }
 
+/// What a callback returns.
+fn errno(result: Result) -> c_int {
+    result.map_or_else(|error| error.to_errno(), |()| 0)
+}
+
 /// The operations of a dma-buf whose `priv` is a `Pin<KBox<Private<T>>>`.
 struct Operations<T>(PhantomData<T>);
 
@@ -264,11 +269,11 @@ impl<T: Exporter> Operations<T> {
         let private = unsafe { Self::private(buf) };
         // SAFETY: The buffer is live, and has a reservation object for all its life.
         let fences = unsafe { Fences::of((*buf).resv) };
-        from_result(|| {
-            let direction = Direction::from_raw(direction)?;
-            private.exporter.begin_cpu_access(direction, &fences)?;
-            Ok(0)
-        })
+        let result = match Direction::from_raw(direction) {
+            Ok(direction) => private.exporter.begin_cpu_access(direction, &fences),
+            Err(error) => Err(error),
+        };
+        errno(result)
     }
 
     /// # Safety
@@ -280,11 +285,11 @@ impl<T: Exporter> Operations<T> {
     ) -> c_int {
         // SAFETY: As this function's.
         let private = unsafe { Self::private(buf) };
-        from_result(|| {
-            let direction = Direction::from_raw(direction)?;
-            private.exporter.end_cpu_access(direction)?;
-            Ok(0)
-        })
+        let result = match Direction::from_raw(direction) {
+            Ok(direction) => private.exporter.end_cpu_access(direction),
+            Err(error) => Err(error),
+        };
+        errno(result)
     }
 
     /// # Safety

@@ -59,6 +59,14 @@ impl Fences<'_> {
         }
     }
 
+    /// Whether there has never been a fence: there is no list before the first. One that is added
+    /// just now counts as added later.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        // SAFETY: The reservation object is valid by the type invariant.
+        unsafe { (&raw const (*self.resv).fences).read_volatile() }.is_null()
+    }
+
     /// Waits for the devices that stand in the way of an `access` by the CPU: for all before it
     /// writes, for those that write before it reads.
     ///

@@ -10,8 +10,14 @@
 //! folios of an extent can be found again by walking its page frames.
 
 use super::helpers;
-use crate::extent::Extents;
-use core::ptr;
+use crate::extent::{
+    Extents,
+    Run, //
+};
+use core::{
+    mem::size_of,
+    ptr, //
+};
 use kernel::{
     alloc::flags::GFP_KERNEL,
     bindings,
@@ -19,13 +25,81 @@ use kernel::{
     prelude::*, //
 };
 
+/// Where the `struct page` of a page frame is.
+#[derive(Clone, Copy)]
+pub(super) struct Memmap {
+    /// Of page frame 0, whether there is one or not.
+    origin: *mut bindings::page,
+}
+
+impl Memmap {
+    /// Whether `struct page`s are as contiguous as page frames.
+    const IS_LINEAR: bool = cfg!(any(CONFIG_SPARSEMEM_VMEMMAP, CONFIG_FLATMEM));
+
+    pub(super) fn new() -> Self {
+        let origin = match Self::IS_LINEAR {
+            // SAFETY: Plain arithmetic then.
+            true => unsafe { helpers::pfn_to_page(0) },
+            false => ptr::null_mut(),
+        };
+        Self { origin }
+    }
+
+    /// The first frame of a folio.
+    ///
+    /// # Safety
+    ///
+    /// The folio is valid.
+    #[inline]
+    unsafe fn pfn(self, folio: *mut bindings::folio) -> usize {
+        match Self::IS_LINEAR {
+            // CAST: Both are addresses, and no page lies before the origin.
+            true => {
+                (folio as usize).wrapping_sub(self.origin as usize) / size_of::<bindings::page>()
+            }
+            // SAFETY: The folio is valid.
+            false => unsafe { helpers::folio_pfn(folio) },
+        }
+    }
+
+    /// The page of a frame that exists. Where that is plain arithmetic, it takes no call.
+    #[inline]
+    pub(super) fn page(self, pfn: usize) -> *mut bindings::page {
+        match Self::IS_LINEAR {
+            true => self.origin.wrapping_add(pfn),
+            // SAFETY: The frame exists.
+            false => unsafe { helpers::pfn_to_page(pfn) },
+        }
+    }
+}
+
+/// Number of pages of a folio. For those of one page, which there may be many of, without a call.
+///
+/// # Safety
+///
+/// `folio` is valid.
+#[inline]
+unsafe fn folio_pages(folio: *mut bindings::folio) -> usize {
+    // SAFETY: A folio begins with its first page, whose flags are valid. Of these, `PG_head` does
+    // not change while the folio is held (`folio_test_large()`).
+    let flags = unsafe { (*folio.cast::<bindings::page>()).flags.f };
+    if flags & (1 << bindings::pageflags_PG_head) == 0 {
+        return 1;
+    }
+    // SAFETY: As above.
+    unsafe { helpers::folio_nr_pages(folio) }
+}
+
 /// Folios of a contiguous range of a file, pinned by one call.
 ///
 /// # Invariants
 ///
-/// `folios[next..count]` are valid, and pinned once each for this batch.
+/// Of all places for folios, those in `next..count` are valid, and pinned once each for this batch.
 pub(crate) struct FolioBatch {
-    folios: KVec<*mut bindings::folio>,
+    /// The places, if these are enough: an allocation takes longer than pinning a page.
+    few: [*mut bindings::folio; Self::FEW],
+    /// The places otherwise; empty if not.
+    many: KVec<*mut bindings::folio>,
     next: usize,
     count: usize,
     /// Pages of `folios[next]` in front of the range.
@@ -37,21 +111,42 @@ pub(crate) struct FolioBatch {
 impl FolioBatch {
     /// Most folios pinned by one call: one page of pointers, however large the buffer.
     const MAX: usize = 512;
+    const FEW: usize = 4;
 
-    /// A batch for pinning `pages` pages, piece by piece.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(pages: usize) -> Result<Self> {
+    pub(crate) const fn new() -> Self {
         // INVARIANT: `next` is `count`: nothing is pinned.
-        Ok(Self {
-            folios: KVec::from_elem(ptr::null_mut(), pages.clamp(1, Self::MAX), GFP_KERNEL)?,
+        Self {
+            few: [ptr::null_mut(); Self::FEW],
+            many: KVec::new(),
             next: 0,
             count: 0,
             skip: 0,
             pages: 0,
-        })
+        }
+    }
+
+    /// Makes places for the folios of `pages` pages, or as many as there may be at most.
+    fn reserve(&mut self, pages: usize) -> Result {
+        let wanted = pages.min(Self::MAX);
+        if wanted > self.folios().len() {
+            self.unpin_rest();
+            self.many = KVec::from_elem(ptr::null_mut(), wanted, GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+
+    fn folios(&self) -> &[*mut bindings::folio] {
+        match self.many.is_empty() {
+            true => &self.few,
+            false => &self.many,
+        }
+    }
+
+    fn folios_mut(&mut self) -> &mut [*mut bindings::folio] {
+        match self.many.is_empty() {
+            true => &mut self.few,
+            false => &mut self.many,
+        }
     }
 
     /// Replaces the content by what `pin` pins of a range of `size` bytes.
@@ -68,12 +163,14 @@ impl FolioBatch {
         size: u64,
         pin: impl FnOnce(*mut *mut bindings::folio, u32, *mut usize) -> isize,
     ) -> Result {
+        let pages = usize::try_from(size >> PAGE_SHIFT)?;
         self.unpin_rest();
+        self.reserve(pages)?;
 
         let mut offset = 0;
         // CAST: At most `MAX`.
-        let room = self.folios.len() as u32;
-        let pinned = pin(self.folios.as_mut_ptr(), room, &mut offset);
+        let room = self.folios().len() as u32;
+        let pinned = pin(self.folios_mut().as_mut_ptr(), room, &mut offset);
         if pinned < 0 {
             // CAST: An errno.
             return Err(Error::from_errno(pinned as i32));
@@ -85,30 +182,48 @@ impl FolioBatch {
         self.next = 0;
         self.count = pinned as usize;
         self.skip = offset >> PAGE_SHIFT;
-        self.pages = usize::try_from(size >> PAGE_SHIFT)?;
+        self.pages = pages;
         Ok(())
     }
 
-    /// Page frame and length of the next folio's part of the range.
-    fn peek(&self) -> Option<(usize, usize)> {
-        let &folio = self.folios.get(self.next..self.count)?.first()?;
+    /// The next folios, as many as lie side by side.
+    fn peek(&self, memmap: Memmap) -> Option<Stretch> {
+        let (&first, others) = self.folios().get(self.next..self.count)?.split_first()?;
         // SAFETY: The folio is valid by the type invariant.
-        let pages = unsafe { helpers::folio_nr_pages(folio) };
+        let mut pages = unsafe { folio_pages(first) };
         // SAFETY: As above.
-        let pfn = unsafe { helpers::folio_pfn(folio) };
-        Some((pfn + self.skip, (pages - self.skip).min(self.pages)))
+        let pfn = unsafe { memmap.pfn(first) };
+        let mut folios = 1;
+        if Memmap::IS_LINEAR {
+            let first = first.cast::<bindings::page>();
+            for &other in others {
+                if other.cast() != first.wrapping_add(pages) {
+                    break;
+                }
+                // SAFETY: As above.
+                pages += unsafe { folio_pages(other) };
+                folios += 1;
+            }
+        }
+        Some(Stretch {
+            pfn: pfn + self.skip,
+            single: pages == folios,
+            pages: (pages - self.skip).min(self.pages),
+            folios,
+        })
     }
 
-    /// Passes the pin of the next folio on to the caller, who has taken `pages` pages of it.
-    fn keep(&mut self, pages: usize) {
-        // INVARIANT: The folio leaves the range, and its pin goes with it.
-        self.next += 1;
+    /// Passes the pins of the next folios on to the caller.
+    fn keep(&mut self, stretch: &Stretch) {
+        // INVARIANT: The folios leave the range, and their pins go with them.
+        self.next += stretch.folios;
         self.skip = 0;
-        self.pages -= pages;
+        self.pages -= stretch.pages;
     }
 
     fn unpin_rest(&mut self) {
-        if let Some(rest) = self.folios.get_mut(self.next..self.count) {
+        let rest = self.next..self.count;
+        if let Some(rest) = self.folios_mut().get_mut(rest) {
             if !rest.is_empty() {
                 // SAFETY: These folios are pinned for us by the type invariant.
                 unsafe { bindings::unpin_folios(rest.as_mut_ptr(), rest.len()) };
@@ -125,14 +240,27 @@ impl Drop for FolioBatch {
     }
 }
 
+/// Folios side by side, as far as they are in the range.
+struct Stretch {
+    /// First page frame.
+    pfn: usize,
+    /// Length, in pages.
+    pages: usize,
+    /// How many folios that is.
+    folios: usize,
+    /// Whether each folio has one page.
+    single: bool,
+}
+
 /// The pages of a buffer, pinned for as long as it lives.
 ///
 /// # Invariants
 ///
 /// Every folio is pinned once for each item of the request that lies in it, and an extent never
-/// spans two items: one pin per folio that an extent touches.
+/// spans two items: one pin per folio that an extent touches. If `single`, every folio has one page.
 pub(crate) struct PinnedPages {
     extents: Extents,
+    single: bool,
 }
 
 impl PinnedPages {
@@ -140,6 +268,7 @@ impl PinnedPages {
         // INVARIANT: There are no extents.
         Self {
             extents: Extents::new(),
+            single: true,
         }
     }
 
@@ -154,14 +283,19 @@ impl PinnedPages {
     /// # Errors
     ///
     /// `ENOMEM`; the batch keeps what was not moved.
+    // Its loop wants all registers.
+    #[inline(never)]
     pub(crate) fn append(&mut self, batch: &mut FolioBatch) -> Result<usize> {
+        let memmap = Memmap::new();
         let mut moved = 0;
-        while let Some((pfn, pages)) = batch.peek() {
-            self.extents.push(pfn, pages)?;
-            // INVARIANT: The pin becomes that of the extent which now ends in this folio. Pages of
-            // one folio lie side by side in the file, so no other extent of this item touches it.
-            batch.keep(pages);
-            moved += pages;
+        while let Some(stretch) = batch.peek(memmap) {
+            self.extents.push(stretch.pfn, stretch.pages)?;
+            self.single &= stretch.single;
+            // INVARIANT: The pins become those of the extent which now ends in these folios. Pages
+            // of one folio lie side by side in the file, so no other extent of this item touches
+            // them.
+            batch.keep(&stretch);
+            moved += stretch.pages;
         }
         Ok(moved)
     }
@@ -175,23 +309,45 @@ impl PinnedPages {
     pub(crate) fn extents(&self) -> &Extents {
         &self.extents
     }
+
+    /// Unpins the folios of an extent.
+    ///
+    /// # Safety
+    ///
+    /// The pins of this extent are not used any more.
+    unsafe fn unpin(&self, memmap: Memmap, run: Run) {
+        let end = run.pfn + run.pages;
+        if self.single {
+            for pfn in run.pfn..end {
+                // SAFETY: The page is a folio, and one pin per folio and extent is ours.
+                unsafe { bindings::unpin_folio(memmap.page(pfn).cast()) };
+            }
+            return;
+        }
+        // SAFETY: The page frame is of a pinned folio, by the type invariant.
+        let mut folio = unsafe { helpers::pfn_folio(run.pfn) };
+        // SAFETY: The folio is still pinned.
+        let mut pfn = unsafe { memmap.pfn(folio) };
+        loop {
+            // SAFETY: As above.
+            pfn += unsafe { folio_pages(folio) };
+            // SAFETY: One pin per folio and extent is ours.
+            unsafe { bindings::unpin_folio(folio) };
+            if pfn >= end {
+                return;
+            }
+            // The first page behind a folio is that of another.
+            folio = memmap.page(pfn).cast();
+        }
+    }
 }
 
 impl Drop for PinnedPages {
     fn drop(&mut self) {
+        let memmap = Memmap::new();
         for run in self.extents.iter() {
-            let mut pfn = run.pfn;
-            while pfn < run.pfn + run.pages {
-                // SAFETY: The page frame is of a pinned folio, by the type invariant.
-                let folio = unsafe { helpers::pfn_folio(pfn) };
-                // SAFETY: The folio is still pinned.
-                let first = unsafe { helpers::folio_pfn(folio) };
-                // SAFETY: As above.
-                let pages = unsafe { helpers::folio_nr_pages(folio) };
-                // SAFETY: One pin per folio and extent is ours; the walk goes on behind the folio.
-                unsafe { bindings::unpin_folio(folio) };
-                pfn = first + pages;
-            }
+            // SAFETY: Nobody has the pages any more.
+            unsafe { self.unpin(memmap, run) };
         }
     }
 }
@@ -225,7 +381,7 @@ mod tests {
         let pages = pinned(&memfd, &[(0, 4)])?;
         let before = pins(&pages, 3);
 
-        let mut batch = FolioBatch::new(4)?;
+        let mut batch = FolioBatch::new();
         let locked = memfd.lock();
         locked
             .check_seals()?
@@ -245,7 +401,7 @@ mod tests {
         let pages = pinned(&memfd, &[(0, 4)])?;
         let before = pins(&pages, 0);
 
-        let mut batch = FolioBatch::new(4)?;
+        let mut batch = FolioBatch::new();
         let locked = memfd.lock();
         let sealed = locked.check_seals()?;
         sealed.pin(0, 4 * PAGE_SIZE as u64, &mut batch)?;

@@ -161,6 +161,28 @@ unsigned int rust_helper_pud_order(void)
 	return PUD_ORDER;
 }
 
+bool rust_helper_pte_none(pte_t *entry)
+{
+	return pte_none(ptep_get(entry));
+}
+
+pte_t rust_helper_pte_special(struct vm_area_struct *vma, unsigned long pfn)
+{
+	return pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot));
+}
+
+void rust_helper_set_ptes(struct mm_struct *mm, unsigned long address, pte_t *entry,
+			  pte_t value, unsigned int nr)
+{
+	set_ptes(mm, address, entry, value, nr);
+}
+
+void rust_helper_update_mmu_cache_range(struct vm_area_struct *vma, unsigned long address,
+					pte_t *entry, unsigned int nr)
+{
+	update_mmu_cache_range(NULL, vma, address, entry, nr);
+}
+
 void rust_helper_vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
 {
 	vm_flags_set(vma, flags);
@@ -179,16 +201,6 @@ int rust_helper_mutex_lock_killable(struct mutex *lock)
 }
 
 /* pid.h, sched/signal.h */
-
-unsigned int rust_helper_current_kthread(void)
-{
-	return current->flags & PF_KTHREAD;
-}
-
-struct pid *rust_helper_get_current_tgid(void)
-{
-	return get_pid(task_tgid(current));
-}
 
 int rust_helper_signal_live(const struct task_struct *task)
 {

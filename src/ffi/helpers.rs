@@ -79,6 +79,25 @@ extern "C" {
     #[cfg(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP)]
     #[link_name = "rust_helper_pud_order"]
     pub(super) fn pud_order() -> c_uint;
+    #[link_name = "rust_helper_pte_none"]
+    pub(super) fn pte_none(entry: *mut pte_t) -> bool;
+    #[link_name = "rust_helper_pte_special"]
+    pub(super) fn pte_special(vma: *mut vm_area_struct, pfn: c_ulong) -> pte_t;
+    #[link_name = "rust_helper_set_ptes"]
+    pub(super) fn set_ptes(
+        mm: *mut mm_struct,
+        address: c_ulong,
+        entry: *mut pte_t,
+        value: pte_t,
+        nr: c_uint,
+    );
+    #[link_name = "rust_helper_update_mmu_cache_range"]
+    pub(super) fn update_mmu_cache_range(
+        vma: *mut vm_area_struct,
+        address: c_ulong,
+        entry: *mut pte_t,
+        nr: c_uint,
+    );
     #[link_name = "rust_helper_vm_flags_set"]
     pub(super) fn vm_flags_set(vma: *mut vm_area_struct, flags: vm_flags_t);
 
@@ -87,10 +106,6 @@ extern "C" {
     #[link_name = "rust_helper_mutex_lock_killable"]
     pub(super) fn mutex_lock_killable(lock: *mut mutex) -> c_int;
 
-    #[link_name = "rust_helper_current_kthread"]
-    pub(super) fn current_kthread() -> c_uint;
-    #[link_name = "rust_helper_get_current_tgid"]
-    pub(super) fn get_current_tgid() -> *mut pid;
     #[link_name = "rust_helper_signal_live"]
     pub(super) fn signal_live(task: *const task_struct) -> c_int;
 

@@ -3,40 +3,77 @@
 //! The identity of a process, for telling later whether it still runs.
 //!
 //! C headers: [`include/linux/pid.h`](srctree/include/linux/pid.h),
+//! [`include/linux/sched.h`](srctree/include/linux/sched.h),
 //! [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h)
 
 use super::helpers;
-use core::ptr::NonNull;
 use kernel::{
     bindings,
-    sync::rcu, //
+    sync::rcu,
+    task::Task, //
 };
 
-/// Who runs: a process (a thread group, `struct pid` of type `PIDTYPE_TGID`), or the kernel.
+/// Who runs: a process (a thread group), or the kernel.
 ///
-/// It does not keep the process alive, nor its memory, and the number may be used again: the
-/// `struct pid` is not. All kernel threads are one, since one may finish what another began.
-///
-/// # Invariants
-///
-/// Owns one reference to the `struct pid`, if there is one.
-pub(crate) struct Tgid(Option<NonNull<bindings::pid>>);
-
-// SAFETY: A `struct pid` is reference-counted and may be used and released from any task.
-unsafe impl Send for Tgid {}
+/// It keeps nothing alive and costs a few loads. Numbers are used again, but hardly by a process
+/// that began at the same nanosecond, give or take a multiple of 2^32. An exec keeps both, whichever thread calls it
+/// (`de_thread()` in `fs/exec.c`). All kernel threads are one, since one may finish what another
+/// began.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tgid {
+    /// In the initial namespace; 0 is the kernel.
+    number: i32,
+    /// When the process began, in nanoseconds since boot, the low half.
+    began: u32,
+}
 
 impl Tgid {
+    const KERNEL: Self = Self {
+        number: 0,
+        began: 0,
+    };
+
     /// The caller.
     pub(crate) fn current() -> Self {
-        // SAFETY: There is a current task.
-        if unsafe { helpers::current_kthread() } != 0 {
-            return Self(None);
+        let task = Task::current_raw();
+        // SAFETY: The current task is valid, and its flags are changed by itself only.
+        if unsafe { (*task).flags } & bindings::PF_KTHREAD != 0 {
+            return Self::KERNEL;
         }
-        // SAFETY: There is a current task; the helper takes a reference on its thread group's pid.
-        let pid = unsafe { helpers::get_current_tgid() };
-        // INVARIANT: The reference that the helper took is ours now. A running task has a thread
-        // group.
-        Self(NonNull::new(pid))
+        // SAFETY: As above. A running task is in a thread group, whose leader is valid, and when
+        // that began does not change.
+        unsafe { Self::of((*task).tgid, (*task).group_leader) }
+    }
+
+    /// # Safety
+    ///
+    /// `leader` is a valid task.
+    unsafe fn of(number: i32, leader: *const bindings::task_struct) -> Self {
+        Self {
+            number,
+            // SAFETY: The task is valid. CAST: The low half is what is wanted.
+            began: unsafe { (*leader).start_boottime } as u32,
+        }
+    }
+
+    /// Bits that are enough for [`to_bits`](Self::to_bits).
+    pub(crate) const BITS: u32 = Self::NUMBER_BITS + u32::BITS;
+    /// `PID_MAX_LIMIT` in `include/linux/threads.h`.
+    const NUMBER_BITS: u32 = 22;
+
+    /// All of it as a number.
+    pub(crate) fn to_bits(self) -> u64 {
+        // CAST: A process number is not negative.
+        u64::from(self.number as u32) << u32::BITS | u64::from(self.began)
+    }
+
+    /// The reverse of [`to_bits`](Self::to_bits).
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        // CAST: Each takes its half.
+        Self {
+            number: (bits >> u32::BITS) as i32,
+            began: bits as u32,
+        }
     }
 
     /// Whether a thread of the process may still run.
@@ -44,32 +81,19 @@ impl Tgid {
     /// False from the moment that the last thread is in `do_exit()`, before anybody has waited
     /// for it.
     pub(crate) fn is_alive(&self) -> bool {
-        let Some(pid) = self.0 else {
+        if *self == Self::KERNEL {
             return true;
-        };
+        }
         let _guard = rcu::read_lock();
-        // SAFETY: The pid is valid by the type invariant.
-        let task = unsafe { bindings::pid_task(pid.as_ptr(), bindings::pid_type_PIDTYPE_TGID) };
+        // SAFETY: The initial namespace is always valid, and this is an RCU read section.
+        let pid = unsafe { bindings::find_pid_ns(self.number, &raw mut bindings::init_pid_ns) };
+        // SAFETY: The pid is valid in this section, or null, which is no task's.
+        let task = unsafe { bindings::pid_task(pid, bindings::pid_type_PIDTYPE_TGID) };
         if task.is_null() {
             return false;
         }
         // SAFETY: A task found through a pid is valid within the RCU read section, and so is its
         // `signal`, which is released with it (`__put_task_struct()` runs after a grace period).
-        (unsafe { helpers::signal_live(task) }) > 0
-    }
-}
-
-impl PartialEq for Tgid {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Drop for Tgid {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            // SAFETY: The reference is owned, by the type invariant.
-            unsafe { bindings::put_pid(pid.as_ptr()) };
-        }
+        unsafe { Self::of(self.number, task) == *self && helpers::signal_live(task) > 0 }
     }
 }

@@ -7,9 +7,13 @@
 //! `kernel::scatterlist::SGTable` takes vmalloc memory only, and maps for a bound device.
 
 use super::{
-    folio::PinnedPages,
+    folio::{
+        Memmap,
+        PinnedPages, //
+    },
     helpers, //
 };
+use crate::extent::Run;
 use kernel::{
     bindings,
     error::to_result,
@@ -42,13 +46,16 @@ impl SgTable {
     /// - `ENOMEM`;
     /// - `EINVAL` if there are more segments than a table can have.
     pub(super) fn new(pages: &PinnedPages, limits: SegmentLimits) -> Result<Self> {
-        let segments = || {
-            pages
-                .extents()
-                .iter()
-                .flat_map(move |run| run.segments(limits.max, limits.boundary))
+        let SegmentLimits { max, boundary } = limits;
+        let extents = pages.extents();
+        let count = match extents.pages() <= max && boundary == 0 {
+            true => extents.run_count(),
+            false => {
+                let segments = |run: Run| run.segment_count(max, boundary);
+                extents.runs().map(segments).sum()
+            }
         };
-        let count = u32::try_from(segments().count()).map_err(|_| EINVAL)?;
+        let count = u32::try_from(count).map_err(|_| EINVAL)?;
 
         let table = Opaque::zeroed();
         // SAFETY: `table` is memory for a table; `count` is not 0, for a buffer is not empty.
@@ -57,15 +64,17 @@ impl SgTable {
         let table = Self(table);
 
         let mut entry = table.first();
-        for segment in segments() {
-            // SAFETY: The page frame is of a pinned page.
-            let page = unsafe { helpers::pfn_to_page(segment.pfn) };
-            // CAST: `limits.max` pages fit into 32 bits of bytes, see `SegmentLimits` in `dma`.
-            let len = (segment.pages << PAGE_SHIFT) as u32;
-            // SAFETY: The table has as many entries as there are segments.
-            unsafe { helpers::sg_set_page(entry, page, len, 0) };
-            // SAFETY: `entry` is one of the table; behind the last comes null, and no segment.
-            entry = unsafe { bindings::sg_next(entry) };
+        let memmap = Memmap::new();
+        for run in extents.runs() {
+            for segment in run.segments(max, boundary) {
+                let page = memmap.page(segment.pfn);
+                // CAST: `max` pages fit into 32 bits of bytes, see `SegmentLimits` in `dma`.
+                let len = (segment.pages << PAGE_SHIFT) as u32;
+                // SAFETY: The table has as many entries as there are segments.
+                unsafe { helpers::sg_set_page(entry, page, len, 0) };
+                // SAFETY: `entry` is one of the table; behind the last comes null, and no segment.
+                entry = unsafe { bindings::sg_next(entry) };
+            }
         }
         Ok(table)
     }

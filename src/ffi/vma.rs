@@ -11,7 +11,7 @@ use super::{
     folio::PinnedPages,
     helpers, //
 };
-use crate::extent::Run;
+use crate::extent::Extents;
 use core::{
     marker::PhantomData,
     ops::Range,
@@ -19,6 +19,7 @@ use core::{
 };
 use kernel::{
     bindings,
+    ffi::c_ulong,
     mm::virt::{
         flags,
         VmaNew, //
@@ -35,21 +36,14 @@ use kernel::{
 pub(crate) struct FaultResult(bindings::vm_fault_t);
 
 impl FaultResult {
+    /// The entry was made, or was there.
+    pub(crate) const NOPAGE: Self = Self(bindings::vm_fault_reason_VM_FAULT_NOPAGE);
+    /// There is no memory for a page table.
+    pub(crate) const OOM: Self = Self(bindings::vm_fault_reason_VM_FAULT_OOM);
     /// There is no such page.
     pub(crate) const SIGBUS: Self = Self(bindings::vm_fault_reason_VM_FAULT_SIGBUS);
     /// Not at this size; ask for a smaller one.
     pub(crate) const FALLBACK: Self = Self(bindings::vm_fault_reason_VM_FAULT_FALLBACK);
-
-    /// The entry was not made (`VM_FAULT_ERROR`).
-    pub(crate) fn is_error(self) -> bool {
-        const ERROR: bindings::vm_fault_t = bindings::vm_fault_reason_VM_FAULT_OOM
-            | bindings::vm_fault_reason_VM_FAULT_SIGBUS
-            | bindings::vm_fault_reason_VM_FAULT_SIGSEGV
-            | bindings::vm_fault_reason_VM_FAULT_HWPOISON
-            | bindings::vm_fault_reason_VM_FAULT_HWPOISON_LARGE
-            | bindings::vm_fault_reason_VM_FAULT_FALLBACK;
-        self.0 & ERROR != 0
-    }
 }
 
 /// How the faults of a memory mapping are handled.
@@ -118,25 +112,38 @@ impl Fault<'_> {
         aligned.start.max(mapped.start)..aligned.end.min(mapped.end)
     }
 
-    /// The extent that holds page index `page` of the buffer.
-    pub(crate) fn find(&self, page: usize) -> Option<Run> {
-        self.pages.extents().find(page)
-    }
-
-    /// Makes the entry of page index `page`, the faulting one or a neighbour in the same page
-    /// table. Another cannot be reached from here: there may be a huge entry in its place, which
-    /// `vmf_insert_pfn()` would take for a table (`walk_to_pmd()` in `mm/memory.c`).
-    pub(crate) fn insert(&self, page: usize) -> FaultResult {
+    /// Makes the entries of a range of page indices that has the faulting page in it, where there
+    /// are none yet. All are in the page table of that page: another cannot be reached from here,
+    /// for there may be a huge entry in its place.
+    pub(crate) fn insert(&self, pages: &Range<usize>) -> FaultResult {
         // SAFETY: A constant.
-        let table = unsafe { helpers::pmd_order() };
-        let pfn = self.find(page).and_then(|run| run.pfn_of(page));
-        let Some(pfn) = pfn.filter(|_| self.around(table).contains(&page)) else {
+        let reach = self.around(unsafe { helpers::pmd_order() });
+        let extents = self.pages.extents();
+        let in_reach = reach.start <= pages.start && pages.end <= reach.end;
+        if !in_reach || !pages.contains(&self.page()) || self.page() >= extents.pages() {
             return FaultResult::SIGBUS;
+        }
+        let mut entries = Entries {
+            vma: self.vma(),
+            extents,
+            pages,
         };
-        // SAFETY: The mapping is as `vmf_insert_pfn()` wants it, by the type invariant. The core
-        // found no huge entry where the fault is, nor can one be made meanwhile: it would have
-        // been made for this fault. The page stays pinned.
-        FaultResult(unsafe { bindings::vmf_insert_pfn(self.vma(), self.address_of(page), pfn) })
+        // SAFETY: The mapping is valid by the type invariant, and stays as it is during the fault;
+        // the pages lie in it, in one page table. The core found no huge entry where the fault is,
+        // nor can one be made meanwhile: it would have been made for this fault.
+        let error = unsafe {
+            bindings::apply_to_page_range(
+                (*entries.vma).vm_mm,
+                self.address_of(pages.start),
+                PAGE_SIZE,
+                Some(make_entries),
+                (&raw mut entries).cast(),
+            )
+        };
+        match error {
+            0 => FaultResult::NOPAGE,
+            _ => FaultResult::OOM,
+        }
     }
 
     /// Makes one entry for the 2^`order` pages around the fault. Falls back unless the architecture
@@ -145,22 +152,17 @@ impl Fault<'_> {
     pub(crate) fn insert_huge(&self, order: u32) -> FaultResult {
         let around = self.around(order);
         let count = 1usize << order;
-        let Some(run) = self.find(around.start) else {
+        let pfn = self.pages.extents().contiguous(&around);
+        let Some(pfn) = pfn.filter(|pfn| around.len() == count && pfn & (count - 1) == 0) else {
             return FaultResult::FALLBACK;
         };
-        let Some(pfn) = run.pfn_of(around.start) else {
-            return FaultResult::FALLBACK;
-        };
-        if around.len() != count || around.end > run.range().end || pfn & (count - 1) != 0 {
-            return FaultResult::FALLBACK;
-        }
 
         // SAFETY: The fault is valid by the type invariant.
         let write = unsafe { (*self.raw).flags } & bindings::fault_flag_FAULT_FLAG_WRITE != 0;
         #[cfg(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)]
         // SAFETY: A constant.
         if order == unsafe { helpers::pmd_order() } {
-            // SAFETY: As in `insert`; all the pages lie in the mapping and in the extent.
+            // SAFETY: As in `insert`; all the pages lie in the mapping.
             return FaultResult(unsafe { bindings::vmf_insert_pfn_pmd(self.raw, pfn, write) });
         }
         #[cfg(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP)]
@@ -180,6 +182,71 @@ fn aligned_around(page: usize, address: usize, order: u32) -> Range<usize> {
     let count = 1 << order;
     let before = (address >> PAGE_SHIFT) & (count - 1);
     page.saturating_sub(before)..page + (count - before)
+}
+
+/// What [`make_entries`] is to do.
+struct Entries<'a> {
+    vma: *mut bindings::vm_area_struct,
+    extents: &'a Extents,
+    /// Page indices.
+    pages: &'a Range<usize>,
+}
+
+/// Makes entries as `vmf_insert_pfn()` does (`insert_pfn()` in `mm/memory.c`), but many in a page
+/// table that was looked up and locked once. What that checks for each page is known of these:
+/// they are memory, which is cached and may be mapped (`pfnmap_setup_cachemode_pfn()`,
+/// `pfn_modify_allowed()`).
+///
+/// # Safety
+///
+/// Called by `apply_to_page_range()` for the first page of [`Entries`], which `data` points to;
+/// all of them are in one page table. The mapping is `VM_PFNMAP` and shared, and the pages stay
+/// pinned as long as it exists.
+unsafe extern "C" fn make_entries(
+    first: *mut bindings::pte_t,
+    address: c_ulong,
+    data: *mut c_void,
+) -> c_int {
+    // SAFETY: It is what `data` points to.
+    let &Entries {
+        vma,
+        extents,
+        pages,
+    } = unsafe { &*data.cast::<Entries<'_>>() };
+    for extent in extents.iter_at(pages.start) {
+        let Some(run) = extent.within(pages) else {
+            break;
+        };
+        let mut done = 0;
+        while done < run.pages {
+            let index = run.page + done - pages.start;
+            // SAFETY: The table has an entry for each of the pages.
+            let entry = unsafe { first.add(index) };
+            // SAFETY: As above, and the table is locked.
+            let is_none = |&next: &usize| unsafe { helpers::pte_none(entry.add(next)) };
+            let count = (0..run.pages - done).take_while(is_none).count();
+            if count > 0 {
+                // SAFETY: There is nothing in these entries, and the pages are the mapping's.
+                // CAST: A page table has fewer.
+                unsafe {
+                    helpers::set_ptes(
+                        (*vma).vm_mm,
+                        address + (index << PAGE_SHIFT),
+                        entry,
+                        helpers::pte_special(vma, run.pfn + done),
+                        count as c_uint,
+                    )
+                };
+            }
+            // What is behind these is there already.
+            done += count + 1;
+        }
+    }
+    // CAST: As above.
+    let number = pages.len() as c_uint;
+    // SAFETY: As above.
+    unsafe { helpers::update_mmu_cache_range(vma, address, first, number) };
+    0
 }
 
 struct VmOperations<T>(PhantomData<T>);

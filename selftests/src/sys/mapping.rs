@@ -228,6 +228,15 @@ impl Mapping {
         unsafe { from.read_volatile() }
     }
 
+    /// Reads one byte of every page, from the first to the last.
+    pub fn touch_every_page(&self) {
+        let start = self.start.as_ptr().cast::<u8>();
+        for at in (0..self.len).step_by(crate::PAGE) {
+            // SAFETY: The byte lies in the mapping. Volatile, as the access itself is wanted.
+            unsafe { start.wrapping_add(at).read_volatile() };
+        }
+    }
+
     /// Changes what is allowed from offset `at` on; `None` forbids every access.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ pub const TESTS: &[Test] = tests![
     read_bracket_inside_write_bracket,
     read_brackets_of_other_threads,
     device_comes_during_write_bracket,
+    reader_beside_a_writer_from_before_the_device,
     device_leaves_during_write_bracket,
     process_dies_in_its_bracket,
     two_devices_that_write,
@@ -124,6 +125,26 @@ fn device_comes_during_write_bracket() -> Outcome {
     let mapping = attachment.map(Direction::Bidirectional)?;
     ours.write_to(&memory, SECOND.at, SECOND.len);
     writing.end()?;
+    FIRST.device_sees(&mapping, ours)?;
+    SECOND.device_sees(&mapping, ours)
+}
+
+/// What is written in a bracket that began when there was no device is not lost when there is one.
+fn reader_beside_a_writer_from_before_the_device() -> Outcome {
+    let edu = setup::edu(0)?;
+    let (buffer, memory) = two_pages()?;
+    let ours = Pattern::new(115);
+    let writing = buffer.begin(Access::Write)?;
+    let attachment = edu.attach(&buffer)?;
+    let mapping = attachment.map(Direction::Bidirectional)?;
+    ours.write_to(&memory, FIRST.at, FIRST.len);
+    buffer.begin(Access::Read)?.end()?;
+    ours.check_in(&memory, FIRST.at, FIRST.len)?;
+    ours.write_to(&memory, SECOND.at, SECOND.len);
+    mapping.unmap()?;
+    ours.check_in(&memory, 0, memory.len())?;
+    writing.end()?;
+    let mapping = attachment.map(Direction::Bidirectional)?;
     FIRST.device_sees(&mapping, ours)?;
     SECOND.device_sees(&mapping, ours)
 }

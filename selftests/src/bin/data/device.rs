@@ -31,6 +31,7 @@ pub const TESTS: &[Test] = tests![
     device_writes_transparent_huge_pages,
     device_writes_huge_pages,
     device_reads_mixed_list,
+    device_reads_pages_apart,
     device_writes_mixed_list,
     device_reads_what_was_there_before_create,
     device_reads_fresh_pages_as_zero,
@@ -168,6 +169,33 @@ fn device_reads_mixed_list() -> Outcome {
     bracket.end()?;
     for window in windows {
         window.device_sees(&mapping, pattern)?;
+    }
+    Ok(())
+}
+
+/// Forward and backward: what is side by side in a list may or may not be so in memory.
+fn device_reads_pages_apart() -> Outcome {
+    const PAGES: usize = 12;
+
+    let edu = setup::edu(0)?;
+    let memfd = Memfd::with_pages_apart(PAGES * PAGE)?;
+    let mut items: Vec<_> = (0..PAGES)
+        .map(|page| memfd.range(page * PAGE, PAGE))
+        .collect();
+    for seed in [48, 49] {
+        let buffer = Udmabuf::open()?.create_list(&items)?;
+        let attachment = edu.attach(&buffer)?;
+        let mapping = attachment.map(Direction::ToDevice)?;
+        let pattern = Pattern::new(seed);
+        let bracket = buffer.begin(Access::Write)?;
+        pattern.write_to(&buffer.map(Access::ReadWrite)?, 0, PAGES * PAGE);
+        bracket.end()?;
+        let whole = Window {
+            at: 0,
+            len: PAGES * PAGE,
+        };
+        whole.device_sees(&mapping, pattern)?;
+        items.reverse();
     }
     Ok(())
 }

@@ -14,13 +14,16 @@ use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
 use selftests::ktap::Test;
+use selftests::outcome::check;
 use selftests::outcome::equal;
+use selftests::pagemap;
 use selftests::tests;
 
 use crate::setup;
 
 pub const TESTS: &[Test] = tests![
     list_of_all_kinds_of_pages,
+    pages_apart,
     list_in_reverse_order,
     neighbours_in_one_huge_page,
     list_of_1024_single_pages,
@@ -68,6 +71,23 @@ fn pieces_are_in_place(memfds: &[&Memfd], pieces: &[Piece<'_>]) -> Outcome<DmaBu
     }
     bracket.end()?;
     Ok(buffer)
+}
+
+/// More pages than are pinned at once, and more extents than pages in one piece.
+fn pages_apart() -> Outcome {
+    const PAGES: usize = 1500;
+
+    let memfd = Memfd::with_pages_apart(PAGES * PAGE)?;
+    let frames = pagemap::frames(&memfd.map()?)?;
+    let apart = frames.windows(2).filter(|pair| pair[1] != pair[0] + 1);
+    check("pages lie apart", apart.count() > PAGES / 2)?;
+    let pieces = [(0, 700), (700, 800)].map(|(first, pages)| Piece {
+        memfd: &memfd,
+        offset: first * PAGE,
+        size: pages * PAGE,
+    });
+    pieces_are_in_place(&[&memfd], &pieces[..1])?;
+    pieces_are_in_place(&[&memfd], &pieces).map(drop)
 }
 
 fn list_of_all_kinds_of_pages() -> Outcome {
