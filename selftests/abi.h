@@ -4,9 +4,11 @@
  * does not evaluate; as enumerators the C compiler evaluates them.
  */
 #include <linux/dma-buf.h>
+#include <linux/dma-heap.h>
 #include <linux/udmabuf.h>
 #include <linux/videodev2.h>
 #include <edu_importer.h>
+#include <udmabuf_floor.h>
 
 /* The request of /sys/kernel/debug/sync/sw_sync, which no header for programs has. */
 struct sw_sync_fence {
@@ -20,6 +22,7 @@ enum request {
 	REQUEST_UDMABUF_CREATE_LIST = UDMABUF_CREATE_LIST,
 	REQUEST_DMA_BUF_SYNC = DMA_BUF_IOCTL_SYNC,
 	REQUEST_DMA_BUF_SET_NAME = DMA_BUF_SET_NAME,
+	REQUEST_DMA_HEAP_ALLOC = DMA_HEAP_IOCTL_ALLOC,
 	REQUEST_EDU_QUERY = EDU_QUERY,
 	REQUEST_EDU_SET_MASK = EDU_SET_MASK,
 	REQUEST_EDU_LOAD = EDU_LOAD,
@@ -31,6 +34,7 @@ enum request {
 	REQUEST_EDU_DMA = EDU_DMA,
 	REQUEST_EDU_VMAP = EDU_VMAP,
 	REQUEST_EDU_NOTE = EDU_NOTE,
+	REQUEST_FLOOR_PIN = FLOOR_PIN,
 	REQUEST_DMA_BUF_IMPORT_SYNC_FILE = DMA_BUF_IOCTL_IMPORT_SYNC_FILE,
 	REQUEST_SW_SYNC_CREATE_FENCE = _IOWR('W', 0, struct sw_sync_fence),
 	REQUEST_SW_SYNC_INCREMENT = _IOW('W', 1, __u32),

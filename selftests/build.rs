@@ -11,7 +11,7 @@ fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
     let root = here.parent().expect("selftests/ lies in the tree");
     let header = here.join("abi.h");
-    let include = [root.join("uapi"), root.join("qemu/importer/uapi")];
+    let include = ["uapi", "qemu/importer/uapi", "qemu/floor/uapi"].map(|path| root.join(path));
 
     println!("cargo::rerun-if-changed={}", header.display());
     for directory in &include {
@@ -23,8 +23,8 @@ fn main() {
     bindgen::builder()
         .header(header.to_string_lossy())
         .clang_args(include.iter().map(|path| format!("-I{}", path.display())))
-        .allowlist_type("udmabuf_.*|edu_.*|dma_buf_sync|request|sync|pixel_format")
-        .allowlist_type("dma_buf_import_sync_file|sw_sync_fence")
+        .allowlist_type("udmabuf_.*|edu_.*|floor_pin|dma_buf_sync|request|sync|pixel_format")
+        .allowlist_type("dma_buf_import_sync_file|dma_heap_allocation_data|sw_sync_fence")
         .allowlist_type("v4l2_(format|requestbuffers|buffer|buf_type|memory|field)")
         .allowlist_var("UDMABUF_.*|EDU_.*")
         .default_enum_style(bindgen::EnumVariation::Consts)

@@ -10,7 +10,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use protocol::{
-    DRIVER_MODULE, Driver, Event, Exporter, IMPORTER_MODULE, Job, Module, Outcome, Program,
+    DRIVER_MODULE, Driver, Event, Exporter, FLOOR_MODULE, IMPORTER_MODULE, Job, Module, Outcome,
+    Program,
 };
 
 use crate::{
@@ -120,6 +121,8 @@ pub struct Boot<'a> {
     pub files: Vec<(String, PathBuf)>,
     /// Directories of the host that the guest can mount.
     pub shares: Vec<Share>,
+    /// Loads the module that measures the kernel without a driver; only there for bench kernels.
+    pub floor: bool,
     /// Has the cache model watch the guest.
     pub cache_model: bool,
     /// The interactive console.
@@ -187,6 +190,7 @@ impl<'a> Boot<'a> {
             huge_pages: HUGE_PAGES,
             files: Vec::new(),
             shares: Vec::new(),
+            floor: false,
             cache_model: false,
             console: Console::None,
             show_command: false,
@@ -299,7 +303,17 @@ impl<'a> Boot<'a> {
             file: IMPORTER_MODULE.to_owned(),
             parameters: self.machine.importer_parameters(),
         };
-        archive.add(&guest_path(&importer), &self.kernel.module(&importer.name)?);
+        let mut modules = vec![importer];
+        if self.floor {
+            modules.push(Module {
+                name: FLOOR_MODULE.to_owned(),
+                file: FLOOR_MODULE.to_owned(),
+                parameters: String::new(),
+            });
+        }
+        for module in &modules {
+            archive.add(&guest_path(module), &self.kernel.module(&module.name)?);
+        }
         for (place, file) in &self.files {
             archive.add(place, file);
         }
@@ -322,7 +336,7 @@ impl<'a> Boot<'a> {
                 self.huge_pages
             },
             exporter,
-            modules: vec![importer],
+            modules,
             programs,
             unload: self.unload,
             find_leaks: self.find_leaks,

@@ -30,3 +30,6 @@ pub const DRIVER_MODULE: &str = "udmabuf_rs";
 
 /// The importer that lets a program start real DMA.
 pub const IMPORTER_MODULE: &str = "edu_importer";
+
+/// What the kernel itself takes for a driver's work, for measurements.
+pub const FLOOR_MODULE: &str = "udmabuf_floor";

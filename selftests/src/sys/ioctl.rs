@@ -64,11 +64,13 @@ macro_rules! request {
 request! {
     dma_buf_sync = REQUEST_DMA_BUF_SYNC;
     dma_buf_import_sync_file = REQUEST_DMA_BUF_IMPORT_SYNC_FILE;
+    dma_heap_allocation_data = REQUEST_DMA_HEAP_ALLOC;
     edu_query = REQUEST_EDU_QUERY;
     edu_mask = REQUEST_EDU_SET_MASK;
     edu_attach = REQUEST_EDU_ATTACH;
     edu_map = REQUEST_EDU_MAP;
     edu_dma = REQUEST_EDU_DMA;
+    floor_pin = REQUEST_FLOOR_PIN;
     v4l2_format = REQUEST_V4L2_SET_FORMAT;
     v4l2_requestbuffers = REQUEST_V4L2_REQUEST_BUFFERS;
 }
@@ -111,6 +113,20 @@ pub fn create(device: impl AsFd, request: u32, address: usize) -> Result<OwnedFd
     let fd = udmabuf(device, request, address)?;
     // SAFETY: Both create requests return a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Calls a dma-buf heap and takes the dma-buf that it returns.
+///
+/// # Errors
+///
+/// Those of the heap.
+pub fn heap_allocate(
+    heap: impl AsFd,
+    request: &mut abi::dma_heap_allocation_data,
+) -> Result<OwnedFd> {
+    call(heap, request)?;
+    // SAFETY: The request returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(request.fd as c_int) })
 }
 
 /// Calls a dma-buf with any request number, for an argument that it only reads.
