@@ -20,7 +20,7 @@ kernel = $(if $(filter $(MACHINES),$(MACHINE)),$(firstword $(subst -, ,$(MACHINE
 # One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run test matrix virtio-gpu shell vm check mutants module clean distclean
+.PHONY: help run test matrix virtio-gpu bench shell vm check mutants module clean distclean
 
 help: ## This list
 	@awk -F' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,7 @@ help: ## This list
 	@echo 'MACHINE=name                one of $(wordlist 1,4,$(MACHINES))'
 	@echo '                            $(wordlist 5,8,$(MACHINES))'
 	@echo 'ARGS="--machine M --flow F"  for matrix: a part of it, see ci/harness matrix --help'
+	@echo 'ARGS="--machine M --case C"  for bench: the same, see ci/harness bench --help'
 	@echo 'ONLY=text                   for test, virtio-gpu and mutants: only what has the text in its name'
 	@echo 'KSRC=directory              a kernel tree of your own for the test kernels'
 	@echo 'KDIR=directory              for module: a configured kernel build, such as /lib/modules/$$(uname -r)/build'
@@ -50,6 +51,10 @@ matrix: ## Both drivers on every machine, a table
 virtio-gpu: ## A guest in the guest: what its screen shows has gone through the driver
 	@ci/prepare x86_64
 	@ci/harness virtio-gpu --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
+
+bench: ## What both drivers cost, in instructions, a table and plots
+	@ci/prepare x86_64-bench arm64-bench
+	@ci/harness bench $(ARGS)
 
 mutants: ## Broken variants of the module, which the tests have to notice
 	@ci/prepare x86_64
@@ -82,7 +87,7 @@ endif
 
 clean: ## Removes what builds and tests made, keeps what set-up fetched and the kernels
 	rm -rf build/target build/modules build/module build/mutants build/check build/kernel-selftest \
-		build/results build/screens build/logs
+		build/results build/bench build/screens build/logs
 
 distclean: ## Removes everything that was made or fetched
 	rm -rf build

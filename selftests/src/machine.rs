@@ -5,6 +5,9 @@
 use std::fs;
 use std::io;
 
+/// The device tree's root, whose properties hold for all devices that have no other.
+const DEVICE_TREE: &str = "/proc/device-tree";
+
 /// Whether every device of this machine works on a bounce buffer, wherever its memory is.
 ///
 /// # Errors
@@ -12,6 +15,15 @@ use std::io;
 /// Those of reading the kernel's command line.
 pub fn always_bounces() -> io::Result<bool> {
     Ok(forces_bounces(&fs::read_to_string("/proc/cmdline")?))
+}
+
+/// Whether devices snoop the CPU's caches, by the device tree of the machine: without one they do.
+///
+/// # Errors
+///
+/// Those of looking for the files.
+pub fn devices_snoop() -> io::Result<bool> {
+    Ok(!fs::exists(DEVICE_TREE)? || fs::exists(format!("{DEVICE_TREE}/dma-coherent"))?)
 }
 
 /// Whether such a kernel command line says `swiotlb=force`, with or without sizes.

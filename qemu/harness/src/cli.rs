@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use protocol::Driver;
 
 use crate::{
-    command::{matrix, mutants, run, shell, test, virtio_gpu, vm},
+    command::{bench, matrix, mutants, run, shell, test, virtio_gpu, vm},
     kernel::Flavour,
     machine::{self, Machine},
 };
@@ -56,6 +56,8 @@ enum Command {
     Test(test::Arguments),
     /// Runs every flow on every machine, with both drivers and with broken variants of ours.
     Matrix(matrix::Arguments),
+    /// Counts what both drivers cost, in instructions, and draws it.
+    Bench(bench::Arguments),
     /// Boots a guest in the guest, and compares what its virtio-gpu shows.
     VirtioGpu(virtio_gpu::Arguments),
     /// Checks that the tests notice broken variants of the module.
@@ -71,6 +73,7 @@ impl Cli {
             Command::Shell(guest) => shell::run(&guest),
             Command::Test(arguments) => test::run(&arguments),
             Command::Matrix(arguments) => matrix::run(&arguments),
+            Command::Bench(arguments) => bench::run(&arguments),
             Command::VirtioGpu(arguments) => virtio_gpu::run(&arguments),
             Command::Mutants(arguments) => mutants::run(&arguments),
         }

@@ -34,8 +34,8 @@ pub enum Case {
     FirstTouch,
     /// Touching every page of a fresh user mapping, from the first to the last.
     EveryPage,
-    /// Touching every page of a fresh user mapping, at random: instructions for one page.
-    RandomTouch,
+    /// Touching one page at a random place in every 2 MiB of a fresh user mapping.
+    ScatteredTouch,
     /// Mapping it into the kernel and unmapping it again.
     Vmap,
     /// A bracket for reading and writing; the floor is two such calls that are refused at once.
@@ -48,8 +48,10 @@ pub enum Case {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pages {
-    /// 4 KiB.
+    /// 4 KiB, as the kernel hands them out: mostly side by side.
     Base,
+    /// 4 KiB, no two of them side by side.
+    Apart,
     /// 2 MiB, transparent.
     Thp,
     /// 2 MiB, from the hugetlb pool.
@@ -114,7 +116,11 @@ impl Record {
             attachments,
             ..
         } = self;
-        let device = if self.coherent { "coherent" } else { "noncoherent" };
+        let device = if self.coherent {
+            "coherent"
+        } else {
+            "noncoherent"
+        };
         format!(
             "bench/{}/{}/{}/{items}/{bytes}/{attachments}/{device}",
             self.contender, self.case, self.pages

@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod clock;
 pub mod compat;
 pub mod fork;
 pub mod ioctl;

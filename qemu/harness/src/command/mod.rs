@@ -2,6 +2,7 @@
 
 //! What the harness can be asked to do, one file each.
 
+pub mod bench;
 mod host;
 pub mod matrix;
 pub mod mutants;

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The benchmark: what both drivers, the system heap and the least that the kernel permits cost,
+//! in instructions.
+//!
+//! The guest program `bench` measures and says what it found ([`listener`]), in one boot for each
+//! machine ([`part`]). [Contenders](protocol::bench::Contender) that did the same meet in a
+//! [`row`]. Rows become a [`table`]; and [`chart`]s, each drawn as a [`plot`], an SVG, of which a
+//! [`picture`] is made. Nothing here judges a figure.
+
+pub mod axis;
+pub mod chart;
+pub mod listener;
+pub mod number;
+pub mod part;
+pub mod picture;
+pub mod plot;
+pub mod results;
+pub mod row;
+pub mod table;
+pub mod versions;
+
+#[cfg(test)]
+pub mod tests;

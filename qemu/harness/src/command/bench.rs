@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `bench`: what both drivers cost, in instructions, and what that looks like.
+
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result, bail};
+use protocol::bench::{Case, Record};
+
+use crate::{
+    bench::{
+        chart::Chart,
+        part::Part,
+        picture::Painter,
+        plot,
+        results::Results,
+        table::{LEGEND, Table},
+        versions::Versions,
+    },
+    cli::parse_machine,
+    guest,
+    layout::Layout,
+    machine::{Arm64Coherent, Arm64Noncoherent, Machine, X86Direct, X86Iommu},
+    report::Report,
+    suite,
+    usage::refuse,
+};
+
+/// What is measured where. Buffers of 1 GiB take that of memory and as much of the heap's. Huge pages
+/// are set aside for a buffer of 4 GiB, and of 1 GiB for the floor of mappings. The guest program
+/// leaves out what does not fit.
+const PARTS: &[Part] = &[
+    Part {
+        machine: &X86Direct,
+        what: "all",
+        memory: 16,
+        huge_pages: 2600,
+        cache_model: false,
+    },
+    Part {
+        machine: &X86Iommu,
+        what: "map",
+        memory: 8,
+        huge_pages: 1100,
+        cache_model: false,
+    },
+    Part {
+        machine: &Arm64Coherent,
+        what: "sync",
+        memory: 4,
+        huge_pages: 0,
+        cache_model: false,
+    },
+    Part {
+        machine: &Arm64Noncoherent,
+        what: "sync",
+        memory: 4,
+        huge_pages: 0,
+        cache_model: true,
+    },
+];
+
+/// The arguments of `bench`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Only this machine; may be said several times.
+    #[arg(long = "machine", value_parser = parse_machine)]
+    machines: Vec<&'static dyn Machine>,
+    /// Only this case, such as create or every_page; may be said several times.
+    #[arg(long = "case", value_parser = parse_case)]
+    cases: Vec<Case>,
+    /// Small buffers only.
+    #[arg(long)]
+    quick: bool,
+    /// Draws nothing.
+    #[arg(long)]
+    no_plots: bool,
+}
+
+/// The case that an argument names.
+fn parse_case(name: &str) -> Result<Case, String> {
+    let name = serde_json::Value::String(name.into());
+    serde_json::from_value(name).map_err(|error| error.to_string())
+}
+
+impl Arguments {
+    /// The parts that were asked for, in their usual order.
+    fn parts(&self) -> Result<Vec<&'static Part>> {
+        let is = |part: &Part, machine: &&dyn Machine| part.machine.name() == machine.name();
+        let measured = |machine: &&&dyn Machine| PARTS.iter().any(|part| is(part, machine));
+        if let Some(other) = self.machines.iter().find(|machine| !measured(machine)) {
+            let all: Vec<_> = PARTS.iter().map(|part| part.machine.name()).collect();
+            let (other, all) = (other.name(), all.join(", "));
+            refuse!("nothing is measured on {other}: say one of {all}");
+        }
+        let wanted = |part: &&Part| {
+            let mut machines = self.machines.iter();
+            self.machines.is_empty() || machines.any(|machine| is(part, machine))
+        };
+        Ok(PARTS.iter().filter(wanted).collect())
+    }
+
+    /// What the guest program is told.
+    fn words(&self) -> Vec<String> {
+        let cases = self.cases.iter();
+        let mut words: Vec<_> = cases
+            .flat_map(|case| ["--case".to_owned(), case.to_string()])
+            .collect();
+        if self.quick {
+            words.push("--quick".into());
+        }
+        words
+    }
+
+    /// The command that does the same again.
+    fn command(&self) -> String {
+        let machines = self.machines.iter();
+        let mut words: Vec<_> = machines
+            .map(|machine| format!("--machine {}", machine.name()))
+            .collect();
+        words.extend(self.words());
+        match words.is_empty() {
+            true => "make bench".into(),
+            false => format!("make bench ARGS='{}'", words.join(" ")),
+        }
+    }
+}
+
+/// Measures, and shows what came out. What fails on one machine stops no other.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let layout = Layout::find()?;
+    let parts = arguments.parts()?;
+    // Before hours of work, not after them.
+    let painter = match arguments.no_plots {
+        true => None,
+        false => Some(Painter::new()?),
+    };
+    let mut report = Report::open(&layout, "bench")?;
+    let mut results = Results::open(&layout)?;
+    let mut records = Vec::new();
+    let mut kernels = Vec::new();
+    for part in &parts {
+        let area = part.area();
+        report.begin(&area);
+        let measured = part.run(&layout, &arguments.words(), &report);
+        report.pause();
+        if guest::interrupted() {
+            break;
+        }
+        match measured {
+            Ok(measured) => {
+                report.end(&area, measured.tests, Some(&measured.log))?;
+                for note in &measured.notes {
+                    report.note(note);
+                }
+                kernels.extend(measured.kernel);
+                records.extend(measured.records);
+            }
+            Err(error) => {
+                let failed = suite::failed("boot", format!("{error:#}"));
+                report.end(&area, vec![failed], None)?;
+            }
+        }
+    }
+    if records.is_empty() {
+        results.discard();
+    } else {
+        let machines: Vec<_> = parts.iter().map(|part| part.machine).collect();
+        let command = arguments.command();
+        let versions = Versions::find(layout.root(), &kernels, &machines, command);
+        results.write(&versions, &records)?;
+        let table = Table::new(&records);
+        println!(
+            "\n{}\n{LEGEND}\n{versions}",
+            table.text(io::stdout().is_terminal())
+        );
+        for file in [results.lines(), &results.markdown()] {
+            println!("The same is in {}.", layout.short(file).display());
+        }
+        if let Some(painter) = &painter {
+            plots(&layout, painter, &records)?;
+        }
+        println!();
+    }
+    // What other machines said until then is not lost.
+    if guest::interrupted() {
+        bail!("interrupted");
+    }
+    Ok(report.finish())
+}
+
+/// Draws every chart there is into build/bench/.
+fn plots(layout: &Layout, painter: &Painter, records: &[Record]) -> Result<()> {
+    let directory = layout.build().join("bench");
+    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    let charts = Chart::all(records);
+    for chart in &charts {
+        let svg = plot::svg(chart)?;
+        let png = painter.png(&svg)?;
+        let texts = [("svg", svg.into_bytes()), ("png", png)];
+        for (suffix, bytes) in texts {
+            let file = directory.join(format!("{}.{suffix}", chart.name()));
+            fs::write(&file, bytes).with_context(|| file.display().to_string())?;
+        }
+    }
+    let directory = layout.short(&directory).display();
+    println!("The plots, {}, are in {directory}/.", charts.len());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::bench::tests::sweep;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn arguments(words: &[&str]) -> Arguments {
+        let words = ["bench"].iter().chain(words);
+        Line::try_parse_from(words).ok().unwrap().arguments
+    }
+
+    #[test]
+    fn nothing_said_is_everything() {
+        let all = arguments(&[]);
+        assert_eq!(all.parts().unwrap().len(), PARTS.len());
+        assert_eq!(all.words(), [] as [&str; 0]);
+        assert_eq!(all.command(), "make bench");
+    }
+
+    #[test]
+    fn a_part_is_named_by_the_command_that_makes_it_again() {
+        let part = arguments(&["--machine", "iommu", "--case", "every_page", "--quick"]);
+        let machines = part.parts().unwrap();
+        assert_eq!((machines.len(), machines[0].what), (1, "map"));
+        assert_eq!(part.words(), ["--case", "every_page", "--quick"]);
+        assert_eq!(
+            part.command(),
+            "make bench ARGS='--machine x86_64-iommu --case every_page --quick'"
+        );
+    }
+
+    #[test]
+    fn what_is_not_measured_is_refused_in_one_line() {
+        let error = arguments(&["--machine", "swiotlb"]).parts().err().unwrap();
+        let message = error.to_string();
+        assert!(
+            message.starts_with("nothing is measured on x86_64-swiotlb: say one of x86_64-direct"),
+            "{message}"
+        );
+        let error = Line::try_parse_from(["bench", "--case", "vacuum"]).err();
+        let message = error.unwrap().to_string();
+        assert!(
+            message.contains("vacuum") && message.contains("begin_end"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn each_chart_is_two_files() {
+        let scratch = tempfile::tempdir().unwrap();
+        let layout = Layout::for_tests(scratch.path());
+        let painter = Painter::new().unwrap();
+        plots(&layout, &painter, &sweep(Case::Vmap)).unwrap();
+        let file = |suffix| {
+            scratch
+                .path()
+                .join(format!("build/bench/x86_64-direct-vmap.{suffix}"))
+        };
+        assert!(
+            fs::read_to_string(file("svg"))
+                .unwrap()
+                .contains("vmap, x86_64-direct")
+        );
+        assert!(fs::read(file("png")).unwrap().starts_with(b"\x89PNG"));
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How often each block was executed.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use crate::mark::Mark;
+
+/// A block of the guest's code.
+#[derive(Debug)]
+pub struct Block {
+    address: u64,
+    instructions: u64,
+    executed: AtomicU64,
+}
+
+/// All blocks that were ever translated, which lives as long as QEMU.
+#[derive(Debug, Default)]
+pub struct Counts {
+    running: AtomicBool,
+    blocks: Mutex<Vec<&'static Block>>,
+}
+
+impl Counts {
+    /// A block has been translated, perhaps once more.
+    pub fn block(&self, address: u64, instructions: u64) -> &'static Block {
+        let block = Box::leak(Box::new(Block {
+            address,
+            instructions,
+            executed: AtomicU64::new(0),
+        }));
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.push(block);
+        block
+    }
+
+    /// A block is executed.
+    pub fn execute(&self, block: &Block) {
+        if self.running.load(Relaxed) {
+            block.executed.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The program has passed a mark.
+    pub fn pass(&self, mark: Mark) {
+        self.running.store(mark == Mark::Start, Relaxed);
+    }
+
+    /// Writes a line for each address: the address, and the instructions executed from there.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing.
+    pub fn report(&self, mut to: impl Write) -> io::Result<()> {
+        let mut sums = BTreeMap::new();
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        for block in blocks.iter() {
+            let count = block.executed.load(Relaxed) * block.instructions;
+            if count > 0 {
+                *sums.entry(block.address).or_insert(0) += count;
+            }
+        }
+        for (address, count) in sums {
+            writeln!(to, "{address:#018x} {count}")?;
+        }
+        to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_lies_between_marks_counts() {
+        let counts = Counts::default();
+        let [one, again, other] = [(0x1000, 5), (0x1000, 5), (0x2000, 1)]
+            .map(|(address, instructions)| counts.block(address, instructions));
+        counts.execute(one);
+        counts.pass(Mark::Start);
+        counts.execute(one);
+        counts.execute(one);
+        counts.execute(again);
+        counts.pass(Mark::Stop);
+        counts.execute(other);
+        let mut report = Vec::new();
+        counts.report(&mut report).unwrap();
+        assert_eq!(report, b"0x0000000000001000 15\n");
+    }
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How each case is measured.
+
+use std::fs;
+use std::hint::black_box;
+
+use protocol::bench::Case;
+use protocol::bench::Record;
+use selftests::Access;
+use selftests::DmaBuf;
+use selftests::HUGE_PAGE;
+use selftests::Mapping;
+use selftests::Model;
+use selftests::importer::Direction;
+use selftests::importer::Edu;
+use selftests::machine;
+use selftests::outcome;
+use selftests::outcome::Stop;
+use selftests::sys::clock;
+
+use crate::contender::Contenders;
+use crate::contender::Maker;
+use crate::step::Step;
+use crate::subject::Subject;
+
+/// Repetitions that count.
+const REPETITIONS: usize = 5;
+
+/// Work of one repetition, in bytes of buffers: what is small is done several times.
+const WORK: usize = 16 << 20;
+
+/// Most times that something is done in one repetition. Ticks of the clock fall into some.
+const MOST: usize = 64;
+
+/// The device that buffers are mapped for.
+const DEVICE: u32 = 0;
+
+/// Measures one step: a record for each contender.
+pub fn step(step: &Step, subject: &Subject, contenders: &Contenders) -> Result<Vec<Record>, Stop> {
+    let pieces = contenders.pieces(subject)?;
+    let mut records = Vec::new();
+    for maker in contenders.for_step(step) {
+        records.push(Record {
+            case: step.case,
+            contender: maker.contender(),
+            machine: String::new(),
+            pages: step.shape.pages,
+            items: step.shape.items as u32,
+            bytes: step.shape.bytes as u64,
+            attachments: step.attachments,
+            coherent: machine::devices_snoop()?,
+            pieces: match maker {
+                Maker::Driver(..) => pieces,
+                Maker::Heap(_) | Maker::Floor(_) => 0,
+            },
+            instructions: Vec::new(),
+            memory: None,
+            maintenance: None,
+        });
+    }
+    if step.case == Case::Memory {
+        for (maker, record) in contenders.for_step(step).zip(&mut records) {
+            record.memory = Some(memory(maker, subject)?);
+        }
+        return Ok(records);
+    }
+    // Before all that counts, each does it once: what is allocated once is there then.
+    for (maker, record) in contenders.for_step(step).zip(&records) {
+        once(step, maker, subject, Some(record))?;
+    }
+    for repetition in 0..REPETITIONS {
+        let mut turns: Vec<_> = contenders.for_step(step).zip(&mut records).collect();
+        if repetition % 2 == 1 {
+            turns.reverse();
+        }
+        for (maker, record) in turns {
+            let took = once(step, maker, subject, None)?;
+            record.instructions.push(took);
+        }
+    }
+    Ok(records)
+}
+
+/// One repetition. With a record, the cache model counts it under the record's name.
+fn once(
+    step: &Step,
+    maker: &Maker,
+    subject: &Subject,
+    watched: Option<&Record>,
+) -> Result<u64, Stop> {
+    let times = (WORK / step.shape.bytes).clamp(1, MOST);
+    if let Maker::Floor(ground) = maker
+        && matches!(step.case, Case::Create | Case::Close | Case::BeginEnd)
+    {
+        return match step.case {
+            Case::Create => repeat(times, || Ok(ground.pin(subject)?.pin)),
+            Case::Close => repeat(times, || Ok(ground.pin(subject)?.unpin)),
+            _ => ground.refusals(MOST),
+        };
+    }
+    match step.case {
+        Case::Create => repeat(times, || {
+            let (buffer, took) = clock::time(|| maker.make(subject));
+            drop(buffer?);
+            Ok(took)
+        }),
+        Case::Close => repeat(times, || {
+            let buffer = maker.make(subject)?;
+            Ok(clock::time(|| drop(buffer)).1)
+        }),
+        Case::MapUnmap => {
+            let buffer = maker.make(subject)?;
+            let edu = Edu::open(DEVICE)?;
+            let attachment = edu.attach(&buffer)?;
+            repeat(times, || {
+                let map = || attachment.map(Direction::Bidirectional)?.unmap();
+                let (done, took) = clock::time(map);
+                done?;
+                Ok(took)
+            })
+        }
+        Case::FirstTouch => touched(step, maker, subject, times, |mapping| {
+            mapping.touch(step.shape.bytes / 2);
+        }),
+        Case::EveryPage => touched(step, maker, subject, times, Mapping::touch_every_page),
+        Case::ScatteredTouch => {
+            // The same places for everybody.
+            let mut random = fastrand::Rng::with_seed(1);
+            let places = (0..step.shape.bytes).step_by(HUGE_PAGE);
+            let places: Vec<_> = places.map(|at| at + random.usize(0..HUGE_PAGE)).collect();
+            touched(step, maker, subject, times, |mapping| {
+                for &at in &places {
+                    mapping.touch(at);
+                }
+            })
+        }
+        Case::Vmap => {
+            let buffer = maker.make(subject)?;
+            let edu = Edu::open(DEVICE)?;
+            let mut byte = [0];
+            repeat(times, || {
+                let (done, took) = clock::time(|| edu.vmap_read(&buffer, 0, &mut byte));
+                done?;
+                Ok(took)
+            })
+        }
+        Case::BeginEnd => {
+            let buffer = maker.make(subject)?;
+            let edu = Edu::open(DEVICE)?;
+            let mut attachments = Vec::new();
+            for _ in 0..step.attachments {
+                attachments.push(edu.attach(&buffer)?);
+            }
+            let mut mappings = Vec::new();
+            for attachment in &attachments {
+                mappings.push(attachment.map(Direction::Bidirectional)?);
+            }
+            // The first bracket of the C driver makes its table.
+            buffer.begin(Access::ReadWrite)?.end()?;
+            if let Some(record) = watched {
+                let model = Model::open()?;
+                let _watch = model.watch(&subject.memory)?;
+                let scope = model.scope(&record.name())?;
+                buffer.begin(Access::ReadWrite)?.end()?;
+                drop(scope);
+            }
+            // Where caches are maintained it takes long, and always as long.
+            let times = if machine::devices_snoop()? {
+                MOST
+            } else {
+                times
+            };
+            repeat(times, || {
+                let bracket = || buffer.begin(Access::ReadWrite)?.end();
+                let (done, took) = clock::time(bracket);
+                done?;
+                Ok(took)
+            })
+        }
+        Case::Memory => unreachable!("not counted in instructions"),
+    }
+}
+
+/// The mean of several times.
+pub fn repeat(times: usize, mut action: impl FnMut() -> Result<u64, Stop>) -> Result<u64, Stop> {
+    let mut sum = 0;
+    for _ in 0..times {
+        sum += action()?;
+    }
+    Ok(sum / times as u64)
+}
+
+/// Touches pages of a fresh mapping each time.
+fn touched(
+    step: &Step,
+    maker: &Maker,
+    subject: &Subject,
+    times: usize,
+    touch: impl Fn(&Mapping),
+) -> Result<u64, Stop> {
+    let buffer = match maker {
+        Maker::Floor(_) => None,
+        _ => Some(maker.make(subject)?),
+    };
+    repeat(times, || {
+        let mapping = match (maker, &buffer) {
+            (Maker::Floor(ground), _) => ground.map(step)?,
+            (_, Some(buffer)) => buffer.map_aligned(Access::ReadWrite)?,
+            (_, None) => return outcome::fail("no buffer"),
+        };
+        Ok(clock::time(|| touch(black_box(&mapping))).1)
+    })
+}
+
+/// Kernel memory that a buffer takes beside its pages, in bytes.
+fn memory(maker: &Maker, subject: &Subject) -> Result<u64, Stop> {
+    /// Smaller ones are counted by the page only, so there have to be many.
+    const BUFFERS: usize = 900;
+
+    let count = (WORK / subject.shape.bytes).clamp(1, BUFFERS);
+    let all = || -> Result<Vec<DmaBuf>, Stop> { (0..count).map(|_| maker.make(subject)).collect() };
+    // What is kept for the next ones is not held by these.
+    drop(all()?);
+    let before = held()?;
+    let buffers = all()?;
+    let after = held()?;
+    drop(buffers);
+    Ok(after.saturating_sub(before) / count as u64)
+}
+
+/// What the kernel holds in slabs and in vmalloc areas, in bytes.
+fn held() -> Result<u64, Stop> {
+    // Each CPU keeps what it has counted to itself for a while; reading this makes it hand it in.
+    fs::read("/proc/sys/vm/stat_refresh")?;
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
+    let field = |name: &str| -> Option<u64> {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_ascii_whitespace().next()?.parse().ok()
+    };
+    match (field("Slab:"), field("VmallocUsed:")) {
+        (Some(slab), Some(vmalloc)) => Ok((slab + vmalloc) * 1024),
+        _ => Err(Stop::Fail("/proc/meminfo lacks Slab or VmallocUsed".into())),
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is measured, in which order.
+
+use protocol::bench::Case;
+use protocol::bench::Pages;
+use selftests::HUGE_PAGE;
+use selftests::hugepage;
+use selftests::outcome::Stop;
+
+use crate::arguments::Arguments;
+use crate::arguments::Part;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+/// Ranges in a list.
+const MANY: usize = 1024;
+
+/// What a buffer is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub pages: Pages,
+    /// Ranges of the memfd, of the same size each.
+    pub items: usize,
+    pub bytes: usize,
+}
+
+/// One thing to be measured, with all contenders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub case: Case,
+    pub shape: Shape,
+    /// Mappings for a device meanwhile.
+    pub attachments: u32,
+}
+
+/// Everything that is to be measured and for which there are enough huge pages.
+pub fn plan(arguments: &Arguments) -> Result<Vec<Step>, Stop> {
+    let huge = hugepage::free()? * HUGE_PAGE;
+    Ok(steps(arguments, huge))
+}
+
+fn steps(arguments: &Arguments, huge: usize) -> Vec<Step> {
+    let shapes = shapes(arguments.part);
+    let fits = |shape: &Shape| {
+        let quick = !arguments.quick || shape.bytes <= 16 * MIB;
+        quick && (shape.pages != Pages::Hugetlb || shape.bytes <= huge)
+    };
+    let mut steps = Vec::new();
+    for shape in shapes.into_iter().filter(fits) {
+        for case in CASES.iter().filter(|case| arguments.wants(**case)) {
+            for &attachments in attachments(*case, shape) {
+                steps.push(Step {
+                    case: *case,
+                    shape,
+                    attachments,
+                });
+            }
+        }
+    }
+    steps
+}
+
+const CASES: [Case; 9] = [
+    Case::Create,
+    Case::Close,
+    Case::Memory,
+    Case::MapUnmap,
+    Case::FirstTouch,
+    Case::EveryPage,
+    Case::ScatteredTouch,
+    Case::Vmap,
+    Case::BeginEnd,
+];
+
+fn shapes(part: Part) -> Vec<Shape> {
+    let shape = |pages, items, bytes| Shape {
+        pages,
+        items,
+        bytes,
+    };
+    let one = |pages, sizes: &[usize]| -> Vec<Shape> {
+        sizes.iter().map(|&bytes| shape(pages, 1, bytes)).collect()
+    };
+    if part == Part::Sync {
+        return one(Pages::Base, &[4 * KIB, MIB, 64 * MIB, 256 * MIB]);
+    }
+    let base = [4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB, 256 * MIB, GIB];
+    let huge = [2 * MIB, 16 * MIB, 64 * MIB, 256 * MIB, GIB];
+    let many = [4 * MIB, 64 * MIB, 256 * MIB, GIB];
+    [
+        one(Pages::Base, &base),
+        many.map(|bytes| shape(Pages::Base, MANY, bytes)).into(),
+        one(Pages::Apart, &[MIB, 16 * MIB, 256 * MIB]),
+        one(Pages::Thp, &huge),
+        one(Pages::Hugetlb, &huge),
+        one(Pages::Hugetlb, &[4 * GIB]),
+        many.map(|bytes| shape(Pages::Hugetlb, MANY, bytes)).into(),
+    ]
+    .concat()
+}
+
+/// With how many mappings a case is measured.
+fn attachments(case: Case, shape: Shape) -> &'static [u32] {
+    match case {
+        // Does not depend on what the buffer is made of.
+        Case::BeginEnd if shape.pages != Pages::Base || shape.items > 1 => &[],
+        Case::BeginEnd => &[0, 1, 4, 8],
+        // Where one fault never fills more than a page table.
+        Case::ScatteredTouch if shape.pages != Pages::Base || shape.bytes < 16 * MIB => &[],
+        // A tick of the clock is all that is left of it.
+        _ => &[0],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(part: Part, quick: bool) -> Arguments {
+        Arguments {
+            part,
+            cases: Vec::new(),
+            only: String::new(),
+            quick,
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out() {
+        let largest = |huge| {
+            let steps = steps(&arguments(Part::All, false), huge);
+            let huge = steps
+                .iter()
+                .filter(|step| step.shape.pages == Pages::Hugetlb);
+            huge.map(|step| step.shape.bytes).max()
+        };
+        assert_eq!(largest(8 * GIB), Some(4 * GIB));
+        assert_eq!(largest(2 * GIB), Some(GIB));
+        assert_eq!(largest(0), None);
+    }
+
+    #[test]
+    fn every_case_is_measured_and_a_quick_run_is_small() {
+        let all = steps(&arguments(Part::All, false), GIB);
+        for case in CASES {
+            assert!(all.iter().any(|step| step.case == case), "{case}");
+        }
+        let quick = steps(&arguments(Part::All, true), GIB);
+        assert!(quick.iter().all(|step| step.shape.bytes <= 16 * MIB));
+    }
+
+    #[test]
+    fn a_list_has_whole_pages() {
+        for shape in shapes(Part::All) {
+            assert_eq!(shape.bytes % (shape.items * 4 * KIB), 0, "{shape:?}");
+        }
+    }
+}
