@@ -124,6 +124,7 @@ impl<M: Mapped, O: Opener> Attachments<M, O> {
         self.mappings
             .iter()
             .filter(move |mapping| match mapping.coherency() {
+                // Not on the list, see `add()`.
                 Coherency::Coherent => false,
                 Coherency::Cache => one.is_some_and(|one| Arc::ptr_eq(one, mapping)),
                 Coherency::OwnCache | Coherency::Bounce => true,

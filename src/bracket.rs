@@ -13,16 +13,31 @@
 //! Most buffers have one writer at a time and no mapping that needs syncs, so that opening and
 //! closing is all that there is to do. [`Sole`] does that without a lock. As soon as there is more,
 //! its state is taken over by [`Brackets`], which are under one.
+//!
+//! # Ordering
+//!
+//! What the mutex would order, the word has to. Whoever takes the word over, or gives it back, does
+//! so in one fully ordered operation, with the work of the mutex on its other side.
+//!
+//! - Begin: what is read from the pages afterwards is not older than the work of whoever gave the
+//!   word back. An acquiring load is enough for that, and so is a successful exchange.
+//! - End: either the taker's work sees what was written to the pages before, or the end sees that
+//!   the word is taken. Both sides write one thing and read another, so both need a full barrier:
+//!   the end has that of its successful exchange, or one of its own in front of the load.
 
 use core::marker::PhantomData;
 use kernel::{
     alloc::flags::GFP_KERNEL,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Full,
-        Relaxed, //
-    }, //
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        barrier::smp_mb, //
+    },
 };
 
 /// Whoever opens a bracket.
@@ -84,8 +99,14 @@ impl<O: Opener> Sole<O> {
         })
     }
 
-    /// Whether the lock has to be taken for whatever is to be done.
+    /// Whether the lock has to be taken for what comes next, an access to the pages.
     pub(crate) fn is_taken(&self) -> bool {
+        self.word.load(Acquire) == TAKEN
+    }
+
+    /// Whether the lock has to be taken for what has been, an access to the pages.
+    pub(crate) fn was_taken(&self) -> bool {
+        smp_mb(Full);
         self.word.load(Relaxed) == TAKEN
     }
 
@@ -124,6 +145,8 @@ impl<O: Opener> Sole<O> {
 
     #[cold]
     fn close_one(&self, closer: O) -> bool {
+        // An exchange that failed orders nothing.
+        smp_mb(Full);
         let old = self.word.load(Relaxed);
         match Self::unpack(old) {
             Some(Open { opener, depth }) if opener == closer => {

@@ -185,7 +185,7 @@ impl Exporter for Udmabuf {
     #[inline]
     fn end_cpu_access(&self, direction: Direction) -> Result {
         match direction.has_to_device() {
-            false if !self.sole.is_taken() => Ok(()),
+            false if !self.sole.was_taken() => Ok(()),
             true if self.sole.close(Tgid::current()) => Ok(()),
             _ => self.end(direction),
         }

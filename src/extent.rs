@@ -106,8 +106,8 @@ impl Extents {
         Ok(())
     }
 
-    /// Most buffers need one extent, or few, or very many. The sizes are those that the allocator
-    /// would round up to.
+    /// Most buffers need one extent, or few, or very many. All sizes are powers of two, which the
+    /// allocator would round up to anyway.
     fn grow(&mut self) -> Result {
         let more = match self.extents.len() {
             0 => 1,

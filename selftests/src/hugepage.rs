@@ -21,6 +21,16 @@ pub fn enable_for_shared_memory() -> Result<()> {
     fs::write(SHARED_MEMORY_SWITCH, "advise").map_err(|_| Errno::NOSYS)
 }
 
+/// Forbids transparent huge pages to this process, or allows them again: huge page table entries of
+/// a dma-buf count as such.
+///
+/// # Errors
+///
+/// Those of prctl().
+pub fn forbid(yes: bool) -> Result<()> {
+    rustix::thread::disable_transparent_huge_pages(yes)
+}
+
 /// How many huge pages of 2 MiB are neither used nor reserved.
 ///
 /// # Errors

@@ -53,7 +53,8 @@ impl Memmap {
     #[inline]
     unsafe fn pfn(self, folio: *mut bindings::folio) -> usize {
         match Self::IS_LINEAR {
-            // CAST: Both are addresses, and no page lies before the origin.
+            // CAST: Both are addresses. The origin may be none, as frame 0 need not exist, and
+            // anywhere; the difference wraps to the right number.
             true => {
                 (folio as usize).wrapping_sub(self.origin as usize) / size_of::<bindings::page>()
             }

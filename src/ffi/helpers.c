@@ -161,9 +161,14 @@ unsigned int rust_helper_pud_order(void)
 	return PUD_ORDER;
 }
 
-bool rust_helper_pte_none(pte_t *entry)
+bool rust_helper_pte_is_none(pte_t *entry)
 {
 	return pte_none(ptep_get(entry));
+}
+
+pte_t rust_helper_pte_next_pfn(pte_t value)
+{
+	return pte_next_pfn(value);
 }
 
 pte_t rust_helper_pte_special(struct vm_area_struct *vma, unsigned long pfn)
@@ -171,16 +176,21 @@ pte_t rust_helper_pte_special(struct vm_area_struct *vma, unsigned long pfn)
 	return pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot));
 }
 
-void rust_helper_set_ptes(struct mm_struct *mm, unsigned long address, pte_t *entry,
-			  pte_t value, unsigned int nr)
+void rust_helper_set_pte_at(struct mm_struct *mm, unsigned long address, pte_t *entry,
+			    pte_t value)
 {
-	set_ptes(mm, address, entry, value, nr);
+	set_pte_at(mm, address, entry, value);
 }
 
 void rust_helper_update_mmu_cache_range(struct vm_area_struct *vma, unsigned long address,
 					pte_t *entry, unsigned int nr)
 {
 	update_mmu_cache_range(NULL, vma, address, entry, nr);
+}
+
+void rust_helper_vma_end_read(struct vm_area_struct *vma)
+{
+	vma_end_read(vma);
 }
 
 void rust_helper_vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)

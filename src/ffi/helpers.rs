@@ -79,18 +79,14 @@ extern "C" {
     #[cfg(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP)]
     #[link_name = "rust_helper_pud_order"]
     pub(super) fn pud_order() -> c_uint;
-    #[link_name = "rust_helper_pte_none"]
-    pub(super) fn pte_none(entry: *mut pte_t) -> bool;
+    #[link_name = "rust_helper_pte_is_none"]
+    pub(super) fn pte_is_none(entry: *mut pte_t) -> bool;
+    #[link_name = "rust_helper_pte_next_pfn"]
+    pub(super) fn pte_next_pfn(value: pte_t) -> pte_t;
     #[link_name = "rust_helper_pte_special"]
     pub(super) fn pte_special(vma: *mut vm_area_struct, pfn: c_ulong) -> pte_t;
-    #[link_name = "rust_helper_set_ptes"]
-    pub(super) fn set_ptes(
-        mm: *mut mm_struct,
-        address: c_ulong,
-        entry: *mut pte_t,
-        value: pte_t,
-        nr: c_uint,
-    );
+    #[link_name = "rust_helper_set_pte_at"]
+    pub(super) fn set_pte_at(mm: *mut mm_struct, address: c_ulong, entry: *mut pte_t, value: pte_t);
     #[link_name = "rust_helper_update_mmu_cache_range"]
     pub(super) fn update_mmu_cache_range(
         vma: *mut vm_area_struct,
@@ -98,6 +94,9 @@ extern "C" {
         entry: *mut pte_t,
         nr: c_uint,
     );
+    #[cfg(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP)]
+    #[link_name = "rust_helper_vma_end_read"]
+    pub(super) fn vma_end_read(vma: *mut vm_area_struct);
     #[link_name = "rust_helper_vm_flags_set"]
     pub(super) fn vm_flags_set(vma: *mut vm_area_struct, flags: vm_flags_t);
 

@@ -16,7 +16,8 @@ use kernel::{
 /// Who runs: a process (a thread group), or the kernel.
 ///
 /// It keeps nothing alive and costs a few loads. Numbers are used again, but hardly by a process
-/// that began at the same nanosecond, give or take a multiple of 2^32. An exec keeps both, whichever thread calls it
+/// that began at the same time, of which the clock's 32 low bits of nanoseconds are compared; if
+/// one did, a dead writer would count as alive until that one ends. An exec keeps both, whichever thread calls it
 /// (`de_thread()` in `fs/exec.c`). All kernel threads are one, since one may finish what another
 /// began.
 #[derive(Clone, Copy, PartialEq, Eq)]

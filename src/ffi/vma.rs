@@ -24,10 +24,7 @@ use kernel::{
         flags,
         VmaNew, //
     },
-    page::{
-        PAGE_SHIFT,
-        PAGE_SIZE, //
-    },
+    page::PAGE_SHIFT,
     prelude::*, //
 };
 
@@ -38,6 +35,8 @@ pub(crate) struct FaultResult(bindings::vm_fault_t);
 impl FaultResult {
     /// The entry was made, or was there.
     pub(crate) const NOPAGE: Self = Self(bindings::vm_fault_reason_VM_FAULT_NOPAGE);
+    /// Once more, with the lock of all mappings held.
+    const RETRY: Self = Self(bindings::vm_fault_reason_VM_FAULT_RETRY);
     /// There is no memory for a page table.
     pub(crate) const OOM: Self = Self(bindings::vm_fault_reason_VM_FAULT_OOM);
     /// There is no such page.
@@ -130,18 +129,19 @@ impl Fault<'_> {
         };
         // SAFETY: The mapping is valid by the type invariant, and stays as it is during the fault;
         // the pages lie in it, in one page table. The core found no huge entry where the fault is,
-        // nor can one be made meanwhile: it would have been made for this fault.
-        let error = unsafe {
+        // nor can one be made meanwhile: whether it would be depends on nothing that changes while
+        // the lock of all mappings is held, see `VmOperations::huge_fault`.
+        let result = unsafe {
             bindings::apply_to_page_range(
                 (*entries.vma).vm_mm,
                 self.address_of(pages.start),
-                PAGE_SIZE,
+                pages.len() << PAGE_SHIFT,
                 Some(make_entries),
                 (&raw mut entries).cast(),
             )
         };
-        match error {
-            0 => FaultResult::NOPAGE,
+        match result {
+            ALL_MADE => FaultResult::NOPAGE,
             _ => FaultResult::OOM,
         }
     }
@@ -192,16 +192,23 @@ struct Entries<'a> {
     pages: &'a Range<usize>,
 }
 
+/// What [`make_entries`] returns: it is not to be called for the other pages.
+const ALL_MADE: c_int = 1;
+
 /// Makes entries as `vmf_insert_pfn()` does (`insert_pfn()` in `mm/memory.c`), but many in a page
-/// table that was looked up and locked once. What that checks for each page is known of these:
-/// they are memory, which is cached and may be mapped (`pfnmap_setup_cachemode_pfn()`,
-/// `pfn_modify_allowed()`).
+/// table that was looked up and locked once; `remap_io_sg()` in `drivers/gpu/drm/i915/i915_mm.c`
+/// goes the same way, one callback for each entry. What that function checks for each page is known
+/// of these: they are memory of shmem or hugetlb, which may be mapped (`pfn_modify_allowed()`)
+/// and whose owner never changes how it is cached (`pfnmap_setup_cachemode_pfn()`).
+///
+/// The entries are special, of folios that nobody looks at. Therefore one at a time is set:
+/// `set_ptes()` is for pages of one folio.
 ///
 /// # Safety
 ///
 /// Called by `apply_to_page_range()` for the first page of [`Entries`], which `data` points to;
-/// all of them are in one page table. The mapping is `VM_PFNMAP` and shared, and the pages stay
-/// pinned as long as it exists.
+/// the range is theirs, and in one page table, which is locked. The mapping is `VM_PFNMAP` and
+/// shared, and the pages stay pinned as long as it exists.
 unsafe extern "C" fn make_entries(
     first: *mut bindings::pte_t,
     address: c_ulong,
@@ -213,40 +220,32 @@ unsafe extern "C" fn make_entries(
         extents,
         pages,
     } = unsafe { &*data.cast::<Entries<'_>>() };
+    // SAFETY: The mapping is valid.
+    let mm = unsafe { (*vma).vm_mm };
     for extent in extents.iter_at(pages.start) {
         let Some(run) = extent.within(pages) else {
             break;
         };
-        let mut done = 0;
-        while done < run.pages {
-            let index = run.page + done - pages.start;
+        // SAFETY: The mapping is valid, and the pages are its own.
+        let mut value = unsafe { helpers::pte_special(vma, run.pfn) };
+        for page in run.range() {
+            let index = page - pages.start;
             // SAFETY: The table has an entry for each of the pages.
             let entry = unsafe { first.add(index) };
             // SAFETY: As above, and the table is locked.
-            let is_none = |&next: &usize| unsafe { helpers::pte_none(entry.add(next)) };
-            let count = (0..run.pages - done).take_while(is_none).count();
-            if count > 0 {
-                // SAFETY: There is nothing in these entries, and the pages are the mapping's.
-                // CAST: A page table has fewer.
-                unsafe {
-                    helpers::set_ptes(
-                        (*vma).vm_mm,
-                        address + (index << PAGE_SHIFT),
-                        entry,
-                        helpers::pte_special(vma, run.pfn + done),
-                        count as c_uint,
-                    )
-                };
+            if unsafe { helpers::pte_is_none(entry) } {
+                // SAFETY: As above.
+                unsafe { helpers::set_pte_at(mm, address + (index << PAGE_SHIFT), entry, value) };
             }
-            // What is behind these is there already.
-            done += count + 1;
+            // SAFETY: Plain arithmetic.
+            value = unsafe { helpers::pte_next_pfn(value) };
         }
     }
-    // CAST: As above.
+    // CAST: A page table has fewer.
     let number = pages.len() as c_uint;
     // SAFETY: As above.
     unsafe { helpers::update_mmu_cache_range(vma, address, first, number) };
-    0
+    ALL_MADE
 }
 
 struct VmOperations<T>(PhantomData<T>);
@@ -267,6 +266,11 @@ impl<T: FaultHandler> VmOperations<T> {
         T::fault(&unsafe { enter(fault) }).0
     }
 
+    /// Handled with the lock of all mappings held, as core sees to for `fault`
+    /// (`vmf_can_call_fault()` in `mm/memory.c`). With the lock of just this one, a process could
+    /// forbid itself huge pages at the same time (`PR_SET_THP_DISABLE`), and fault once more: one
+    /// fault would make a huge entry where the other makes a page table.
+    ///
     /// # Safety
     ///
     /// As of [`fault`](Self::fault).
@@ -275,6 +279,13 @@ impl<T: FaultHandler> VmOperations<T> {
         fault: *mut bindings::vm_fault,
         order: c_uint,
     ) -> bindings::vm_fault_t {
+        // SAFETY: The fault is valid.
+        let (flags, vma) = unsafe { ((*fault).flags, (*fault).__bindgen_anon_1.vma) };
+        if flags & bindings::fault_flag_FAULT_FLAG_VMA_LOCK != 0 {
+            // SAFETY: The fault is handled under that lock, and who asks for a retry unlocks it.
+            unsafe { helpers::vma_end_read(vma) };
+            return FaultResult::RETRY.0;
+        }
         // SAFETY: As this function's.
         T::huge_fault(&unsafe { enter(fault) }, order).0
     }
@@ -327,6 +338,7 @@ pub(super) unsafe fn map_pages<T: FaultHandler>(vma: &VmaNew, pages: &PinnedPage
 #[kunit_tests(udmabuf_vma)]
 mod tests {
     use super::*;
+    use kernel::page::PAGE_SIZE;
 
     const AT: usize = 0x7f00_0000_0000;
 

@@ -125,6 +125,8 @@ pub struct Boot<'a> {
     pub floor: bool,
     /// Has the cache model watch the guest.
     pub cache_model: bool,
+    /// Has the profiler watch the guest.
+    pub profile: bool,
     /// The interactive console.
     pub console: Console,
     /// Prints QEMU's command line instead of running it.
@@ -151,7 +153,7 @@ pub struct Booted {
     pub unloaded: Vec<(String, Option<String>)>,
     /// What the leak detector said, if it was asked and could answer.
     pub leaks: Option<String>,
-    /// What the cache model reported, if there was one.
+    /// What the plugin reported, if there was one.
     pub model: Option<String>,
 }
 
@@ -192,6 +194,7 @@ impl<'a> Boot<'a> {
             shares: Vec::new(),
             floor: false,
             cache_model: false,
+            profile: false,
             console: Console::None,
             show_command: false,
         }
@@ -274,14 +277,15 @@ impl<'a> Boot<'a> {
         }))
     }
 
-    /// The cache model, if it is wanted, and the claim to its report, which is beside the log.
+    /// The plugin that is wanted, if any, and the claim to its report, which is beside the log.
     fn plugin(&self) -> Result<Option<(Plugin, File)>> {
-        if !self.cache_model {
-            return Ok(None);
-        }
-        let object = self.layout.cache_model();
+        let object = match (self.cache_model, self.profile) {
+            (false, false) => return Ok(None),
+            (true, _) => self.layout.cache_model(),
+            (false, true) => self.layout.profiler(),
+        };
         if !object.is_file() {
-            bail!("no cache model at {}: run ci/programs", object.display());
+            bail!("no plugin at {}: run ci/programs", object.display());
         }
         let (report, claim) = self.layout.claim("logs", &self.name, "model")?;
         Ok(Some((Plugin { object, report }, claim)))

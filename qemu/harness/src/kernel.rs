@@ -3,11 +3,11 @@
 //! The kernels of every architecture.
 
 use std::{
-    fmt,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::{layout::Layout, machine::Machine};
@@ -54,6 +54,8 @@ pub struct Kernel {
     pub flavour: Flavour,
     /// The image to boot.
     pub image: PathBuf,
+    /// Where the kernel was built.
+    directory: PathBuf,
     /// Where the modules are.
     modules: PathBuf,
     /// A module that is taken from elsewhere.
@@ -72,7 +74,8 @@ impl Kernel {
             Flavour::Plain => board.kernel.to_owned(),
             Flavour::Check | Flavour::Bench => format!("{}-{flavour}", board.kernel),
         };
-        let image = layout.kernels().join(&name).join(board.image);
+        let directory = layout.kernels().join(&name);
+        let image = directory.join(board.image);
         if !image.is_file() {
             bail!(
                 "no {flavour} kernel at {}: run ci/setup {name}",
@@ -82,6 +85,7 @@ impl Kernel {
         Ok(Kernel {
             flavour,
             image,
+            directory,
             modules: layout.modules(&name),
             replaced: None,
         })
@@ -103,6 +107,16 @@ impl Kernel {
         Ok(path)
     }
 
+    /// Where its functions are, as the linker says.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be read.
+    pub fn symbols(&self) -> Result<String> {
+        let file = self.directory.join("System.map");
+        fs::read_to_string(&file).with_context(|| file.display().to_string())
+    }
+
     /// Takes one module from another place.
     pub fn replace_module(&mut self, name: &str, file: &Path) {
         self.replaced = Some((name.to_owned(), file.to_owned()));
@@ -116,6 +130,7 @@ impl Kernel {
         Kernel {
             flavour,
             image: "/nonexistent/image".into(),
+            directory: "/nonexistent".into(),
             modules: "/nonexistent".into(),
             replaced: None,
         }

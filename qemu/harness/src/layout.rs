@@ -97,6 +97,11 @@ impl Layout {
         self.build().join("target/release/libcache_model.so")
     }
 
+    /// The profiler, a plugin for QEMU.
+    pub fn profiler(&self) -> PathBuf {
+        self.build().join("target/release/libprofile.so")
+    }
+
     /// Makes an empty file `build/<directory>/<name>.<suffix>`, ours until the
     /// returned file is closed; while another run has it, a number is added to the name.
     pub fn claim(&self, directory: &str, name: &str, suffix: &str) -> Result<(PathBuf, File)> {

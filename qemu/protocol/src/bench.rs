@@ -98,6 +98,8 @@ pub enum Line {
     Plan(usize),
     /// Something was measured.
     Record(Record),
+    /// Where a function of a module is.
+    Symbol(u64, String),
 }
 
 impl Record {

@@ -23,6 +23,7 @@ pub struct Listener {
     plan: Option<usize>,
     records: Vec<Record>,
     names: BTreeSet<String>,
+    symbols: Vec<(u64, String)>,
     notes: Vec<String>,
     told: usize,
     wrong: Vec<String>,
@@ -69,6 +70,7 @@ impl Listener {
                     self.wrong.push(format!("it measured {name} twice"));
                 }
             }
+            Ok(Line::Symbol(address, name)) => self.symbols.push((address, name)),
             Err(error) => {
                 let mut shown: String = line.chars().take(SHOWN).collect();
                 if shown.len() < line.len() {
@@ -127,6 +129,11 @@ impl Listener {
             None => problems.push("the guest was gone before it ended".into()),
         }
         problems
+    }
+
+    /// Where the functions of modules are, if it was asked.
+    pub fn take_symbols(&mut self) -> Vec<(u64, String)> {
+        std::mem::take(&mut self.symbols)
     }
 
     /// What was measured.

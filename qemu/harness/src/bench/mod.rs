@@ -6,7 +6,8 @@
 //! The guest program `bench` measures and says what it found ([`listener`]), in one boot for each
 //! machine ([`part`]). [Contenders](protocol::bench::Contender) that did the same meet in a
 //! [`row`]. Rows become a [`table`]; and [`chart`]s, each drawn as a [`plot`], an SVG, of which a
-//! [`picture`] is made. Nothing here judges a figure.
+//! [`picture`] is made. Nothing here judges a figure. Where the instructions of one figure went is
+//! told by a [`profile`].
 
 pub mod axis;
 pub mod chart;
@@ -15,6 +16,7 @@ pub mod number;
 pub mod part;
 pub mod picture;
 pub mod plot;
+pub mod profile;
 pub mod results;
 pub mod row;
 pub mod table;

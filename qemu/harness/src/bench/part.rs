@@ -15,7 +15,7 @@ use protocol::{
     bench::{Contender, Record},
 };
 
-use super::{listener::Listener, row::CACHE_LINE};
+use super::{listener::Listener, profile::Profile, row::CACHE_LINE};
 use crate::{
     boot::{Boot, Task},
     kernel::{Flavour, Kernel},
@@ -49,6 +49,8 @@ pub struct Part {
     pub huge_pages: u32,
     /// Whether cache maintenance is counted.
     pub cache_model: bool,
+    /// Whether it is counted which functions execute the instructions.
+    pub profile: bool,
 }
 
 /// What came out.
@@ -59,6 +61,8 @@ pub struct Measured {
     pub kernel: Option<String>,
     /// Whether boot and program did what they should; figures are not judged.
     pub tests: Vec<Test>,
+    /// Where the instructions were executed, if that was counted.
+    pub profile: Option<Profile>,
     /// What else a reader should know.
     pub notes: Vec<String>,
     /// The kernel log.
@@ -89,6 +93,7 @@ impl Part {
             memory: self.memory,
             huge_pages: self.huge_pages,
             cache_model: self.cache_model,
+            profile: self.profile,
             floor: true,
             ..Boot::new(layout, self.machine, &kernel)
         };
@@ -120,11 +125,15 @@ impl Part {
         let mut tests = suite::health(&boot, &booted);
         tests.push(program_test(&listener, outcome.as_ref()));
         let mut notes = Vec::new();
+        let symbols = listener.take_symbols();
         let mut records = listener.into_records();
         for record in &mut records {
             record.machine = self.machine.name().into();
         }
-        if let Some(text) = &booted.model {
+        let mut profile = None;
+        if let Some(text) = booted.model.as_ref().filter(|_| self.profile) {
+            profile = Some(Profile::new(text, &kernel.symbols()?, symbols));
+        } else if let Some(text) = &booted.model {
             let model = model::Report::parse(text);
             let problems = model.problems().into_iter();
             notes.extend(problems.map(|problem| format!("cache model: {problem}")));
@@ -134,6 +143,7 @@ impl Part {
             records,
             kernel: release,
             tests,
+            profile,
             notes,
             log: booted.log,
         })

@@ -40,6 +40,7 @@ const PARTS: &[Part] = &[
         memory: 16,
         huge_pages: 2600,
         cache_model: false,
+        profile: false,
     },
     Part {
         machine: &X86Iommu,
@@ -47,6 +48,7 @@ const PARTS: &[Part] = &[
         memory: 8,
         huge_pages: 1100,
         cache_model: false,
+        profile: false,
     },
     Part {
         machine: &Arm64Coherent,
@@ -54,6 +56,7 @@ const PARTS: &[Part] = &[
         memory: 4,
         huge_pages: 0,
         cache_model: false,
+        profile: false,
     },
     Part {
         machine: &Arm64Noncoherent,
@@ -61,6 +64,7 @@ const PARTS: &[Part] = &[
         memory: 4,
         huge_pages: 0,
         cache_model: true,
+        profile: false,
     },
 ];
 
@@ -79,6 +83,10 @@ pub struct Arguments {
     /// Draws nothing.
     #[arg(long)]
     no_plots: bool,
+    /// Instead of all that: shows which functions execute the instructions of what has this in its
+    /// name, such as rust/create/base/1/4096/ (who, case, pages, ranges, bytes, devices).
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["cases", "quick", "no_plots"])]
+    profile: Option<String>,
 }
 
 /// The case that an argument names.
@@ -134,6 +142,9 @@ impl Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let layout = Layout::find()?;
     let parts = arguments.parts()?;
+    if let Some(text) = &arguments.profile {
+        return profile(&layout, &parts, text);
+    }
     // Before hours of work, not after them.
     let painter = match arguments.no_plots {
         true => None,
@@ -189,6 +200,35 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     // What other machines said until then is not lost.
     if guest::interrupted() {
         bail!("interrupted");
+    }
+    Ok(report.finish())
+}
+
+/// Shows where the instructions of something are executed, on the first of the machines.
+fn profile(layout: &Layout, parts: &[&Part], text: &str) -> Result<ExitCode> {
+    let Some(part) = parts.first() else {
+        bail!("no machine to measure on");
+    };
+    let part = Part {
+        cache_model: false,
+        profile: true,
+        ..**part
+    };
+    let words = ["--only", text, "--symbols"].map(str::to_owned);
+    let mut report = Report::open(layout, "profile")?;
+    let area = part.area();
+    report.begin(&area);
+    let measured = part.run(layout, &words, &report)?;
+    report.end(&area, measured.tests, Some(&measured.log))?;
+    if measured.records.is_empty() {
+        refuse!("nothing has '{text}' in its name: see the names in build/results/bench-*.jsonl");
+    }
+    for record in &measured.records {
+        let figure = record.median().unwrap_or_default();
+        println!("{}: {figure} instructions, the median", record.name());
+    }
+    if let Some(profile) = measured.profile {
+        println!("\nAll repetitions together:\n{profile}\n");
     }
     Ok(report.finish())
 }

@@ -6,7 +6,7 @@ use lexopt::prelude::*;
 use protocol::bench::Case;
 
 /// How to say it.
-pub const USAGE: &str = "bench all|map|sync [--case CASE]... [--only TEXT] [--quick]";
+pub const USAGE: &str = "bench all|map|sync [--case CASE]... [--only TEXT] [--quick] [--symbols]";
 
 /// Which cases a machine is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Arguments {
     pub only: String,
     /// Small buffers only.
     pub quick: bool,
+    /// Says where the functions of modules are.
+    pub symbols: bool,
 }
 
 impl Arguments {
@@ -41,11 +43,13 @@ impl Arguments {
         let mut cases = Vec::new();
         let mut only = String::new();
         let mut quick = false;
+        let mut symbols = false;
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("case") => cases.push(case(&parser.value()?.string()?)?),
                 Long("only") => only = parser.value()?.string()?,
                 Long("quick") => quick = true,
+                Long("symbols") => symbols = true,
                 Value(word) if part.is_none() => {
                     part = Some(match word.to_str() {
                         Some("all") => Part::All,
@@ -62,6 +66,7 @@ impl Arguments {
             cases,
             only,
             quick,
+            symbols,
         })
     }
 

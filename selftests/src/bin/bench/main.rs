@@ -15,6 +15,7 @@ mod measure;
 mod step;
 mod subject;
 
+use std::fs;
 use std::process::ExitCode;
 
 use protocol::bench::Line;
@@ -64,6 +65,22 @@ fn run(arguments: &Arguments) -> Result<(), Stop> {
         };
         for record in measure::step(step, subject, &contenders)? {
             tell(&Line::Record(record));
+        }
+    }
+    if arguments.symbols {
+        tell_symbols()?;
+    }
+    Ok(())
+}
+
+/// Those of modules; the kernel's own are where its build says.
+fn tell_symbols() -> Result<(), Stop> {
+    for line in fs::read_to_string("/proc/kallsyms")?.lines() {
+        let mut fields = line.split_ascii_whitespace();
+        let (address, name, module) = (fields.next(), fields.nth(1), fields.next());
+        let address = address.and_then(|address| u64::from_str_radix(address, 16).ok());
+        if let (Some(address), Some(name), Some(module)) = (address, name, module) {
+            tell(&Line::Symbol(address, format!("{name} {module}")));
         }
     }
     Ok(())

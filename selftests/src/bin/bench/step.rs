@@ -85,7 +85,7 @@ fn shapes(part: Part) -> Vec<Shape> {
         sizes.iter().map(|&bytes| shape(pages, 1, bytes)).collect()
     };
     if part == Part::Sync {
-        return one(Pages::Base, &[4 * KIB, MIB, 64 * MIB, 256 * MIB]);
+        return one(Pages::Base, &[4 * KIB, MIB, 16 * MIB, 64 * MIB]);
     }
     let base = [4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB, 256 * MIB, GIB];
     let huge = [2 * MIB, 16 * MIB, 64 * MIB, 256 * MIB, GIB];
@@ -125,6 +125,7 @@ mod tests {
             cases: Vec::new(),
             only: String::new(),
             quick,
+            symbols: false,
         }
     }
 

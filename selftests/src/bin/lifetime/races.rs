@@ -3,24 +3,71 @@
 //! Several threads on one buffer.
 
 use std::fs;
+use std::hint::black_box;
 use std::path::Path;
+use std::sync::Barrier;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::thread;
 
 use selftests::Access;
+use selftests::Backing;
 use selftests::DmaBuf;
 use selftests::Errno;
+use selftests::HUGE_PAGE;
 use selftests::Memfd;
 use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Udmabuf;
+use selftests::hugepage;
 use selftests::ktap::Test;
 use selftests::outcome::fail;
 use selftests::outcome::skip;
 use selftests::tests;
 
-pub const TESTS: &[Test] = tests![first_sync_by_every_cpu, sync_while_created_and_closed];
+pub const TESTS: &[Test] = tests![
+    first_sync_by_every_cpu,
+    sync_while_created_and_closed,
+    huge_pages_forbidden_during_faults,
+];
+
+/// One thread touches a huge page while another forbids the process huge pages and touches another
+/// page of it: a huge entry and a page table for the same place. What goes wrong, the kernel's log
+/// tells.
+fn huge_pages_forbidden_during_faults() -> Outcome {
+    const ROUNDS: u32 = 5_000;
+
+    if hugepage::free()? == 0 {
+        return skip("a free huge page of 2 MiB");
+    }
+    let memfd = Memfd::builder(HUGE_PAGE).backing(Backing::Huge).create()?;
+    let buffer = Udmabuf::open()?.create(memfd.whole())?;
+    let mut random = fastrand::Rng::with_seed(2);
+    let result = (0..ROUNDS).try_for_each(|_| -> Outcome {
+        hugepage::forbid(false)?;
+        let mapping = buffer.map_aligned(Access::ReadWrite)?;
+        let start = Barrier::new(2);
+        let waits = [random.u32(..400), random.u32(..400)];
+        let wait = |turns| {
+            start.wait();
+            for turn in 0..turns {
+                black_box(turn);
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                wait(waits[0]);
+                mapping.touch(0);
+            });
+            wait(waits[1]);
+            hugepage::forbid(true)?;
+            mapping.touch(PAGE);
+            Ok(())
+        })
+    });
+    hugepage::forbid(false)?;
+    result
+}
 
 /// Memory that is neither free nor can be freed without loss, in bytes.
 fn memory_in_use() -> Outcome<usize> {
