@@ -95,8 +95,7 @@ impl Extents {
                     self.grow()?;
                 }
                 // INVARIANT: `pages` > 0, so `end` grows; a new extent is of one item.
-                self.extents
-                    .push(Extent { pfn, end }, GFP_KERNEL | __GFP_NOWARN)?;
+                self.extents.push_within_capacity(Extent { pfn, end })?;
                 self.runs += usize::from(!continues);
             }
         }
@@ -108,6 +107,9 @@ impl Extents {
 
     /// Most buffers need one extent, or few, or very many. All sizes are powers of two, which the
     /// allocator would round up to anyway.
+    // Out of the way of the many that need no more room.
+    #[cold]
+    #[inline(never)]
     fn grow(&mut self) -> Result {
         let more = match self.extents.len() {
             0 => 1,

@@ -187,39 +187,55 @@ impl FolioBatch {
         Ok(())
     }
 
-    /// The next folios, as many as lie side by side.
-    fn peek(&self, memmap: Memmap) -> Option<Stretch> {
-        let (&first, others) = self.folios().get(self.next..self.count)?.split_first()?;
-        // SAFETY: The folio is valid by the type invariant.
-        let mut pages = unsafe { folio_pages(first) };
-        // SAFETY: As above.
-        let pfn = unsafe { memmap.pfn(first) };
-        let mut folios = 1;
-        if Memmap::IS_LINEAR {
-            let first = first.cast::<bindings::page>();
-            for &other in others {
-                if other.cast() != first.wrapping_add(pages) {
-                    break;
+    /// Hands the folios over: calls `take` with page frame and length, in pages, of each stretch of
+    /// folios that lie side by side. Returns how many pages that were, and whether each folio has
+    /// just one.
+    ///
+    /// # Errors
+    ///
+    /// The first of `take`; the batch keeps what was not taken.
+    fn hand_over(&mut self, mut take: impl FnMut(usize, usize) -> Result) -> Result<(usize, bool)> {
+        let folios = match self.many.is_empty() {
+            true => self.few.as_slice(),
+            false => self.many.as_slice(),
+        };
+        let memmap = Memmap::new();
+        let mut left = self.pages;
+        let mut single = true;
+        // The stretch so far, and the page behind it.
+        let (mut pfn, mut pages) = (0, 0);
+        let mut behind = ptr::null_mut();
+        let start = self.next;
+        let folios = folios.get(start..self.count).unwrap_or_default();
+        for (index, &folio) in folios.iter().enumerate() {
+            // SAFETY: The folio is valid by the type invariant.
+            let size = unsafe { folio_pages(folio) };
+            single &= size == 1;
+            if Memmap::IS_LINEAR && folio.cast() == behind {
+                pages += size;
+            } else {
+                if pages > 0 {
+                    take(pfn, pages)?;
+                    left -= pages;
+                    // INVARIANT: The folios leave the range, and their pins go with them.
+                    self.next = start + index;
+                    self.skip = 0;
                 }
                 // SAFETY: As above.
-                pages += unsafe { folio_pages(other) };
-                folios += 1;
+                pfn = unsafe { memmap.pfn(folio) } + self.skip;
+                pages = size - self.skip;
             }
+            behind = folio.cast::<bindings::page>().wrapping_add(size);
         }
-        Some(Stretch {
-            pfn: pfn + self.skip,
-            single: pages == folios,
-            pages: (pages - self.skip).min(self.pages),
-            folios,
-        })
-    }
-
-    /// Passes the pins of the next folios on to the caller.
-    fn keep(&mut self, stretch: &Stretch) {
-        // INVARIANT: The folios leave the range, and their pins go with them.
-        self.next += stretch.folios;
-        self.skip = 0;
-        self.pages -= stretch.pages;
+        if pages > 0 {
+            let cut = pages.min(left);
+            take(pfn, cut)?;
+            left -= cut;
+            // INVARIANT: As above.
+            self.next = self.count;
+            self.skip = 0;
+        }
+        Ok((self.pages - left, single))
     }
 
     fn unpin_rest(&mut self) {
@@ -239,18 +255,6 @@ impl Drop for FolioBatch {
     fn drop(&mut self) {
         self.unpin_rest();
     }
-}
-
-/// Folios side by side, as far as they are in the range.
-struct Stretch {
-    /// First page frame.
-    pfn: usize,
-    /// Length, in pages.
-    pages: usize,
-    /// How many folios that is.
-    folios: usize,
-    /// Whether each folio has one page.
-    single: bool,
 }
 
 /// The pages of a buffer, pinned for as long as it lives.
@@ -287,17 +291,10 @@ impl PinnedPages {
     // Its loop wants all registers.
     #[inline(never)]
     pub(crate) fn append(&mut self, batch: &mut FolioBatch) -> Result<usize> {
-        let memmap = Memmap::new();
-        let mut moved = 0;
-        while let Some(stretch) = batch.peek(memmap) {
-            self.extents.push(stretch.pfn, stretch.pages)?;
-            self.single &= stretch.single;
-            // INVARIANT: The pins become those of the extent which now ends in these folios. Pages
-            // of one folio lie side by side in the file, so no other extent of this item touches
-            // them.
-            batch.keep(&stretch);
-            moved += stretch.pages;
-        }
+        // INVARIANT: The pins become those of the extent which now ends in these folios. Pages of one
+        // folio lie side by side in the file, so no other extent of this item touches them.
+        let (moved, single) = batch.hand_over(|pfn, pages| self.extents.push(pfn, pages))?;
+        self.single &= single;
         Ok(moved)
     }
 

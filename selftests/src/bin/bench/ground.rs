@@ -16,6 +16,7 @@ use selftests::PAGE;
 use selftests::floor::Floor;
 use selftests::floor::Ticks;
 use selftests::hugepage;
+use selftests::machine;
 use selftests::outcome;
 use selftests::outcome::Stop;
 use selftests::pagemap;
@@ -34,6 +35,8 @@ pub struct Ground {
     frames: Option<Frames>,
     /// A buffer for requests that are refused.
     buffer: DmaBuf,
+    /// Whether devices snoop the CPU's caches.
+    snooped: bool,
 }
 
 /// Memory in one piece.
@@ -81,13 +84,16 @@ impl Ground {
             floor,
             frames: Frames::new()?,
             buffer: Heap::open()?.allocate(PAGE)?,
+            snooped: machine::devices_snoop()?,
         })
     }
 
     /// Whether anything is known of the step.
     pub fn has(&self, step: &Step) -> bool {
         match step.case {
-            Case::Create | Case::Close | Case::BeginEnd => true,
+            Case::Create | Case::Close => true,
+            // Where caches have to be maintained, the lines are the floor.
+            Case::BeginEnd => step.attachments == 0 || self.snooped,
             Case::FirstTouch | Case::EveryPage | Case::ScatteredTouch => {
                 self.frames.is_some() && step.shape.items == 1 && step.shape.bytes <= LARGEST
             }

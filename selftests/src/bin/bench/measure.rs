@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::hint::black_box;
+use std::ops::RangeInclusive;
 
 use protocol::bench::Case;
 use protocol::bench::Record;
@@ -215,10 +216,11 @@ fn touched(
 
 /// Kernel memory that a buffer takes beside its pages, in bytes.
 fn memory(maker: &Maker, subject: &Subject) -> Result<u64, Stop> {
-    /// Smaller ones are counted by the page only, so there have to be many.
-    const BUFFERS: usize = 900;
+    /// Memory is counted by the page only, so there have to be several of whatever size, and many
+    /// small ones.
+    const BUFFERS: RangeInclusive<usize> = 8..=900;
 
-    let count = (WORK / subject.shape.bytes).clamp(1, BUFFERS);
+    let count = (WORK / subject.shape.bytes).clamp(*BUFFERS.start(), *BUFFERS.end());
     let all = || -> Result<Vec<DmaBuf>, Stop> { (0..count).map(|_| maker.make(subject)).collect() };
     // What is kept for the next ones is not held by these.
     drop(all()?);
