@@ -117,7 +117,8 @@ fn mark(area: &Area<'_>, (x, y): (i32, i32), contender: Contender, number: usize
             return Ok(());
         }
         1 => vec![(-5, -5), (5, -5), (5, 5), (-5, 5), (-5, -5)],
-        _ => vec![(0, -5), (5, 4), (-5, 4), (0, -5)],
+        2 => vec![(0, -5), (5, 4), (-5, 4), (0, -5)],
+        _ => vec![(0, -6), (6, 0), (0, 6), (-6, 0), (0, -6)],
     };
     let shape: Vec<_> = shape.iter().map(|(dx, dy)| (x + dx, y + dy)).collect();
     area.draw(&Polygon::new(shape.clone(), inside))?;

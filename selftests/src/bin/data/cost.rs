@@ -82,7 +82,7 @@ fn neighbours_are_mapped_with_a_page() -> Outcome {
     let taken = faults_for_all_of(Backing::Base, 4 * HUGE_PAGE)?;
     check(
         format_args!("{taken} faults for {pages} pages"),
-        taken <= pages / 64 + 16,
+        taken <= pages / 128 + 16,
     )
 }
 
