@@ -217,17 +217,17 @@ fn touched(
 /// Kernel memory that a buffer takes beside its pages, in bytes.
 fn memory(maker: &Maker, subject: &Subject) -> Result<u64, Stop> {
     /// Memory is counted by the page only, so there have to be several of whatever size, and many
-    /// small ones.
-    const BUFFERS: RangeInclusive<usize> = 8..=900;
+    /// small ones, as many as a process can have open.
+    const BUFFERS: RangeInclusive<usize> = 8..=450;
 
     let count = (WORK / subject.shape.bytes).clamp(*BUFFERS.start(), *BUFFERS.end());
     let all = || -> Result<Vec<DmaBuf>, Stop> { (0..count).map(|_| maker.make(subject)).collect() };
-    // What is kept for the next ones is not held by these.
-    drop(all()?);
+    // These take what was kept for the next ones, so that the others need memory of their own.
+    let first = all()?;
     let before = held()?;
-    let buffers = all()?;
+    let others = all()?;
     let after = held()?;
-    drop(buffers);
+    drop((first, others));
     Ok(after.saturating_sub(before) / count as u64)
 }
 
