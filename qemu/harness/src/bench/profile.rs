@@ -60,13 +60,21 @@ fn count(line: &str) -> Option<(u64, u64)> {
     Some((address, count.parse().ok()?))
 }
 
+/// A symbol, with its module if it is in one, as in the source.
+fn readable(name: &str) -> String {
+    let (symbol, module) = name.split_once(' ').unwrap_or((name, ""));
+    format!("{:#} {module}", rustc_demangle::demangle(symbol))
+        .trim_end()
+        .to_owned()
+}
+
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:>16}  {:>6}  function", "instructions", "share")?;
         for (name, sum) in self.functions.iter().take(SHOWN) {
             let share = *sum as f64 / self.total as f64 * 100.0;
-            let name = rustc_demangle::demangle(name);
-            writeln!(f, "{:>16}  {share:>4.1} %  {name:#}", number::grouped(*sum))?;
+            let sum = number::grouped(*sum);
+            writeln!(f, "{sum:>16}  {share:>5.1} %  {}", readable(name))?;
         }
         write!(f, "{:>16}  100.0 %  in all", number::grouped(self.total))
     }
@@ -99,5 +107,15 @@ mod tests {
         );
         assert_eq!(profile.total, 100);
         assert!(profile.to_string().contains("70.0 %  two"));
+    }
+
+    #[test]
+    fn symbols_are_readable() {
+        let mangled = "_RNvMs1_NtNtCshprGGaU4Y1_10udmabuf_rs3ffi5folioNtB5_11PinnedPages6append";
+        assert_eq!(
+            readable(&format!("{mangled} [udmabuf_rs]")),
+            "<udmabuf_rs::ffi::folio::PinnedPages>::append [udmabuf_rs]"
+        );
+        assert_eq!(readable("memfd_pin_folios"), "memfd_pin_folios");
     }
 }
