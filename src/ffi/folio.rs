@@ -293,8 +293,10 @@ impl PinnedPages {
     pub(crate) fn append(&mut self, batch: &mut FolioBatch) -> Result<usize> {
         // INVARIANT: The pins become those of the extent which now ends in these folios. Pages of one
         // folio lie side by side in the file, so no other extent of this item touches them.
-        let (moved, single) = batch.hand_over(|pfn, pages| self.extents.push(pfn, pages))?;
-        self.single &= single;
+        let result = batch.hand_over(|pfn, pages| self.extents.push(pfn, pages));
+        // What was moved before an error may be of any size.
+        self.single &= matches!(result, Ok((_, true)));
+        let (moved, _) = result?;
         Ok(moved)
     }
 
@@ -410,6 +412,27 @@ mod tests {
         drop(locked);
 
         assert_eq!((before, during, after), (1, (2, 1), 1));
+        Ok(())
+    }
+
+    #[test]
+    fn a_batch_keeps_what_was_refused() -> Result {
+        let memfd = memfd(4)?;
+        let pages = pinned(&memfd, &[(0, 4)])?;
+
+        let mut batch = FolioBatch::new();
+        let locked = memfd.lock();
+        locked
+            .check_seals()?
+            .pin(0, 4 * PAGE_SIZE as u64, &mut batch)?;
+        let refused = batch.hand_over(|_, _| Err(ENOMEM)).is_err();
+        let during = (pins(&pages, 0), pins(&pages, 3));
+        drop(batch);
+        let after = (pins(&pages, 0), pins(&pages, 3));
+        drop(locked);
+
+        assert!(refused);
+        assert_eq!((during, after), ((2, 2), (1, 1)));
         Ok(())
     }
 

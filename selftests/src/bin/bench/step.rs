@@ -110,7 +110,6 @@ fn attachments(case: Case, shape: Shape) -> &'static [u32] {
         Case::BeginEnd => &[0, 1, 4, 8],
         // Where one fault never fills more than a page table.
         Case::ScatteredTouch if shape.pages != Pages::Base || shape.bytes < 16 * MIB => &[],
-        // A tick of the clock is all that is left of it.
         _ => &[0],
     }
 }
