@@ -3,10 +3,13 @@
 # Sourced after lib.sh by scripts that build something: the tools that set-up
 # put in place, and how to call the kernel's make.
 
-# The newest unpacked kernel source of a series, or nothing.
+# The newest unpacked kernel source of a series, or nothing. build/src, and what is in it, may be
+# links: the kernels' build directories name the place that these lead to.
 unpacked_source() {
+	local newest
 	[ -d "$BUILD/src" ] || return 0
-	find "$BUILD/src" -maxdepth 1 -type d -name "linux-$1*" | sort -V | tail -n 1
+	newest=$(find -L "$BUILD/src" -maxdepth 1 -type d -name "linux-$1*" | sort -V | tail -n 1)
+	[ -z "$newest" ] || realpath "$newest"
 }
 
 # The version of the Rust compiler, as in 1.95.0.
