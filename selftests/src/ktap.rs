@@ -18,16 +18,10 @@ use std::process::Command;
 use std::process::ExitCode;
 use std::process::ExitStatus;
 use std::time::Duration;
-use std::time::Instant;
 
-use rustix::event;
-use rustix::event::PollFd;
-use rustix::event::PollFlags;
-use rustix::event::Timespec;
 use rustix::fs::MemfdFlags;
 use rustix::process;
 use rustix::process::Pid;
-use rustix::process::PidfdFlags;
 use rustix::process::Signal;
 
 use crate::bufinfo;
@@ -35,9 +29,13 @@ use crate::kmsg::Kmsg;
 use crate::outcome::Outcome;
 use crate::outcome::Stop;
 use crate::pins::Pins;
+use crate::sys::fork;
 
 /// How long one test may take. An emulated machine with a checking kernel is slow.
 const TIMEOUT: Duration = Duration::from_secs(180);
+
+/// How long a process may take to die.
+const LAST_GASP: Duration = Duration::from_secs(10);
 
 /// Exit codes of the program.
 const ALL_PASSED: u8 = 0;
@@ -229,22 +227,20 @@ fn run_watched(name: &str) -> io::Result<Verdict> {
 }
 
 /// Waits for the end of the child; `None` when it was ended for taking too long.
+///
+/// # Errors
+///
+/// When it does not die either: whatever runs next would wait for the same.
 fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     let pid = Pid::from_child(child);
-    let pidfd = process::pidfd_open(pid, PidfdFlags::empty())?;
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).map_err(io::Error::other)?;
-        match event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left)) {
-            Ok(0) => break,
-            Ok(_) => return child.wait().map(Some),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+    if fork::ends_within(pid, TIMEOUT)? {
+        return child.wait().map(Some);
     }
     // The whole group, as the test may have children.
     process::kill_process_group(pid, Signal::KILL)?;
+    if !fork::ends_within(pid, LAST_GASP)? {
+        return Err(io::Error::other("a test hangs in the kernel for ever"));
+    }
     child.wait()?;
     Ok(None)
 }

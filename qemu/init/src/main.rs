@@ -28,8 +28,15 @@ fn main() {
         }
     };
     if let Err(error) = job::run(&port) {
-        port.report(&Event::Failed(format!("{error:#}")));
+        give_up(&port, &format!("{error:#}"));
     }
+    port.report(&Event::Done);
+    power_off();
+}
+
+/// Reports that the job cannot go on, and ends the machine.
+fn give_up(port: &port::Port, why: &str) -> ! {
+    port.report(&Event::Failed(why.to_owned()));
     port.report(&Event::Done);
     power_off();
 }

@@ -8,6 +8,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
@@ -21,6 +22,9 @@ use crate::port::Port;
 
 /// The console of an interactive guest.
 const CONSOLE: &str = "/dev/hvc0";
+
+/// How long processes may take to die.
+const LAST_GASP: Duration = Duration::from_secs(10);
 
 /// Output is passed on in pieces of at most this many bytes.
 const PIECE: usize = 32 << 10;
@@ -69,10 +73,10 @@ fn attend(port: &Port, number: u32, program: &Program, mut child: Child) -> Outc
         if let Some(pipe) = stderr {
             scope.spawn(move || pass_on(port, number, Stream::Stderr, pipe));
         }
-        let outcome = wait_for(program, child);
+        let outcome = wait_for(port, program, child);
         // Whatever still runs belongs to this program. It would keep the pipes
         // open, for ever perhaps, and its buffers alive in the next program.
-        end_all_others();
+        end_all_others(port);
         outcome
     })
 }
@@ -96,7 +100,7 @@ fn pass_on(port: &Port, program: u32, stream: Stream, mut pipe: impl Read) {
     }
 }
 
-fn wait_for(program: &Program, mut child: Child) -> Outcome {
+fn wait_for(port: &Port, program: &Program, mut child: Child) -> Outcome {
     let Some(limit) = program.time_limit else {
         return outcome(child.wait());
     };
@@ -105,7 +109,7 @@ fn wait_for(program: &Program, mut child: Child) -> Outcome {
     let result = match receiver.recv_timeout(limit) {
         Ok(status) => outcome(status),
         Err(_) => {
-            end_all_others();
+            end_all_others(port);
             Outcome::TimedOut
         }
     };
@@ -125,9 +129,18 @@ fn outcome(status: io::Result<ExitStatus>) -> Outcome {
     }
 }
 
-/// Kills every process but this one and collects those that have no parent left.
-fn end_all_others() {
+/// Kills every process but this one and collects those that have no parent left. One that does not
+/// die hangs in the kernel, and so would whatever comes next: that is the end of the job.
+fn end_all_others(port: &Port) {
     // To the group of init means: to every process but init. None left is fine.
     let _ = kill_process_group(Pid::INIT, Signal::KILL);
-    while wait(WaitOptions::empty()).is_ok_and(|ended| ended.is_some()) {}
+    let deadline = Instant::now() + LAST_GASP;
+    while let Ok(ended) = wait(WaitOptions::NOHANG) {
+        if ended.is_none() {
+            if Instant::now() > deadline {
+                crate::give_up(port, "a process does not die: it hangs in the kernel");
+            }
+            thread::sleep(LAST_GASP / 1000);
+        }
+    }
 }

@@ -3,11 +3,18 @@
 //! A child process that runs a closure.
 
 use std::fs;
+use std::time::Duration;
+use std::time::Instant;
 
+use rustix::event;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::io::Result;
 use rustix::process;
 use rustix::process::Pid;
+use rustix::process::PidfdFlags;
 use rustix::process::WaitOptions;
 use rustix::process::WaitStatus;
 
@@ -57,6 +64,21 @@ impl Child {
         wait_for(pid)
     }
 
+    /// Waits for the end of the child, but not longer than that; `None` if it did not end by
+    /// itself. It is killed then, and not waited for: what hangs in the kernel, no signal ends.
+    ///
+    /// # Errors
+    ///
+    /// Those of pidfd_open(), poll(), kill() and waitpid().
+    pub fn wait_within(mut self, limit: Duration) -> Result<Option<WaitStatus>> {
+        let pid = self.pid.take().ok_or(Errno::CHILD)?;
+        if ends_within(pid, limit)? {
+            return wait_for(pid).map(Some);
+        }
+        process::kill_process(pid, process::Signal::KILL)?;
+        Ok(None)
+    }
+
     /// Kills the child and waits for its end.
     ///
     /// # Errors
@@ -74,6 +96,25 @@ impl Drop for Child {
         if let Some(pid) = self.pid.take() {
             // A child that is gone already is as good.
             let _ = wait_for(pid);
+        }
+    }
+}
+
+/// Whether the child ends within that time. It is left as it is.
+///
+/// # Errors
+///
+/// Those of pidfd_open() and poll().
+pub fn ends_within(pid: Pid, limit: Duration) -> Result<bool> {
+    let pidfd = process::pidfd_open(pid, PidfdFlags::empty())?;
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(|_| Errno::INVAL)?;
+        match event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left)) {
+            Ok(ready) => return Ok(ready != 0),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
         }
     }
 }
