@@ -50,6 +50,10 @@ const COMPLAINTS: &[&str] = &[
     "list_add corruption",
     "list_del corruption",
     "Bad page state",
+    ": bad pgd ",
+    ": bad p4d ",
+    ": bad pud ",
+    ": bad pmd ",
     "page allocation failure",
     "invoked oom-killer",
     "nobody cared",
@@ -147,6 +151,9 @@ mod tests {
         ));
         assert!(is_complaint(
             "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:"
+        ));
+        assert!(is_complaint(
+            "mm/pgtable-generic.c:30: bad pud 00000000ab54a98d(8000000140000ae7)"
         ));
         assert!(!is_complaint("udmabuf_rs: loaded"));
     }

@@ -35,6 +35,26 @@ pub fn frames(mapping: &Mapping) -> io::Result<Vec<u64>> {
         .collect()
 }
 
+/// The page frame numbers of the pages at every `step` bytes of a mapping, which are touched for
+/// that.
+///
+/// # Errors
+///
+/// As [`frames`].
+pub fn frames_every(mapping: &Mapping, step: usize) -> io::Result<Vec<u64>> {
+    let file = File::open(PATH)?;
+    (0..mapping.len())
+        .step_by(step)
+        .map(|at| {
+            mapping.touch(at);
+            let entry = (mapping.address() + at) / PAGE * size_of::<u64>();
+            let mut bytes = [0; size_of::<u64>()];
+            file.read_exact_at(&mut bytes, entry as u64)?;
+            frame(u64::from_ne_bytes(bytes))
+        })
+        .collect()
+}
+
 /// The page frame number in an entry.
 fn frame(entry: u64) -> io::Result<u64> {
     match (entry & PRESENT != 0, entry & FRAME) {

@@ -156,11 +156,6 @@ unsigned int rust_helper_pmd_order(void)
 	return PMD_ORDER;
 }
 
-unsigned int rust_helper_pud_order(void)
-{
-	return PUD_ORDER;
-}
-
 bool rust_helper_pte_is_none(pte_t *entry)
 {
 	return pte_none(ptep_get(entry));

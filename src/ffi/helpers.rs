@@ -76,9 +76,6 @@ extern "C" {
     pub(super) fn pfn_to_page(pfn: c_ulong) -> *mut page;
     #[link_name = "rust_helper_pmd_order"]
     pub(super) fn pmd_order() -> c_uint;
-    #[cfg(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP)]
-    #[link_name = "rust_helper_pud_order"]
-    pub(super) fn pud_order() -> c_uint;
     #[link_name = "rust_helper_pte_is_none"]
     pub(super) fn pte_is_none(entry: *mut pte_t) -> bool;
     #[link_name = "rust_helper_pte_next_pfn"]

@@ -6,6 +6,19 @@
 //! [`include/linux/huge_mm.h`](srctree/include/linux/huge_mm.h)
 //!
 //! `kernel::mm::virt` has neither a setter for `VM_PFNMAP` nor fault callbacks.
+//!
+//! There are huge entries of one size, that of a PMD, although Linux 7.3 offers
+//! `vmf_insert_pfn_pud()` as well. Its entries are right only as long as nobody changes a part of
+//! them, or moves or inherits them:
+//!
+//! - Where a mapping is cut in two, `vma_adjust_trans_huge()` (`mm/huge_memory.c`) splits PMDs only.
+//!   `mm_find_pmd()` (`mm/rmap.c`) does not look whether the PUD is a leaf, and takes the mapped
+//!   memory for a page table: its bytes are read as an entry, and locked as such.
+//! - `get_old_pud()` (`mm/mremap.c`) asks `pud_none_or_clear_bad()`, for which a leaf is bad: it
+//!   forgets the entry without a flush, and the old address leads to the pages until the TLB happens
+//!   to lose it.
+//! - `copy_pud_range()` (`mm/memory.c`) copies a leaf whole, also where the child has only a part of
+//!   the mapping, which is all that it will ever clear.
 
 use super::{
     folio::PinnedPages,
@@ -146,32 +159,33 @@ impl Fault<'_> {
         }
     }
 
-    /// Makes one entry for the 2^`order` pages around the fault. Falls back unless the architecture
-    /// has such entries, the mapping has all the pages, they are one piece, and address and page
-    /// frame are aligned alike.
+    /// Makes one entry for the 2^`order` pages around the fault. Falls back unless it is a PMD's, the
+    /// architecture has such entries, the mapping has all the pages, they are one piece, and address
+    /// and page frame are aligned alike.
     pub(crate) fn insert_huge(&self, order: u32) -> FaultResult {
+        // SAFETY: A constant.
+        if order != unsafe { helpers::pmd_order() } {
+            return FaultResult::FALLBACK;
+        }
         let around = self.around(order);
         let count = 1usize << order;
         let pfn = self.pages.extents().contiguous(&around);
         let Some(pfn) = pfn.filter(|pfn| around.len() == count && pfn & (count - 1) == 0) else {
             return FaultResult::FALLBACK;
         };
+        self.insert_pmd(pfn)
+    }
 
+    #[cfg(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)]
+    fn insert_pmd(&self, pfn: usize) -> FaultResult {
         // SAFETY: The fault is valid by the type invariant.
         let write = unsafe { (*self.raw).flags } & bindings::fault_flag_FAULT_FLAG_WRITE != 0;
-        #[cfg(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)]
-        // SAFETY: A constant.
-        if order == unsafe { helpers::pmd_order() } {
-            // SAFETY: As in `insert`; all the pages lie in the mapping.
-            return FaultResult(unsafe { bindings::vmf_insert_pfn_pmd(self.raw, pfn, write) });
-        }
-        #[cfg(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP)]
-        // SAFETY: A constant.
-        if order == unsafe { helpers::pud_order() } {
-            // SAFETY: As above.
-            return FaultResult(unsafe { bindings::vmf_insert_pfn_pud(self.raw, pfn, write) });
-        }
-        let _ = write;
+        // SAFETY: As in `insert`; all the pages lie in the mapping.
+        FaultResult(unsafe { bindings::vmf_insert_pfn_pmd(self.raw, pfn, write) })
+    }
+
+    #[cfg(not(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP))]
+    fn insert_pmd(&self, _pfn: usize) -> FaultResult {
         FaultResult::FALLBACK
     }
 }

@@ -228,6 +228,13 @@ impl Mapping {
         unsafe { from.read_volatile() }
     }
 
+    /// Reads one byte at an address where nothing is to be mapped any more. If so, it ends the
+    /// process with SIGSEGV.
+    pub fn touch_lost(address: usize) -> u8 {
+        // SAFETY: Whatever is there, one byte of it is copied; volatile, as the access is wanted.
+        unsafe { (address as *const u8).read_volatile() }
+    }
+
     /// Reads one byte of every page, from the first to the last.
     pub fn touch_every_page(&self) {
         let start = self.start.as_ptr().cast::<u8>();
@@ -259,6 +266,15 @@ impl Mapping {
     /// Those of madvise().
     pub fn forget_pages(&self, at: usize, len: usize) -> Result<()> {
         self.advise(at, len, Advice::LinuxDontNeed)
+    }
+
+    /// Keeps the range out of children of this process (MADV_DONTFORK).
+    ///
+    /// # Errors
+    ///
+    /// Those of madvise().
+    pub fn keep_from_children(&self, at: usize, len: usize) -> Result<()> {
+        self.advise(at, len, Advice::LinuxDontFork)
     }
 
     /// Asks for transparent huge pages (MADV_HUGEPAGE).
@@ -330,8 +346,17 @@ impl Mapping {
     ///
     /// Those of mmap() and mremap().
     pub fn relocate(&mut self, align: usize) -> Result<()> {
-        let hole = Mapping::reserve(self.len + align)?;
-        let to = hole.address().next_multiple_of(align) as *mut c_void;
+        self.relocate_beyond(align, 0)
+    }
+
+    /// As [`Mapping::relocate`], but to `beyond` bytes behind such an address; less than `align`.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap() and mremap().
+    pub fn relocate_beyond(&mut self, align: usize, beyond: usize) -> Result<()> {
+        let hole = Mapping::reserve(self.len + 2 * align)?;
+        let to = (hole.address().next_multiple_of(align) + beyond) as *mut c_void;
         // SAFETY: The target lies in `hole`, which nothing else uses; no reference points into
         // the mapping, so it may move.
         let start = unsafe {

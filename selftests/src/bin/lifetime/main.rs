@@ -3,6 +3,7 @@
 //! Buffers live exactly as long as somebody uses them, in whatever order users come and go.
 
 mod closing;
+mod entries;
 mod many;
 mod mapping;
 mod module;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         closing::TESTS,
         sharing::TESTS,
         mapping::TESTS,
+        entries::TESTS,
         pages::TESTS,
         seals::TESTS,
         races::TESTS,
