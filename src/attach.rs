@@ -1,522 +1,275 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The attached devices of a buffer, and when which of them is synced.
-//!
-//! An attachment matters from the moment that it is mapped: before, its device can neither read
-//! nor write. So the list is one of mappings, and an attachment that is mapped twice is on it
-//! twice. One that needs no syncs is not on it: it costs nothing.
+//! The devices attached to a buffer, and what a hand-over does for each of them.
 //!
 //! # Locking
 //!
 //! The exporter keeps [`Attachments`] under one mutex. Order: reservation lock, then this mutex.
-//! Syncs, and the unmapping of what is removed, run with it held, so that a copy or an
-//! invalidation never overlaps with the opening of a write bracket.
+//! Hand-overs run with it held, all of one buffer one after the other. Two buffers over the same
+//! pages each have their own: an END on one does not reach the devices of the other.
 //!
 //! # Rules
 //!
-//! 1. Begin brings home what a device may have written, whatever the bracket is for: a CPU that
-//!    writes part of a cache line or bounce buffer hands on the rest of it too.
-//! 2. End hands over to every device that may read, and readies the pages under every device that
-//!    may write: no dirty cache line may be left to fall on what it writes. A reader is handed
-//!    over to after a read bracket too, since what the CPU read may have come from another
-//!    device, and be in the CPU's cache or not in the reader's bounce buffer.
-//! 3. Where lines are invalidated, they are cleaned first, unless the mapping may be bounced: the
-//!    CPU may have written outside any bracket, and a coherent device may have left lines dirty.
-//!    The DMA API does this in two passes. What is written between the two, by a coherent device
-//!    or by a CPU without a bracket, may be lost.
-//! 4. While a write bracket is open, the pages are the CPU's: nothing is brought home over them,
-//!    neither by another bracket nor when a mapping goes away. Writing to them is a device's
-//!    mistake then, and what it wrote may be lost.
-//! 5. Cache maintenance is done to pages, not to devices: one mapping, one that allows the most,
-//!    stands for all of the class [`Coherency::Cache`], so that a bracket costs as much for many
-//!    devices as for one. An attach and an unmap hand over by themselves and are not merged.
+//! Nobody is remembered: not who has a bracket open, nor who wrote. A hand-over moves only what
+//! changed, so it can come at any time, and as often as it likes, without undoing anything.
 //!
-//! That no device writes beside one that bounces is seen to where mappings are made.
+//! 1. First, what devices of class [`Cache`](crate::coherency::Coherency::Cache) wrote, then, from every shadow, what
+//!    its device changed comes to the pages; only then do the shadows get what changed in the
+//!    pages. So one hand-over takes data from each device to every other.
+//! 2. Begin and unmap write each cache line back and drop it, in one instruction; end only writes
+//!    back. Between memory and a shadow a line is dropped at end, too: the shadow wants what the
+//!    other device wrote. What was collected goes to memory before the next device may look.
+//! 3. Where page and shadow both changed a byte, the device's stands at begin, and at an end of
+//!    reading; the page's at an end that may have written, at map and at unmap.
+//! 4. Mapping for whatever device hands over what the others have; so does unmapping.
+//! 5. A device has one shadow, however many importers attach it and map: from the first mapping to
+//!    the last detach.
+//! 6. [`Pending`] tells begin and end whether there is anything to do, without the mutex.
 
 use crate::{
-    bracket::{
-        Brackets,
-        Open,
-        Opener, //
-    },
-    coherency::Coherency,
-    direction::Direction, //
+    direction::Direction,
+    merge::Stands,
+    pending::Pending, //
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL,
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
     sync::Arc, //
 };
 
-/// A mapping, as far as the list is concerned.
-pub(crate) trait Mapped {
-    /// What the device may do.
-    fn direction(&self) -> Direction;
-    fn coherency(&self) -> Coherency;
-    /// Hands the pages to the CPU, as far as the mapping has that direction.
-    fn sync_for_cpu(&self, direction: Direction);
-    /// Hands the pages to the device, as far as the mapping has that direction.
-    fn sync_for_device(&self, direction: Direction);
-    /// Whether the CPU gets what the device wrote when the mapping goes away.
-    fn give_back(&self, yes: bool);
+/// A mapping of class [`Cache`](crate::coherency::Coherency::Cache), as far as hand-overs are concerned. What it
+/// does, it does for every mapping of that class.
+pub(crate) trait Cached {
+    /// Whether the device may write.
+    fn may_write(&self) -> bool;
+    /// Writes dirty cache lines back to memory.
+    fn clean(&self);
+    /// Writes dirty cache lines back and drops all, one by one, each at once.
+    fn clean_and_invalidate(&self);
 }
 
-/// The active mappings of a buffer that need syncs, and its open write brackets.
-pub(crate) struct Attachments<M, O> {
-    mappings: KVec<Arc<M>>,
-    brackets: Brackets<O>,
+/// The copy of the pages that one device works on.
+pub(crate) trait Shadow {
+    /// Gives it what is in the pages, before any device sees it.
+    fn fill(&mut self);
+    /// Its device may write from now on.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; nothing has changed then.
+    fn allow_writing(&mut self) -> Result;
+    /// Takes to the pages what the device changed; returns how many bytes that was.
+    fn collect(&mut self, stands: Stands) -> usize;
+    /// Takes to the shadow what changed in the pages; returns how many bytes that was.
+    fn publish(&mut self) -> usize;
 }
 
-impl<M: Mapped, O: Opener> Attachments<M, O> {
+/// A device, however many importers have attached it.
+struct Attached<D, S> {
+    device: D,
+    /// How many have.
+    attachments: usize,
+    /// How many mappings of the shadow there are.
+    mappings: usize,
+    shadow: Option<S>,
+}
+
+/// The devices of a buffer.
+pub(crate) struct Attachments<D, M, S> {
+    attached: KVec<Attached<D, S>>,
+    /// The mappings of class [`Cache`](crate::coherency::Coherency::Cache).
+    cached: KVec<Arc<M>>,
+}
+
+/// What a hand-over is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// The CPU, or a device that is being mapped or unmapped, is to see what devices wrote.
+    Receive,
+    /// Devices are to see what the CPU wrote.
+    Give,
+}
+
+impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
     pub(crate) const fn new() -> Self {
         Self {
-            mappings: KVec::new(),
-            brackets: Brackets::new(),
+            attached: KVec::new(),
+            cached: KVec::new(),
         }
     }
 
-    /// These brackets were opened before anything else was known of them.
-    pub(crate) fn adopt(&mut self, open: Open<O>) {
-        self.brackets.adopt(open);
-    }
-
-    /// Whether there is nothing to be synced, and nothing open.
-    pub(crate) fn is_idle(&mut self) -> bool {
-        self.mappings.is_empty() && !self.brackets.any_open()
-    }
-
-    /// Adds a new mapping.
+    /// An importer has attached `device`.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; the mapping then goes away without touching the pages.
-    pub(crate) fn add(&mut self, mapping: &Arc<M>) -> Result {
-        if mapping.coherency() != Coherency::Coherent {
-            self.mappings.push(mapping.clone(), GFP_KERNEL)?;
+    /// `ENOMEM`.
+    pub(crate) fn attach(&mut self, device: D) -> Result {
+        if let Some(attached) = self.find(device) {
+            attached.attachments += 1;
+            return Ok(());
         }
-        mapping.give_back(true);
-        Ok(())
+        let attached = Attached {
+            device,
+            attachments: 1,
+            mappings: 0,
+            shadow: None,
+        };
+        Ok(self.attached.push(attached, GFP_KERNEL_ACCOUNT)?)
     }
 
-    /// Removes a mapping that was added, and drops it: gives its pages back.
-    pub(crate) fn remove(&mut self, mapping: Arc<M>) {
-        if mapping.coherency() == Coherency::Coherent {
-            return;
+    /// The reverse of [`attach`](Self::attach). With the last importer goes the shadow, unless
+    /// somebody has forgotten to unmap it: the device may still write there.
+    pub(crate) fn detach(&mut self, device: D) {
+        if let Some(attached) = self.find(device) {
+            attached.attachments -= 1;
         }
-        if mapping.direction().has_from_device() {
-            if mapping.coherency() != Coherency::Bounce {
-                // Rule 3.
-                mapping.sync_for_device(Direction::ToDevice);
-            }
-            // Rule 4.
-            mapping.give_back(!self.brackets.any_open());
-        }
-        self.mappings.retain(|other| !Arc::ptr_eq(other, &mapping));
+        self.attached
+            .retain(|attached| attached.attachments > 0 || attached.mappings > 0);
     }
 
-    /// The mappings to be synced for all devices to be.
-    fn to_sync(&self) -> impl Iterator<Item = &Arc<M>> {
-        // Rule 5.
-        let cached = |mapping: &&Arc<M>| mapping.coherency() == Coherency::Cache;
-        let writer = |mapping: &&Arc<M>| cached(mapping) && mapping.direction().has_from_device();
-        let mut all = self.mappings.iter();
-        let one = all.clone().find(writer).or_else(|| all.find(cached));
-        self.mappings
-            .iter()
-            .filter(move |mapping| match mapping.coherency() {
-                // Not on the list, see `add()`.
-                Coherency::Coherent => false,
-                Coherency::Cache => one.is_some_and(|one| Arc::ptr_eq(one, mapping)),
-                Coherency::OwnCache | Coherency::Bounce => true,
-            })
+    fn find(&mut self, device: D) -> Option<&mut Attached<D, S>> {
+        let mut all = self.attached.iter_mut();
+        all.find(|attached| attached.device == device)
     }
 
-    /// `opener` is about to access the pages. Returns how many mappings were synced.
+    /// Whether begin and end have anything to do.
+    fn is_pending(&self) -> bool {
+        !self.cached.is_empty() || self.attached.iter().any(|attached| attached.mappings > 0)
+    }
+
+    /// A device is about to be mapped that needs nothing itself.
+    pub(crate) fn map_coherent(&mut self) {
+        self.hand_over(Purpose::Receive, Stands::Page);
+    }
+
+    /// Maps for a device of class [`Cache`](crate::coherency::Coherency::Cache); `map` writes back what is in the
+    /// CPU's caches.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; nothing was done then.
-    pub(crate) fn begin(&mut self, access: Direction, opener: impl FnOnce() -> O) -> Result<usize> {
-        let writing = !self.mappings.is_empty() && self.brackets.any_open();
-        if access.has_to_device() {
-            self.brackets.open(opener())?;
-        }
-        // Rule 4.
-        if writing {
-            return Ok(0);
-        }
-        let mut synced = 0;
-        for mapping in self.to_sync() {
-            // Rule 1.
-            if !mapping.direction().has_from_device() {
-                continue;
-            }
-            if mapping.coherency() != Coherency::Bounce {
-                // Rule 3.
-                mapping.sync_for_device(Direction::ToDevice);
-            }
-            mapping.sync_for_cpu(Direction::FromDevice);
-            synced += 1;
-        }
-        Ok(synced)
+    /// `ENOMEM`, and those of `map`.
+    pub(crate) fn map_cached(
+        &mut self,
+        pending: &Pending,
+        map: impl FnOnce() -> Result<Arc<M>>,
+    ) -> Result<Arc<M>> {
+        self.cached.reserve(1, GFP_KERNEL_ACCOUNT)?;
+        self.hand_over(Purpose::Receive, Stands::Page);
+        // Whoever ends an access from here on comes to hand over; what was ended before is written
+        // back by `map`.
+        pending.set();
+        let mapping = map().inspect_err(|_| self.settle(pending))?;
+        self.cached.push(mapping.clone(), GFP_KERNEL_ACCOUNT)?;
+        Ok(mapping)
     }
 
-    /// `closer` has accessed the pages. Returns how many mappings were synced.
-    pub(crate) fn end(&mut self, access: Direction, closer: impl FnOnce() -> O) -> usize {
-        let mut synced = 0;
-        for mapping in self.to_sync() {
-            // Rule 2. Only for a bounce buffer that the device writes does it matter what the CPU
-            // did: refreshing one that the CPU has only read would undo what the device wrote
-            // since. Cache lines under a device that writes are cleaned, never just dropped:
-            // the device may leave alone what the CPU wrote.
-            let direction = match mapping.coherency() {
-                _ if !mapping.direction().has_from_device() => Direction::ToDevice,
-                Coherency::Bounce => access,
-                _ => Direction::Bidirectional,
-            };
-            mapping.sync_for_device(direction);
-            synced += 1;
-        }
-        if access.has_to_device() {
-            self.brackets.close(closer());
-        }
-        synced
-    }
-}
-
-#[kunit_tests(udmabuf_attach)]
-mod tests {
-    use super::*;
-    use crate::bracket::Sole;
-    use core::cell::Cell;
-    use Coherency::*;
-    use Direction::*;
-
-    /// A mapping that writes down what it is told.
-    struct Fake {
+    /// Maps the shadow of an attached device, which `new` makes if there is none.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the device is not attached; `ENOMEM`, and those of `new` and `map`.
+    pub(crate) fn map_shadow<R>(
+        &mut self,
+        pending: &Pending,
+        device: D,
         direction: Direction,
-        coherency: Coherency,
-        log: Cell<KVec<Event>>,
+        new: impl FnOnce() -> Result<S>,
+        map: impl FnOnce(&S) -> Result<R>,
+    ) -> Result<R> {
+        // Whatever may fail does before anything changes.
+        let attached = self.find(device).ok_or(EINVAL)?;
+        let mut fresh = match attached.shadow {
+            None => Some(new()?),
+            Some(_) => None,
+        };
+        let shadow = fresh.as_mut().or(attached.shadow.as_mut()).ok_or(EINVAL)?;
+        if direction.has_from_device() {
+            shadow.allow_writing()?;
+        }
+        let mapping = map(shadow)?;
+
+        self.hand_over(Purpose::Receive, Stands::Page);
+        // As in `map_cached()`: the shadow gets what was ended before.
+        pending.set();
+        let attached = self.find(device).ok_or(EINVAL)?;
+        attached.mappings += 1;
+        if let Some(fresh) = fresh {
+            attached.shadow.insert(fresh).fill();
+        } else if let Some(shadow) = &mut attached.shadow {
+            shadow.publish();
+        }
+        Ok(mapping)
     }
 
-    #[derive(Clone, Copy, PartialEq, Eq)]
-    enum Event {
-        ForCpu(Direction),
-        ForDevice(Direction),
-        GiveBack(bool),
-    }
-    use Event::*;
-
-    impl Fake {
-        fn new(coherency: Coherency, direction: Direction) -> Result<Arc<Self>> {
-            let log = Cell::new(KVec::new());
-            Ok(Arc::new(
-                Self {
-                    direction,
-                    coherency,
-                    log,
-                },
-                GFP_KERNEL,
-            )?)
-        }
-
-        fn note(&self, event: Event) {
-            let mut log = self.log.take();
-            // A lost note fails the test.
-            let _ = log.push(event, GFP_KERNEL);
-            self.log.set(log);
-        }
-
-        /// What happened so far does not matter.
-        fn forget(&self) {
-            self.log.take();
-        }
-
-        /// Whether just `events` happened since the last call.
-        fn saw(&self, events: &[Event]) -> bool {
-            self.log.take().as_slice() == events
-        }
+    /// A device that needs nothing itself is about to be unmapped.
+    pub(crate) fn unmap_coherent(&mut self) {
+        self.hand_over(Purpose::Receive, Stands::Page);
     }
 
-    impl Mapped for Fake {
-        fn direction(&self) -> Direction {
-            self.direction
+    /// Unmaps for a device of class [`Cache`](crate::coherency::Coherency::Cache).
+    pub(crate) fn unmap_cached(&mut self, pending: &Pending, mapping: &Arc<M>) {
+        self.hand_over(Purpose::Receive, Stands::Page);
+        self.cached.retain(|other| !Arc::ptr_eq(other, mapping));
+        self.settle(pending);
+    }
+
+    /// Unmaps the shadow of a device.
+    pub(crate) fn unmap_shadow(&mut self, pending: &Pending, device: D) {
+        self.hand_over(Purpose::Receive, Stands::Page);
+        if let Some(attached) = self.find(device) {
+            attached.mappings -= 1;
         }
-        fn coherency(&self) -> Coherency {
-            self.coherency
-        }
-        fn sync_for_cpu(&self, direction: Direction) {
-            self.note(ForCpu(direction));
-        }
-        fn sync_for_device(&self, direction: Direction) {
-            self.note(ForDevice(direction));
-        }
-        fn give_back(&self, yes: bool) {
-            self.note(GiveBack(yes));
+        self.settle(pending);
+    }
+
+    /// Everything is in the pages: begin and end need not come any more, if nobody is left.
+    fn settle(&self, pending: &Pending) {
+        if !self.is_pending() {
+            pending.clear();
         }
     }
 
-    #[derive(Clone, Copy, PartialEq)]
-    struct Process(u32);
+    /// The CPU is about to access the pages. Returns whether there was anything to do.
+    pub(crate) fn begin(&mut self) -> bool {
+        self.hand_over(Purpose::Receive, Stands::Device)
+    }
 
-    impl Opener for Process {
-        const BITS: u32 = 32;
+    /// The CPU has accessed the pages. Returns whether there was anything to do.
+    pub(crate) fn end(&mut self, access: Direction) -> bool {
+        let stands = match access.has_to_device() {
+            true => Stands::Page,
+            false => Stands::Device,
+        };
+        self.hand_over(Purpose::Give, stands)
+    }
 
-        fn to_bits(self) -> u64 {
-            self.0.into()
+    /// Brings everything to everybody. Returns whether there was anything to do.
+    fn hand_over(&mut self, purpose: Purpose, stands: Stands) -> bool {
+        let Self { attached, cached } = self;
+        let has_shadows = attached.iter().any(|attached| attached.mappings > 0);
+        let shadows = |attached: &mut KVec<Attached<D, S>>, action: &mut dyn FnMut(&mut S)| {
+            let mapped = attached.iter_mut().filter(|attached| attached.mappings > 0);
+            mapped.filter_map(|attached| attached.shadow.as_mut()).for_each(action);
+        };
+        // Cache maintenance is done to pages, not to devices: one mapping stands for all.
+        let writer = cached.iter().find(|mapping| mapping.may_write());
+        let one = writer.or(cached.first());
+
+        // Rule 2.
+        let invalidate = writer.is_some() && (purpose == Purpose::Receive || has_shadows);
+        if let Some(writer) = writer.filter(|_| invalidate) {
+            writer.clean_and_invalidate();
         }
-
-        fn from_bits(bits: u64) -> Self {
-            Self(bits as u32)
+        let mut collected = 0;
+        shadows(attached, &mut |shadow| collected += shadow.collect(stands));
+        let clean = collected > 0 || (purpose == Purpose::Give && !invalidate);
+        if let Some(one) = one.filter(|_| clean) {
+            one.clean();
         }
-
-        /// Process 0 has died.
-        fn is_alive(&self) -> bool {
-            self.0 != 0
-        }
-    }
-
-    type List = Attachments<Fake, Process>;
-
-    const BRACKETS: [Direction; 3] = [Bidirectional, ToDevice, FromDevice];
-
-    fn bracket(list: &mut List, access: Direction) -> Result<(usize, usize)> {
-        let begun = list.begin(access, || Process(1))?;
-        Ok((begun, list.end(access, || Process(1))))
-    }
-
-    #[test]
-    fn nothing_attached() -> Result {
-        let mut list = List::new();
-        for access in BRACKETS {
-            assert_eq!(bracket(&mut list, access)?, (0, 0));
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn coherent_mappings_are_left_alone() -> Result {
-        let mut list = List::new();
-        let mapping = Fake::new(Coherent, Bidirectional)?;
-        list.add(&mapping)?;
-        for access in BRACKETS {
-            assert_eq!(bracket(&mut list, access)?, (0, 0));
-        }
-        list.remove(mapping.clone());
-        assert!(mapping.saw(&[GiveBack(true)]));
-        Ok(())
-    }
-
-    #[test]
-    fn lines_are_cleaned_then_invalidated_at_begin_and_cleaned_at_end() -> Result {
-        let both = &[ForDevice(ToDevice), ForCpu(FromDevice)][..];
-        for (direction, begin, end) in [
-            (Bidirectional, both, Bidirectional),
-            (FromDevice, both, Bidirectional),
-            (ToDevice, &[][..], ToDevice),
-        ] {
-            for coherency in [Cache, OwnCache] {
-                let mut list = List::new();
-                let mapping = Fake::new(coherency, direction)?;
-                list.add(&mapping)?;
-                for access in BRACKETS {
-                    mapping.forget();
-                    list.begin(access, || Process(1))?;
-                    assert!(mapping.saw(begin));
-                    list.end(access, || Process(1));
-                    assert!(mapping.saw(&[ForDevice(end)]));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn one_mapping_that_allows_the_most_stands_for_all_caches() -> Result {
-        let mut list = List::new();
-        let reader = Fake::new(Cache, ToDevice)?;
-        let writer = Fake::new(Cache, FromDevice)?;
-        let other = Fake::new(Cache, Bidirectional)?;
-        let all = [&reader, &writer, &other];
-        for mapping in all {
-            list.add(mapping)?;
-            mapping.forget();
-        }
-        assert_eq!(bracket(&mut list, Bidirectional)?, (1, 1));
-        assert!(reader.saw(&[]));
-        assert!(writer.saw(&[
-            ForDevice(ToDevice),
-            ForCpu(FromDevice),
-            ForDevice(Bidirectional)
-        ]));
-        assert!(other.saw(&[]));
-
-        // Only readers are left.
-        list.remove(writer);
-        list.remove(other);
-        assert_eq!(bracket(&mut list, Bidirectional)?, (0, 1));
-        assert!(reader.saw(&[ForDevice(ToDevice)]));
-        Ok(())
-    }
-
-    #[test]
-    fn what_does_more_than_cache_maintenance_is_synced_one_by_one() -> Result {
-        for coherency in [OwnCache, Bounce] {
-            let mut list = List::new();
-            for _ in 0..3 {
-                list.add(&Fake::new(coherency, Bidirectional)?)?;
-            }
-            list.add(&Fake::new(Cache, Bidirectional)?)?;
-            assert_eq!(bracket(&mut list, Bidirectional)?, (4, 4));
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_written_bounce_buffer_takes_the_request_at_end() -> Result {
-        for direction in [Bidirectional, FromDevice] {
-            let mut list = List::new();
-            let mapping = Fake::new(Bounce, direction)?;
-            list.add(&mapping)?;
-            for access in BRACKETS {
-                mapping.forget();
-                list.begin(access, || Process(1))?;
-                assert!(mapping.saw(&[ForCpu(FromDevice)]));
-                list.end(access, || Process(1));
-                assert!(mapping.saw(&[ForDevice(access)]));
-            }
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_read_bounce_buffer_is_refreshed_at_every_end() -> Result {
-        let mut list = List::new();
-        let mapping = Fake::new(Bounce, ToDevice)?;
-        list.add(&mapping)?;
-        for access in BRACKETS {
-            mapping.forget();
-            list.begin(access, || Process(1))?;
-            assert!(mapping.saw(&[]));
-            list.end(access, || Process(1));
-            assert!(mapping.saw(&[ForDevice(ToDevice)]));
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn nothing_comes_home_over_an_open_write_bracket() -> Result {
-        for (coherency, removal) in [
-            (Bounce, &[GiveBack(false)][..]),
-            (Cache, &[ForDevice(ToDevice), GiveBack(false)][..]),
-        ] {
-            let mut list = List::new();
-            let mapping = Fake::new(coherency, Bidirectional)?;
-            list.add(&mapping)?;
-            list.begin(ToDevice, || Process(1))?;
-            mapping.forget();
-
-            // Another process, and the same one again.
-            for process in [Process(2), Process(1)] {
-                assert_eq!(list.begin(FromDevice, || process)?, 0);
-                assert!(mapping.saw(&[]));
-                list.end(FromDevice, || process);
-                mapping.forget();
-            }
-            list.remove(mapping.clone());
-            assert!(mapping.saw(removal));
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_bracket_opened_before_the_mapping_counts() -> Result {
-        let mut list = List::new();
-        list.begin(Bidirectional, || Process(1))?;
-        let mapping = Fake::new(Bounce, FromDevice)?;
-        list.add(&mapping)?;
-        mapping.forget();
-        list.begin(FromDevice, || Process(2))?;
-        assert!(mapping.saw(&[]));
-        list.end(Bidirectional, || Process(1));
-        list.begin(FromDevice, || Process(2))?;
-        assert!(mapping.saw(&[ForDevice(Bidirectional), ForCpu(FromDevice)]));
-        Ok(())
-    }
-
-    #[test]
-    fn the_bracket_of_a_dead_process_does_not_count() -> Result {
-        let mut list = List::new();
-        let mapping = Fake::new(Bounce, Bidirectional)?;
-        list.add(&mapping)?;
-        list.begin(ToDevice, || Process(0))?;
-        mapping.forget();
-        list.begin(FromDevice, || Process(1))?;
-        assert!(mapping.saw(&[ForCpu(FromDevice)]));
-        list.remove(mapping.clone());
-        assert!(mapping.saw(&[GiveBack(true)]));
-        Ok(())
-    }
-
-    #[test]
-    fn lines_are_cleaned_before_an_unmap_invalidates_them() -> Result {
-        for (direction, events) in [
-            (Bidirectional, &[ForDevice(ToDevice), GiveBack(true)][..]),
-            (FromDevice, &[ForDevice(ToDevice), GiveBack(true)][..]),
-            (ToDevice, &[][..]),
-        ] {
-            let mut list = List::new();
-            let mapping = Fake::new(Cache, direction)?;
-            list.add(&mapping)?;
-            mapping.forget();
-            list.remove(mapping.clone());
-            assert!(mapping.saw(events));
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_mapping_is_released_when_removed() -> Result {
-        let mut list = List::new();
-        let mapping = Fake::new(Cache, Bidirectional)?;
-        let other = Fake::new(Cache, Bidirectional)?;
-        list.add(&mapping)?;
-        list.add(&other)?;
-        assert!(mapping.saw(&[GiveBack(true)]));
-        list.remove(mapping.clone());
-        assert!(Arc::into_unique_or_drop(mapping).is_some());
-        assert!(Arc::into_unique_or_drop(other).is_none());
-        Ok(())
-    }
-
-    #[test]
-    fn what_needs_no_sync_is_not_kept() -> Result {
-        let mut list = List::new();
-        let mapping = Fake::new(Coherent, Bidirectional)?;
-        list.add(&mapping)?;
-        assert!(list.is_idle());
-        assert!(mapping.saw(&[GiveBack(true)]));
-        list.remove(mapping.clone());
-        assert!(Arc::into_unique_or_drop(mapping).is_some());
-        Ok(())
-    }
-
-    #[test]
-    fn adopted_brackets_are_open() -> Result {
-        let mut list = List::new();
-        let sole = Sole::new();
-        assert!(sole.open(Process(1)));
-        list.adopt(sole.take().ok_or(EINVAL)?);
-        assert!(!list.is_idle());
-
-        let mapping = Fake::new(Bounce, Bidirectional)?;
-        list.add(&mapping)?;
-        mapping.forget();
-        list.begin(FromDevice, || Process(2))?;
-        assert!(mapping.saw(&[]));
-        list.end(ToDevice, || Process(1));
-        list.remove(mapping);
-        assert!(list.is_idle());
-        Ok(())
+        // Rule 1: behind all collects.
+        shadows(attached, &mut |shadow| {
+            shadow.publish();
+        });
+        has_shadows || invalidate || (one.is_some() && clean)
     }
 }

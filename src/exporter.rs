@@ -4,35 +4,34 @@
 //!
 //! # Locking
 //!
-//! Reservation lock (held by dma-buf core around map, unmap, vmap and vunmap), then the mutex of
-//! the attachments or that of the kernel mapping, which are never held together.
+//! Reservation lock (held by dma-buf core around map, unmap, vmap and vunmap, but not around attach
+//! and detach), then the mutex of the attachments or that of the kernel mapping, which are never
+//! held together.
 //!
-//! A begin that waits is interruptible: nothing has happened yet, and user space tries again. An
+//! A begin that waits is interruptible: it leaves nothing behind, and user space tries again. An
 //! end gives way to nothing but death: callers inside the kernel do not try again (for instance
-//! `drm_gem_fb_end_cpu_access()`), and what the CPU wrote would stay behind unseen, as it may
-//! after a death.
+//! `drm_gem_fb_end_cpu_access()`).
 //!
-//! Core waits for the fences after begin has synced, which would be before the devices have
-//! finished; so begin waits for them itself. If a fence is added in between, and a signal
-//! interrupts core's own wait, then a write bracket has been opened that user space does not know
-//! of; it ends with its process.
+//! # Fences
+//!
+//! Core waits for the fences after begin, which is right where there is nothing to be done. Where
+//! there is, what devices have not written yet could not be brought home before; so begin waits
+//! first, looks again afterwards, and repeats once if another fence came in between. A fence that
+//! is added still later is as one that is added after the begin.
 
 use crate::{
     attach::{
         Attachments,
-        Mapped, //
-    },
-    bracket::{
-        Opener,
-        Sole, //
+        Cached, //
     },
     coherency::Coherency,
     direction::Direction,
     ffi::{
-        dma::{
+        device::{
             Device,
-            Mapping, //
+            DeviceId, //
         },
+        dma::Mapping,
         dma_buf::{
             DmaBuf,
             Exporter, //
@@ -44,10 +43,8 @@ use crate::{
         folio::PinnedPages,
         mutex::{
             new_mutex,
-            Guard,
             Mutex, //
         },
-        pid::Tgid,
         vma::{
             Fault,
             FaultHandler,
@@ -56,6 +53,8 @@ use crate::{
         vmap::Vmap,
     },
     mmap,
+    pending::Pending,
+    shadow::DeviceShadow,
     stats::STATS, //
 };
 use core::{
@@ -70,11 +69,10 @@ use kernel::{
 /// What a dma-buf of ours has besides its pages.
 #[pin_data]
 pub(crate) struct Udmabuf {
-    /// The one who writes, as long as there is nothing to be synced. Whoever has the mutex of the
-    /// attachments takes it over.
-    sole: Sole<Tgid>,
+    /// Whether begin and end have to look at the attachments.
+    pending: Pending,
     #[pin]
-    attachments: Mutex<Attachments<Mapping, Tgid>>,
+    attachments: Mutex<Attachments<DeviceId, Mapping, DeviceShadow>>,
     /// The kernel mapping, while there is one.
     #[pin]
     vmap: Mutex<Option<Vmap>>,
@@ -92,7 +90,7 @@ impl Udmabuf {
         DmaBuf::export::<Self>(
             pages,
             pin_init!(Self {
-                sole: Sole::new(),
+                pending: Pending::new(),
                 attachments <- new_mutex!(c"udmabuf attachments", Attachments::new()),
                 vmap <- new_mutex!(c"udmabuf vmap", None),
                 counted,
@@ -100,44 +98,26 @@ impl Udmabuf {
         )
     }
 
-    /// Begins an access where there may be something to wait for or to be synced.
+    /// Begins an access where something may have to be brought home.
     #[inline(never)]
-    fn begin(&self, direction: Direction, fences: &Fences<'_>) -> Result {
-        fences.wait(direction)?;
-        let attachments = self.attachments.lock_interruptible()?;
-        let synced = self.with(attachments, |attachments| {
-            attachments.begin(direction, Tgid::current)
-        })?;
-        STATS.synced_for_cpu.add(synced);
+    fn begin(&self, access: Direction, fences: &Fences<'_>) -> Result {
+        for _ in 0..2 {
+            fences.wait(access)?;
+            let moved = self.attachments.lock_interruptible()?.begin();
+            STATS.synced_for_cpu.add(usize::from(moved));
+            if fences.are_signaled(access) {
+                break;
+            }
+        }
         Ok(())
     }
 
-    /// Ends an access where there may be something to be synced.
+    /// Ends an access where something may have to be handed over.
     #[inline(never)]
-    fn end(&self, direction: Direction) -> Result {
-        let attachments = self.attachments.lock_killable()?;
-        let synced = self.with(attachments, |attachments| {
-            attachments.end(direction, Tgid::current)
-        });
-        STATS.synced_for_device.add(synced);
+    fn end(&self, access: Direction) -> Result {
+        let moved = self.attachments.lock_killable()?.end(access);
+        STATS.synced_for_device.add(usize::from(moved));
         Ok(())
-    }
-
-    /// Does something with the attachments, which know of everything that is open meanwhile: nobody
-    /// opens or closes a bracket without the mutex.
-    fn with<R>(
-        &self,
-        mut attachments: Guard<'_, Attachments<Mapping, Tgid>>,
-        action: impl FnOnce(&mut Attachments<Mapping, Tgid>) -> R,
-    ) -> R {
-        if let Some(open) = self.sole.take() {
-            attachments.adopt(open);
-        }
-        let result = action(&mut attachments);
-        if attachments.is_idle() {
-            self.sole.give_back();
-        }
-        result
     }
 }
 
@@ -146,6 +126,14 @@ impl Exporter for Udmabuf {
     // Clients and a kernel selftest look for the C driver's name.
     const NAME: &'static CStr = c"udmabuf";
 
+    fn attach(&self, device: DeviceId) -> Result {
+        self.attachments.lock().attach(device)
+    }
+
+    fn detach(&self, device: DeviceId) {
+        self.attachments.lock().detach(device);
+    }
+
     fn map(
         &self,
         pages: &Arc<PinnedPages>,
@@ -153,41 +141,57 @@ impl Exporter for Udmabuf {
         direction: Direction,
         _: &Held<'_>,
     ) -> Result<Arc<Mapping>> {
-        // Under the mutex, for a bounce buffer is filled from pages that a bracket may change.
-        self.with(self.attachments.lock(), |attachments| {
-            let mapping = Mapping::new(device, pages.clone(), direction).inspect_err(|&error| {
-                if error == EBUSY {
-                    STATS.refused.add(1);
-                }
-            })?;
-            attachments.add(&mapping)?;
-            STATS.mappings.add(1);
-            Ok(mapping)
-        })
+        if !device.has_dma_mask() {
+            return Err(EINVAL);
+        }
+        let coherency = device.coherency(pages);
+        let id = device.id();
+        let mut attachments = self.attachments.lock();
+        let mapping = match coherency {
+            Coherency::Coherent => {
+                attachments.map_coherent();
+                Mapping::new(device, pages.clone(), direction, coherency)
+            }
+            Coherency::Cache => attachments.map_cached(&self.pending, || {
+                Mapping::new(device, pages.clone(), direction, coherency)
+            }),
+            Coherency::Shadow => attachments.map_shadow(
+                &self.pending,
+                id,
+                direction,
+                || DeviceShadow::new(device.clone(), pages.clone()),
+                |shadow| Mapping::of_shadow(device.clone(), pages.clone(), direction, shadow.memory()),
+            ),
+        }?;
+        STATS.mappings.add(1);
+        Ok(mapping)
     }
 
     fn unmap(&self, mapping: Arc<Mapping>, _: &Held<'_>) {
-        self.with(self.attachments.lock(), |attachments| {
-            attachments.remove(mapping);
-        });
+        let mut attachments = self.attachments.lock();
+        match mapping.coherency() {
+            Coherency::Coherent => attachments.unmap_coherent(),
+            Coherency::Cache => attachments.unmap_cached(&self.pending, &mapping),
+            Coherency::Shadow => attachments.unmap_shadow(&self.pending, mapping.device().id()),
+        }
+        // Unmapped before the next device is mapped: behind an IOMMU, it cannot write any more.
+        drop(mapping);
         STATS.mappings.sub(1);
     }
 
     #[inline]
     fn begin_cpu_access(&self, direction: Direction, fences: &Fences<'_>) -> Result {
-        match direction.has_to_device() {
-            false if !self.sole.is_taken() => Ok(()),
-            true if fences.is_empty() && self.sole.open(Tgid::current()) => Ok(()),
-            _ => self.begin(direction, fences),
+        match self.pending.at_begin() {
+            false => Ok(()),
+            true => self.begin(direction, fences),
         }
     }
 
     #[inline]
     fn end_cpu_access(&self, direction: Direction) -> Result {
-        match direction.has_to_device() {
-            false if !self.sole.was_taken() => Ok(()),
-            true if self.sole.close(Tgid::current()) => Ok(()),
-            _ => self.end(direction),
+        match self.pending.at_end() {
+            false => Ok(()),
+            true => self.end(direction),
         }
     }
 
@@ -213,41 +217,17 @@ impl FaultHandler for Udmabuf {
     }
 }
 
-impl Mapped for Mapping {
-    fn direction(&self) -> Direction {
-        self.direction()
+impl Cached for Mapping {
+    fn may_write(&self) -> bool {
+        self.direction().has_from_device()
     }
 
-    fn coherency(&self) -> Coherency {
-        self.coherency()
+    fn clean(&self) {
+        self.clean()
     }
 
-    fn sync_for_cpu(&self, direction: Direction) {
-        self.sync_for_cpu(direction)
-    }
-
-    fn sync_for_device(&self, direction: Direction) {
-        self.sync_for_device(direction)
-    }
-
-    fn give_back(&self, yes: bool) {
-        self.give_back(yes)
-    }
-}
-
-impl Opener for Tgid {
-    const BITS: u32 = Self::BITS;
-
-    fn to_bits(self) -> u64 {
-        self.to_bits()
-    }
-
-    fn from_bits(bits: u64) -> Self {
-        Self::from_bits(bits)
-    }
-
-    fn is_alive(&self) -> bool {
-        self.is_alive()
+    fn clean_and_invalidate(&self) {
+        self.clean_and_invalidate()
     }
 }
 

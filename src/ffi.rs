@@ -7,7 +7,9 @@
 
 #![expect(unsafe_code, reason = "this is where C is called")]
 
-pub(crate) mod claim;
+mod cache;
+pub(crate) mod device;
+pub(crate) mod device_memory;
 pub(crate) mod dma;
 pub(crate) mod dma_buf;
 pub(crate) mod dma_resv;
@@ -15,8 +17,8 @@ pub(crate) mod folio;
 mod helpers;
 pub(crate) mod memfd;
 pub(crate) mod mutex;
+mod page;
 pub(crate) mod params;
-pub(crate) mod pid;
 mod scatterlist;
 mod uaccess;
 // Made by bindgen, for comparison.
@@ -33,3 +35,4 @@ mod uaccess;
 mod uapi;
 pub(crate) mod vma;
 pub(crate) mod vmap;
+mod words;

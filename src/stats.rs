@@ -65,10 +65,16 @@ statistics! {
     created,
     /// Device mappings alive.
     mappings,
-    /// Mappings refused because data could have been lost (`EBUSY`).
-    refused,
-    /// Times that a mapping was synced for the CPU.
+    /// Shadows alive: copies that devices work on which have no lossless hand-over.
+    shadows,
+    /// Pages in them.
+    shadow_pages,
+    /// Bytes taken from shadows to pages: what devices changed.
+    collected,
+    /// Bytes taken from pages to shadows: what the CPU, or another device, changed.
+    published,
+    /// Times that a begin brought home what devices wrote.
     synced_for_cpu,
-    /// Times that a mapping was synced for its device.
+    /// Times that an end handed over to devices.
     synced_for_device,
 }

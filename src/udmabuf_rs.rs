@@ -4,10 +4,11 @@
 //!
 //! The layers, each importing only from those above it in this list:
 //!
-//! - values: [`abi`], [`coherency`], [`direction`], [`extent`], [`limits`], [`stats`] are plain
-//!   arithmetic;
-//! - the fence: [`ffi`] is the only place with `unsafe` and `kernel::bindings`;
-//! - mechanisms: [`bracket`], [`attach`], [`buffer`], [`mmap`] do one thing each, in safe Rust;
+//! - values: [`abi`], [`coherency`], [`direction`], [`extent`], [`limits`], [`merge`], [`stats`] are
+//!   plain arithmetic;
+//! - the FFI boundary: [`ffi`] is the only place with `unsafe` and `kernel::bindings`;
+//! - mechanisms: [`pending`], [`attach`], [`shadow`], [`buffer`], [`mmap`] do one thing each, in safe
+//!   Rust;
 //! - assembly: [`exporter`] joins the mechanisms, [`create`] makes a buffer out of a request;
 //! - surface: [`device`] dispatches the ioctls, [`debugfs`] shows the statistics.
 //!
@@ -17,7 +18,6 @@
 
 mod abi;
 mod attach;
-mod bracket;
 mod buffer;
 mod coherency;
 mod create;
@@ -28,7 +28,10 @@ mod exporter;
 mod extent;
 mod ffi;
 mod limits;
+mod merge;
 mod mmap;
+mod pending;
+mod shadow;
 mod stats;
 
 use kernel::{
@@ -63,7 +66,6 @@ struct Module {
 
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        ffi::claim::init();
         try_pin_init!(Self {
             _device <- MiscDeviceRegistration::register(MiscDeviceOptions {
                 name: device::NAME,

@@ -5,10 +5,11 @@
 //! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
 
 use super::{
-    dma::{
+    device::{
         Device,
-        Mapping, //
+        DeviceId, //
     },
+    dma::Mapping,
     dma_resv::{
         Fences,
         Held, //
@@ -52,7 +53,13 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
     /// The exporter's name, which user space reads (`exp_name`).
     const NAME: &'static CStr;
 
-    /// Maps the buffer for an importer's device (`map_dma_buf`).
+    /// An importer attaches its device (`attach`).
+    fn attach(&self, device: DeviceId) -> Result;
+
+    /// Undoes [`attach`](Self::attach) (`detach`).
+    fn detach(&self, device: DeviceId);
+
+    /// Maps the buffer for an importer's device (`map_dma_buf`), which is attached.
     fn map(
         &self,
         pages: &Arc<PinnedPages>,
@@ -165,6 +172,8 @@ struct Operations<T>(PhantomData<T>);
 
 impl<T: Exporter> Operations<T> {
     const OPS: bindings::dma_buf_ops = bindings::dma_buf_ops {
+        attach: Some(Self::attach),
+        detach: Some(Self::detach),
         map_dma_buf: Some(Self::map_dma_buf),
         unmap_dma_buf: Some(Self::unmap_dma_buf),
         release: Some(Self::release),
@@ -196,6 +205,48 @@ impl<T: Exporter> Operations<T> {
         unsafe { Held::assume(resv) }
     }
 
+    /// The device of an attachment.
+    ///
+    /// # Safety
+    ///
+    /// `attachment` is valid.
+    unsafe fn device(attachment: *mut bindings::dma_buf_attachment) -> Result<Device> {
+        // SAFETY: The attachment is valid.
+        let device = NonNull::new(unsafe { (*attachment).dev }).ok_or(EINVAL)?;
+        // SAFETY: An importer keeps its device while it is attached.
+        Ok(unsafe { Device::get(device) })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `dma_buf_dynamic_attach()` on a live buffer with these operations; `attachment`
+    /// is valid.
+    unsafe extern "C" fn attach(
+        buf: *mut bindings::dma_buf,
+        attachment: *mut bindings::dma_buf_attachment,
+    ) -> c_int {
+        // SAFETY: As this function's.
+        let private = unsafe { Self::private(buf) };
+        // SAFETY: As above.
+        let device = unsafe { Self::device(attachment) };
+        errno(device.and_then(|device| private.exporter.attach(device.id())))
+    }
+
+    /// # Safety
+    ///
+    /// Called by `dma_buf_detach()` on what [`attach`](Self::attach) returned 0 for.
+    unsafe extern "C" fn detach(
+        buf: *mut bindings::dma_buf,
+        attachment: *mut bindings::dma_buf_attachment,
+    ) {
+        // SAFETY: As this function's.
+        let private = unsafe { Self::private(buf) };
+        // SAFETY: As above.
+        if let Ok(device) = unsafe { Self::device(attachment) } {
+            private.exporter.detach(device.id());
+        }
+    }
+
     /// # Safety
     ///
     /// Called by `dma_buf_map_attachment()`: `attachment` is valid, its buffer has these
@@ -206,14 +257,13 @@ impl<T: Exporter> Operations<T> {
     ) -> *mut bindings::sg_table {
         let map = || {
             // SAFETY: The attachment is valid.
-            let (buf, device) = unsafe { ((*attachment).dmabuf, (*attachment).dev) };
+            let buf = unsafe { (*attachment).dmabuf };
             // SAFETY: An attachment holds its buffer.
             let private = unsafe { Self::private(buf) };
             // SAFETY: The lock is held.
             let held = unsafe { Self::held(buf) };
-            let device = NonNull::new(device).ok_or(EINVAL)?;
-            // SAFETY: An importer keeps its device while it is attached.
-            let device = unsafe { Device::get(device) };
+            // SAFETY: The attachment is valid.
+            let device = unsafe { Self::device(attachment) }?;
             let direction = Direction::from_raw(direction)?;
             private
                 .exporter

@@ -59,14 +59,6 @@ impl Fences<'_> {
         }
     }
 
-    /// Whether there has never been a fence: there is no list before the first. One that is added
-    /// just now counts as added later.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        // SAFETY: The reservation object is valid by the type invariant.
-        unsafe { (&raw const (*self.resv).fences).read_volatile() }.is_null()
-    }
-
     /// Waits for the devices that stand in the way of an `access` by the CPU: for all before it
     /// writes, for those that write before it reads.
     ///
@@ -74,18 +66,27 @@ impl Fences<'_> {
     ///
     /// `ERESTARTSYS` if a signal arrives first.
     pub(crate) fn wait(&self, access: Direction) -> Result {
-        // As `dma_resv_usage_rw()`.
-        let usage = match access.has_to_device() {
-            true => bindings::dma_resv_usage_DMA_RESV_USAGE_READ,
-            false => bindings::dma_resv_usage_DMA_RESV_USAGE_WRITE,
-        };
         const FOR_EVER: usize = isize::MAX as usize;
+        let usage = Self::usage(access);
         // SAFETY: The reservation object is valid by the type invariant.
         let left = unsafe { bindings::dma_resv_wait_timeout(self.resv, usage, true, FOR_EVER) };
         match left {
             // CAST: An errno.
             error if error < 0 => Err(Error::from_errno(error as i32)),
             _ => Ok(()),
+        }
+    }
+    /// Whether [`wait`](Self::wait) would wait for nobody.
+    pub(crate) fn are_signaled(&self, access: Direction) -> bool {
+        // SAFETY: The reservation object is valid by the type invariant.
+        unsafe { bindings::dma_resv_test_signaled(self.resv, Self::usage(access)) }
+    }
+
+    /// Whose fences are in the way (`dma_resv_usage_rw()`).
+    fn usage(access: Direction) -> bindings::dma_resv_usage {
+        match access.has_to_device() {
+            true => bindings::dma_resv_usage_DMA_RESV_USAGE_READ,
+            false => bindings::dma_resv_usage_DMA_RESV_USAGE_WRITE,
         }
     }
 }

@@ -6,7 +6,9 @@
  * Sorted by header, then alphabetically.
  */
 
+#include <linux/cc_platform.h>
 #include <linux/device.h>
+#include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
@@ -15,16 +17,52 @@
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
-#include <linux/pid.h>
-#include <linux/sched/signal.h>
+#include <linux/pci.h>
 #include <linux/scatterlist.h>
+#include <linux/sched.h>
 #include <linux/shmem_fs.h>
+#include <linux/swiotlb.h>
+#ifdef CONFIG_ARM64
+#include <asm/cpufeature.h>
+#include <asm/sysreg.h>
+#endif
 
-/* dev_printk.h */
+#ifdef CONFIG_ARM64
+/* asm/cpufeature.h */
 
-void rust_helper_dev_warn_ratelimited(struct device *dev, const char *message)
+unsigned long rust_helper_dcache_line_size(void)
 {
-	dev_warn_ratelimited(dev, "%s\n", message);
+	return 4UL << SYS_FIELD_GET(CTR_EL0, DminLine, read_sanitised_ftr_reg(SYS_CTR_EL0));
+}
+
+bool rust_helper_dcache_needs_two_passes(void)
+{
+	return cpus_have_final_cap(ARM64_WORKAROUND_4311569);
+}
+#endif
+
+/* cc_platform.h */
+
+bool rust_helper_guest_memory_is_encrypted(void)
+{
+	return cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT);
+}
+
+/* dma-direct.h */
+
+u64 rust_helper_dma_limit(struct device *dev)
+{
+	return min_not_zero(*dev->dma_mask, dev->bus_dma_limit);
+}
+
+struct page *rust_helper_dma_to_page(struct device *dev, dma_addr_t addr)
+{
+	return pfn_to_page(PHYS_PFN(dma_to_phys(dev, addr)));
+}
+
+dma_addr_t rust_helper_phys_to_dma(struct device *dev, phys_addr_t addr)
+{
+	return phys_to_dma(dev, addr);
 }
 
 /* dma-map-ops.h */
@@ -41,11 +79,6 @@ bool rust_helper_has_dma_ops(struct device *dev)
 
 /* dma-mapping.h */
 
-bool rust_helper_dma_dev_need_sync(const struct device *dev)
-{
-	return dma_dev_need_sync(dev);
-}
-
 unsigned int rust_helper_dma_get_max_seg_size(struct device *dev)
 {
 	return dma_get_max_seg_size(dev);
@@ -56,15 +89,21 @@ unsigned long rust_helper_dma_get_seg_boundary(struct device *dev)
 	return dma_get_seg_boundary(dev);
 }
 
-bool rust_helper_dma_need_sync(struct device *dev, dma_addr_t addr)
+int rust_helper_dma_mapping_error(struct device *dev, dma_addr_t addr)
 {
-	return dma_need_sync(dev, addr);
+	return dma_mapping_error(dev, addr);
 }
 
-void rust_helper_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *table,
-					  enum dma_data_direction direction)
+void rust_helper_dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
+					 enum dma_data_direction direction)
 {
-	dma_sync_sgtable_for_cpu(dev, table, direction);
+	dma_sync_single_for_cpu(dev, addr, size, direction);
+}
+
+void rust_helper_dma_sync_single_for_device(struct device *dev, dma_addr_t addr, size_t size,
+					    enum dma_data_direction direction)
+{
+	dma_sync_single_for_device(dev, addr, size, direction);
 }
 
 void rust_helper_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *table,
@@ -136,9 +175,24 @@ unsigned long rust_helper_folio_pfn(const struct folio *folio)
 	return folio_pfn(folio);
 }
 
+bool rust_helper_is_page_hwpoison(const struct page *page)
+{
+	return is_page_hwpoison(page);
+}
+
 void *rust_helper_page_address(const struct page *page)
 {
 	return page_address(page);
+}
+
+unsigned long rust_helper_page_zone_managed_pages(const struct page *page)
+{
+	return zone_managed_pages(page_zone(page));
+}
+
+unsigned int rust_helper_page_zonenum(const struct page *page)
+{
+	return page_zonenum(page);
 }
 
 struct folio *rust_helper_pfn_folio(unsigned long pfn)
@@ -205,19 +259,32 @@ int rust_helper_mutex_lock_killable(struct mutex *lock)
 	return mutex_lock_killable(lock);
 }
 
-/* pid.h, sched/signal.h */
+/* pci.h */
 
-int rust_helper_signal_live(const struct task_struct *task)
+bool rust_helper_dev_is_untrusted(struct device *dev)
 {
-	return atomic_read(&task->signal->live);
+	return dev_is_pci(dev) && to_pci_dev(dev)->untrusted;
 }
 
 /* scatterlist.h */
+
+void rust_helper_sg_set_dma(struct scatterlist *sg, dma_addr_t addr, unsigned int len)
+{
+	sg_dma_address(sg) = addr;
+	sg_dma_len(sg) = len;
+}
 
 void rust_helper_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len,
 			     unsigned int offset)
 {
 	sg_set_page(sg, page, len, offset);
+}
+
+/* sched.h */
+
+void rust_helper_cond_resched(void)
+{
+	cond_resched();
 }
 
 /* shmem_fs.h */
@@ -244,3 +311,10 @@ struct file *rust_helper_shmem_file_setup(const char *name, loff_t size)
 	return shmem_file_setup(name, size, EMPTY_VMA_FLAGS);
 }
 #endif
+
+/* swiotlb.h */
+
+bool rust_helper_is_swiotlb_force_bounce(struct device *dev)
+{
+	return is_swiotlb_force_bounce(dev);
+}

@@ -14,26 +14,46 @@ use kernel::{
 };
 
 extern "C" {
-    #[link_name = "rust_helper_dev_warn_ratelimited"]
-    pub(super) fn dev_warn_ratelimited(dev: *mut device, message: *const c_char);
+    #[cfg(CONFIG_ARM64)]
+    #[link_name = "rust_helper_dcache_line_size"]
+    pub(super) fn dcache_line_size() -> c_ulong;
+    #[cfg(CONFIG_ARM64)]
+    #[link_name = "rust_helper_dcache_needs_two_passes"]
+    pub(super) fn dcache_needs_two_passes() -> bool;
+
+    #[link_name = "rust_helper_guest_memory_is_encrypted"]
+    pub(super) fn guest_memory_is_encrypted() -> bool;
+
+    #[link_name = "rust_helper_dma_limit"]
+    pub(super) fn dma_limit(dev: *mut device) -> u64_;
+    #[link_name = "rust_helper_dma_to_page"]
+    pub(super) fn dma_to_page(dev: *mut device, addr: dma_addr_t) -> *mut page;
+    #[link_name = "rust_helper_phys_to_dma"]
+    pub(super) fn phys_to_dma(dev: *mut device, addr: phys_addr_t) -> dma_addr_t;
 
     #[link_name = "rust_helper_dev_is_dma_coherent"]
     pub(super) fn dev_is_dma_coherent(dev: *mut device) -> bool;
     #[link_name = "rust_helper_has_dma_ops"]
     pub(super) fn has_dma_ops(dev: *mut device) -> bool;
 
-    #[link_name = "rust_helper_dma_dev_need_sync"]
-    pub(super) fn dma_dev_need_sync(dev: *const device) -> bool;
     #[link_name = "rust_helper_dma_get_max_seg_size"]
     pub(super) fn dma_get_max_seg_size(dev: *mut device) -> c_uint;
     #[link_name = "rust_helper_dma_get_seg_boundary"]
     pub(super) fn dma_get_seg_boundary(dev: *mut device) -> c_ulong;
-    #[link_name = "rust_helper_dma_need_sync"]
-    pub(super) fn dma_need_sync(dev: *mut device, addr: dma_addr_t) -> bool;
-    #[link_name = "rust_helper_dma_sync_sgtable_for_cpu"]
-    pub(super) fn dma_sync_sgtable_for_cpu(
+    #[link_name = "rust_helper_dma_mapping_error"]
+    pub(super) fn dma_mapping_error(dev: *mut device, addr: dma_addr_t) -> c_int;
+    #[link_name = "rust_helper_dma_sync_single_for_cpu"]
+    pub(super) fn dma_sync_single_for_cpu(
         dev: *mut device,
-        table: *mut sg_table,
+        addr: dma_addr_t,
+        size: usize,
+        direction: dma_data_direction,
+    );
+    #[link_name = "rust_helper_dma_sync_single_for_device"]
+    pub(super) fn dma_sync_single_for_device(
+        dev: *mut device,
+        addr: dma_addr_t,
+        size: usize,
         direction: dma_data_direction,
     );
     #[link_name = "rust_helper_dma_sync_sgtable_for_device"]
@@ -68,8 +88,14 @@ extern "C" {
     #[cfg(CONFIG_KUNIT)]
     #[link_name = "rust_helper_folio_ref_count"]
     pub(super) fn folio_ref_count(folio: *const folio) -> c_int;
+    #[link_name = "rust_helper_is_page_hwpoison"]
+    pub(super) fn is_page_hwpoison(page: *const page) -> bool;
     #[link_name = "rust_helper_page_address"]
     pub(super) fn page_address(page: *const page) -> *mut c_void;
+    #[link_name = "rust_helper_page_zone_managed_pages"]
+    pub(super) fn page_zone_managed_pages(page: *const page) -> c_ulong;
+    #[link_name = "rust_helper_page_zonenum"]
+    pub(super) fn page_zonenum(page: *const page) -> c_uint;
     #[link_name = "rust_helper_pfn_folio"]
     pub(super) fn pfn_folio(pfn: c_ulong) -> *mut folio;
     #[link_name = "rust_helper_pfn_to_page"]
@@ -102,11 +128,16 @@ extern "C" {
     #[link_name = "rust_helper_mutex_lock_killable"]
     pub(super) fn mutex_lock_killable(lock: *mut mutex) -> c_int;
 
-    #[link_name = "rust_helper_signal_live"]
-    pub(super) fn signal_live(task: *const task_struct) -> c_int;
+    #[link_name = "rust_helper_dev_is_untrusted"]
+    pub(super) fn dev_is_untrusted(dev: *mut device) -> bool;
 
+    #[link_name = "rust_helper_sg_set_dma"]
+    pub(super) fn sg_set_dma(sg: *mut scatterlist, addr: dma_addr_t, len: c_uint);
     #[link_name = "rust_helper_sg_set_page"]
     pub(super) fn sg_set_page(sg: *mut scatterlist, page: *mut page, len: c_uint, offset: c_uint);
+
+    #[link_name = "rust_helper_cond_resched"]
+    pub(super) fn cond_resched();
 
     #[link_name = "rust_helper_shmem_file"]
     pub(super) fn shmem_file(file: *mut file) -> bool;
@@ -119,14 +150,8 @@ extern "C" {
     #[link_name = "rust_helper_shmem_file_setup"]
     pub(super) fn shmem_file_setup(name: *const c_char, size: loff_t) -> *mut file;
 
-    // lib/sort.c
-    pub(super) fn sort(
-        base: *mut c_void,
-        num: usize,
-        size: usize,
-        cmp_func: Option<unsafe extern "C" fn(*const c_void, *const c_void) -> c_int>,
-        swap_func: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, c_int)>,
-    );
+    #[link_name = "rust_helper_is_swiotlb_force_bounce"]
+    pub(super) fn is_swiotlb_force_bounce(dev: *mut device) -> bool;
 
     // mm/vmalloc.c
     pub(super) fn vm_map_ram(pages: *mut *mut page, count: c_uint, node: c_int) -> *mut c_void;

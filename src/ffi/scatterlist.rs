@@ -7,6 +7,7 @@
 //! `kernel::scatterlist::SGTable` takes vmalloc memory only, and maps for a bound device.
 
 use super::{
+    device_memory::DeviceMemory,
     folio::{
         Memmap,
         PinnedPages, //
@@ -40,7 +41,19 @@ pub(super) struct SegmentLimits {
 #[repr(transparent)]
 pub(super) struct SgTable(Opaque<bindings::sg_table>);
 
+/// A segment in the making.
+struct Segment {
+    /// First page frame.
+    pfn: usize,
+    /// Length, in pages.
+    pages: usize,
+    /// Where the device sees it, if that is known before it is mapped.
+    address: Option<bindings::dma_addr_t>,
+}
+
 impl SgTable {
+    /// A table that is to be mapped.
+    ///
     /// # Errors
     ///
     /// - `ENOMEM`;
@@ -55,26 +68,74 @@ impl SgTable {
                 extents.runs().map(segments).sum()
             }
         };
-        let count = u32::try_from(count).map_err(|_| EINVAL)?;
+        let segments = extents.runs().flat_map(|run| {
+            run.segments(max, boundary).map(|segment| Segment {
+                pfn: segment.pfn,
+                pages: segment.pages,
+                address: None,
+            })
+        });
+        Self::of(count, segments)
+    }
 
+    /// A table that is mapped already: of `pages`, at the addresses of their shadow.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(super) fn of_shadow(
+        pages: &PinnedPages,
+        shadow: &DeviceMemory,
+        limits: SegmentLimits,
+    ) -> Result<Self> {
+        let SegmentLimits { max, boundary } = limits;
+        let segments = || {
+            shadow.blocks().flat_map(move |(page, count, address)| {
+                let block = page..page + count;
+                let extents = pages.extents().iter_at(page);
+                let parts = extents.map_while(move |run| run.within(&block));
+                parts.flat_map(move |part| {
+                    // As the device sees it, which is what the limits are for.
+                    let seen = Run {
+                        pfn: (address >> PAGE_SHIFT) as usize + (part.page - page),
+                        ..part
+                    };
+                    seen.segments(max, boundary).map(move |segment| Segment {
+                        pfn: part.pfn + (segment.page - part.page),
+                        pages: segment.pages,
+                        address: Some((segment.pfn as u64) << PAGE_SHIFT),
+                    })
+                })
+            })
+        };
+        Self::of(segments().count(), segments())
+    }
+
+    /// A table of `count` segments.
+    fn of(count: usize, segments: impl Iterator<Item = Segment>) -> Result<Self> {
+        let count = u32::try_from(count).map_err(|_| EINVAL)?;
         let table = Opaque::zeroed();
         // SAFETY: `table` is memory for a table; `count` is not 0, for a buffer is not empty.
-        to_result(unsafe { bindings::sg_alloc_table(table.get(), count, bindings::GFP_KERNEL) })?;
+        to_result(unsafe {
+            bindings::sg_alloc_table(table.get(), count, bindings::GFP_KERNEL_ACCOUNT)
+        })?;
         // INVARIANT: Allocated; filled just below, before anybody sees it.
         let table = Self(table);
 
         let mut entry = table.first();
         let memmap = Memmap::new();
-        for run in extents.runs() {
-            for segment in run.segments(max, boundary) {
-                let page = memmap.page(segment.pfn);
-                // CAST: `max` pages fit into 32 bits of bytes, see `SegmentLimits` in `dma`.
-                let len = (segment.pages << PAGE_SHIFT) as u32;
-                // SAFETY: The table has as many entries as there are segments.
-                unsafe { helpers::sg_set_page(entry, page, len, 0) };
-                // SAFETY: `entry` is one of the table; behind the last comes null, and no segment.
-                entry = unsafe { bindings::sg_next(entry) };
+        for segment in segments {
+            let page = memmap.page(segment.pfn);
+            // CAST: `max` pages fit into 32 bits of bytes, see `SegmentLimits` in `device`.
+            let len = (segment.pages << PAGE_SHIFT) as u32;
+            // SAFETY: The table has as many entries as there are segments.
+            unsafe { helpers::sg_set_page(entry, page, len, 0) };
+            if let Some(address) = segment.address {
+                // SAFETY: As above.
+                unsafe { helpers::sg_set_dma(entry, address, len) };
             }
+            // SAFETY: `entry` is one of the table; behind the last comes null, and no segment.
+            entry = unsafe { bindings::sg_next(entry) };
         }
         Ok(table)
     }
@@ -86,20 +147,6 @@ impl SgTable {
     fn first(&self) -> *mut bindings::scatterlist {
         // SAFETY: The table is allocated by the type invariant.
         unsafe { (*self.as_raw()).sgl }
-    }
-
-    /// The bus address of each DMA segment, once the table is mapped.
-    pub(super) fn dma_addresses(&self) -> impl Iterator<Item = bindings::dma_addr_t> + '_ {
-        // SAFETY: The table is allocated by the type invariant.
-        let count = unsafe { (*self.as_raw()).nents };
-        let mut entry = self.first();
-        (0..count).map(move |_| {
-            // SAFETY: A table has `nents` DMA segments or more entries.
-            let address = unsafe { bindings::sg_dma_address(entry) };
-            // SAFETY: As above.
-            entry = unsafe { bindings::sg_next(entry) };
-            address
-        })
     }
 }
 

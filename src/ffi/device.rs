@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An importer's device, and how it reaches memory.
+//!
+//! C headers: [`include/linux/device.h`](srctree/include/linux/device.h),
+//! [`include/linux/dma-map-ops.h`](srctree/include/linux/dma-map-ops.h),
+//! [`include/linux/dma-direct.h`](srctree/include/linux/dma-direct.h)
+
+use super::{
+    cache,
+    folio::PinnedPages,
+    helpers,
+    scatterlist::SegmentLimits, //
+};
+use crate::coherency::{
+    Coherency,
+    Path, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    }, //
+};
+
+/// A device that DMAs, which is not ours: an importer's.
+///
+/// # Invariants
+///
+/// Owns a reference to the device.
+pub(crate) struct Device(NonNull<bindings::device>);
+
+/// Which device it is, for comparing; means nothing once the device is gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeviceId(usize);
+
+// SAFETY: A device may be used and released from any task.
+unsafe impl Send for Device {}
+// SAFETY: As above; nothing changes through a shared reference.
+unsafe impl Sync for Device {}
+
+impl Device {
+    /// # Safety
+    ///
+    /// `device` is valid.
+    pub(super) unsafe fn get(device: NonNull<bindings::device>) -> Self {
+        // SAFETY: The device is valid.
+        unsafe { bindings::get_device(device.as_ptr()) };
+        // INVARIANT: The reference was just taken.
+        Self(device)
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::device {
+        self.0.as_ptr()
+    }
+
+    pub(crate) fn id(&self) -> DeviceId {
+        DeviceId(self.as_raw() as usize)
+    }
+
+    /// Whether the device can be given DMA addresses. One that cannot may be attached all the same:
+    /// drivers without DMA import buffers and look at them through a kernel mapping
+    /// (`drm_gem_shmem_prime_import_no_map()`).
+    pub(crate) fn has_dma_mask(&self) -> bool {
+        // SAFETY: The device is valid.
+        !unsafe { (*self.as_raw()).dma_mask }.is_null()
+    }
+
+    /// How data changes hands between the CPU and this device in those pages. To be asked of a
+    /// device that has a DMA mask.
+    pub(crate) fn coherency(&self, pages: &PinnedPages) -> Coherency {
+        self.path(pages).coherency(PAGE_SIZE, cache::IS_LOSSLESS)
+    }
+
+    fn path(&self, pages: &PinnedPages) -> Path {
+        let raw = self.as_raw();
+        // SAFETY: The device is valid, here and below.
+        let translated = unsafe { helpers::use_dma_iommu(raw) };
+        // SAFETY: As above.
+        let untrusted = unsafe { helpers::dev_is_untrusted(raw) };
+        // SAFETY: As above.
+        let own_operations = !translated && unsafe { helpers::has_dma_ops(raw) };
+        Path {
+            translated,
+            untrusted,
+            granule: match untrusted {
+                // SAFETY: As above. The boundary is a mask of ones.
+                true => unsafe { bindings::dma_get_merge_boundary(raw) }.wrapping_add(1),
+                false => 1,
+            },
+            own_operations,
+            // SAFETY: As above.
+            forced: unsafe { helpers::is_swiotlb_force_bounce(raw) },
+            // SAFETY: A property of the machine.
+            confidential: unsafe { helpers::guest_memory_is_encrypted() },
+            in_reach: translated || own_operations || self.reaches(pages),
+            // SAFETY: As above.
+            snoops: unsafe { helpers::dev_is_dma_coherent(raw) },
+        }
+    }
+
+    /// Whether the device, without an IOMMU, reaches every page (`dma_capable()`, which modules
+    /// cannot call where memory may be encrypted).
+    fn reaches(&self, pages: &PinnedPages) -> bool {
+        // SAFETY: The device is valid, and its DMA mask is not null, says the caller.
+        let limit = unsafe { helpers::dma_limit(self.as_raw()) };
+        // SAFETY: The device is valid.
+        let shifted = !unsafe { (*self.as_raw()).dma_range_map }.is_null();
+        let within = |pfn: usize| {
+            let last = (pfn as u64) << PAGE_SHIFT | (PAGE_SIZE as u64 - 1);
+            // SAFETY: The device is valid; the rest is arithmetic.
+            let address = unsafe { helpers::phys_to_dma(self.as_raw(), last) };
+            address != u64::MAX && address <= limit
+        };
+        let mut runs = pages.extents().iter();
+        match (shifted, limit) {
+            // Every piece may be elsewhere for the device, or nowhere.
+            (true, _) => runs.all(|run| within(run.pfn) && within(run.pfn + run.pages - 1)),
+            (false, u64::MAX) => true,
+            (false, _) => runs.map(|run| run.pfn + run.pages - 1).max().is_none_or(within),
+        }
+    }
+
+    /// Whether the device reaches so little that memory for it comes from a zone of its own.
+    pub(super) fn wants_low_memory(&self) -> bool {
+        // SAFETY: The device is valid, and its DMA mask is not null: a mapping is being made.
+        let limit = unsafe { helpers::dma_limit(self.as_raw()) };
+        limit <= u64::from(u32::MAX) && !self.is_translated()
+    }
+
+    fn is_translated(&self) -> bool {
+        // SAFETY: The device is valid.
+        unsafe { helpers::use_dma_iommu(self.as_raw()) }
+    }
+
+    /// Whether the device sees what is in the CPU's caches.
+    pub(super) fn snoops(&self) -> bool {
+        // SAFETY: The device is valid.
+        unsafe { helpers::dev_is_dma_coherent(self.as_raw()) }
+    }
+
+    /// How the device's segments must be cut. That the DMA API limits what it can bounce matters
+    /// for no mapping of ours, for none is bounced.
+    pub(super) fn segment_limits(&self) -> SegmentLimits {
+        // SAFETY: The device is valid.
+        let segment = unsafe { helpers::dma_get_max_seg_size(self.as_raw()) };
+        // SAFETY: As above.
+        let boundary = unsafe { helpers::dma_get_seg_boundary(self.as_raw()) };
+        SegmentLimits {
+            // CAST: A segment's length has 32 bits.
+            max: segment as usize >> PAGE_SHIFT,
+            // The mask is all ones below the boundary; 2^64 is none.
+            boundary: boundary
+                .checked_add(1)
+                .map_or(0, |bytes| bytes >> PAGE_SHIFT),
+        }
+    }
+}
+
+impl Clone for Device {
+    fn clone(&self) -> Self {
+        // SAFETY: The device is valid, by the type invariant.
+        unsafe { Self::get(self.0) }
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        // SAFETY: The reference is owned, by the type invariant.
+        unsafe { bindings::put_device(self.as_raw()) };
+    }
+}

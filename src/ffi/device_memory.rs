@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory that a device reaches, and the CPU too, with nothing in between.
+//!
+//! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
+//!
+//! It is not bounced, and decrypted where that is needed: the DMA API sees to it. A device that
+//! snoops gets pages (`dma_alloc_pages()`), any other memory that the CPU does not cache
+//! (`dma_alloc_coherent()`). Where there is no such memory left, which happens in the small zones
+//! of devices that reach little, a device that snoops gets ordinary pages behind a bounce buffer:
+//! then the CPU's side is [fetched](DeviceMemory::fetch) before it is read, and just those bytes
+//! that were stored are sent, for sending a whole page would undo what the device wrote meanwhile.
+//! A device that does not snoop cannot have those: cache lines are larger than bytes.
+//!
+//! What is asked for is charged to the caller's memory cgroup.
+
+use super::{
+    device::Device,
+    helpers,
+    words::{
+        Told,
+        Words, //
+    },
+};
+use crate::merge::Word;
+use core::{
+    mem::size_of,
+    ops::Range,
+    ptr::NonNull, //
+};
+use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
+    bindings,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
+
+/// Words of a page.
+pub(crate) const WORDS: usize = PAGE_SIZE / size_of::<Word>();
+
+/// The largest piece, 2 MiB: what comes of the page allocator without trouble.
+const MAX_BLOCK: usize = 0x20_0000 >> PAGE_SHIFT;
+
+/// Where a block comes from, and goes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// `dma_alloc_pages()`: its first page.
+    Pages(NonNull<bindings::page>),
+    /// `dma_alloc_coherent()`.
+    Coherent,
+    /// The page allocator, then mapped, and bounced perhaps: its first page.
+    Mapped(NonNull<bindings::page>),
+}
+
+/// Physically contiguous memory, for the device at least.
+struct Block {
+    /// First page index in the buffer.
+    page: usize,
+    /// Length, in pages: a power of two.
+    pages: usize,
+    address: bindings::dma_addr_t,
+    cpu: NonNull<Word>,
+    origin: Origin,
+    low: Option<Low>,
+}
+
+/// Memory of a device, as many pages as a buffer has, indexed as those; freed on drop.
+///
+/// # Invariants
+///
+/// The blocks are the device's, without gaps from page 0 on.
+pub(crate) struct DeviceMemory {
+    blocks: KVec<Block>,
+    pages: usize,
+    device: Device,
+}
+
+// SAFETY: Memory and device may be used and released from any task.
+unsafe impl Send for DeviceMemory {}
+
+impl DeviceMemory {
+    /// Allocates `pages` pages for `device`, zeroed, in as few blocks as there is memory for.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(device: Device, pages: usize) -> Result<Self> {
+        // INVARIANT: There are no blocks yet.
+        let mut memory = Self {
+            blocks: KVec::new(),
+            pages: 0,
+            device,
+        };
+        let mut largest = MAX_BLOCK;
+        while memory.pages < pages {
+            let left = pages - memory.pages;
+            // The largest power of two that is not too much.
+            let mut size = largest.min(1 << (usize::BITS - 1 - left.leading_zeros()));
+            memory.blocks.reserve(1, GFP_KERNEL_ACCOUNT)?;
+            let block = loop {
+                match Block::new(&memory.device, memory.pages, size) {
+                    Ok(block) => break block,
+                    Err(error) if size == 1 => return Err(error),
+                    // What there was none of, there is none of for the rest either.
+                    Err(_) => {
+                        size /= 2;
+                        largest = size;
+                    }
+                }
+            };
+            memory.blocks.push(block, GFP_KERNEL_ACCOUNT)?;
+            // INVARIANT: The block begins where the others end.
+            memory.pages += size;
+            // SAFETY: May sleep: memory is being allocated.
+            unsafe { helpers::cond_resched() };
+        }
+        Ok(memory)
+    }
+
+    pub(crate) fn pages(&self) -> usize {
+        self.pages
+    }
+
+    /// First page index, number of pages, and first DMA address of each block.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = (usize, usize, u64)> + Clone + '_ {
+        self.blocks
+            .iter()
+            .map(|block| (block.page, block.pages, block.address))
+    }
+
+    /// The block that holds page index `page`.
+    fn block(&self, page: usize) -> Option<&Block> {
+        let index = self
+            .blocks
+            .partition_point(|block| block.page + block.pages <= page);
+        self.blocks.get(index)
+    }
+
+    /// What the device wrote to a page becomes visible to the CPU.
+    pub(crate) fn fetch(&self, page: usize) {
+        if let Some(block) = self.block(page) {
+            if matches!(block.origin, Origin::Mapped(_)) {
+                let address = block.address + (((page - block.page) << PAGE_SHIFT) as u64);
+                // SAFETY: The block is mapped in both directions.
+                unsafe {
+                    helpers::dma_sync_single_for_cpu(
+                        self.device.as_raw(),
+                        address,
+                        PAGE_SIZE,
+                        bindings::dma_data_direction::DMA_FROM_DEVICE,
+                    )
+                };
+            }
+        }
+    }
+
+    /// The words of a page, as the CPU sees them. What is stored, the device sees.
+    pub(crate) fn words(&self, page: usize) -> Option<Words<'_, Sent<'_>>> {
+        let block = self.block(page)?;
+        let offset = (page - block.page) << PAGE_SHIFT;
+        let sent = Sent {
+            device: &self.device,
+            to: match block.origin {
+                Origin::Mapped(_) => Some(block.address + offset as u64),
+                _ => None,
+            },
+        };
+        // SAFETY: Within the block.
+        let start = unsafe { block.cpu.byte_add(offset) };
+        // SAFETY: A page of the block, which lives as long as `self`.
+        Some(unsafe { Words::new(start, WORDS, sent) })
+    }
+}
+
+impl Drop for DeviceMemory {
+    fn drop(&mut self) {
+        for block in &self.blocks {
+            // SAFETY: The block is of this device, and nobody uses it any more.
+            unsafe { block.free(&self.device) };
+        }
+    }
+}
+
+/// Sends stored bytes on to where the device looks, if that is elsewhere.
+pub(crate) struct Sent<'a> {
+    device: &'a Device,
+    /// DMA address of the memory.
+    to: Option<bindings::dma_addr_t>,
+}
+
+impl Told for Sent<'_> {
+    #[inline]
+    fn stored(&self, bytes: Range<usize>) {
+        if let Some(address) = self.to {
+            // SAFETY: The memory is mapped in both directions.
+            unsafe {
+                helpers::dma_sync_single_for_device(
+                    self.device.as_raw(),
+                    address + bytes.start as u64,
+                    bytes.len(),
+                    bindings::dma_data_direction::DMA_TO_DEVICE,
+                )
+            };
+        }
+    }
+}
+
+/// Both ways, for the DMA API: a device that reads is joined by one that writes.
+const BOTH: bindings::dma_data_direction = bindings::dma_data_direction::DMA_BIDIRECTIONAL;
+
+impl Block {
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn new(device: &Device, page: usize, pages: usize) -> Result<Self> {
+        let block = match device.snoops() {
+            true => Self::of_pages(device, page, pages),
+            false => Self::coherent(device, page, pages),
+        };
+        match block {
+            Err(_) if device.snoops() => Self::mapped(device, page, pages),
+            block => block,
+        }
+    }
+
+    /// How hard to try. Nobody is killed for a device's copy, and where less will do, nothing is
+    /// swapped out for much.
+    fn flags(pages: usize) -> bindings::gfp_t {
+        let trying = match pages {
+            1 => bindings::___GFP_RETRY_MAYFAIL_BIT,
+            _ => bindings::___GFP_NORETRY_BIT,
+        };
+        bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | 1 << trying
+    }
+
+    /// Whether the device may be asked for at all: the DMA API warns otherwise.
+    fn has_coherent_mask(device: &Device) -> bool {
+        // SAFETY: The device is valid.
+        unsafe { (*device.as_raw()).coherent_dma_mask != 0 }
+    }
+
+    fn of_pages(device: &Device, page: usize, pages: usize) -> Result<Self> {
+        if !Self::has_coherent_mask(device) {
+            return Err(ENOMEM);
+        }
+        let mut address = 0;
+        // SAFETY: The device is valid; size and flags are such as the function takes.
+        let first = unsafe {
+            bindings::dma_alloc_pages(
+                device.as_raw(),
+                pages << PAGE_SHIFT,
+                &mut address,
+                BOTH,
+                Self::flags(pages),
+            )
+        };
+        let first = NonNull::new(first).ok_or(ENOMEM)?;
+        // SAFETY: The function gives no high memory.
+        let cpu = unsafe { helpers::page_address(first.as_ptr()) };
+        let mut block = Self {
+            page,
+            pages,
+            address,
+            cpu: NonNull::new(cpu.cast()).ok_or(ENOMEM)?,
+            origin: Origin::Pages(first),
+            low: None,
+        };
+        block.count_low(device, first)?;
+        Ok(block)
+    }
+
+    fn coherent(device: &Device, page: usize, pages: usize) -> Result<Self> {
+        if !Self::has_coherent_mask(device) {
+            return Err(ENOMEM);
+        }
+        let mut address = 0;
+        // SAFETY: The device is valid.
+        let cpu = unsafe {
+            bindings::dma_alloc_attrs(
+                device.as_raw(),
+                pages << PAGE_SHIFT,
+                &mut address,
+                Self::flags(pages),
+                bindings::DMA_ATTR_NO_WARN as usize,
+            )
+        };
+        let mut block = Self {
+            page,
+            pages,
+            address,
+            cpu: NonNull::new(cpu.cast()).ok_or(ENOMEM)?,
+            origin: Origin::Coherent,
+            low: None,
+        };
+        if device.wants_low_memory() {
+            // SAFETY: Without an IOMMU, what is allocated for a device is memory with a page.
+            let first = unsafe { helpers::dma_to_page(device.as_raw(), address) };
+            block.count_low(device, NonNull::new(first).ok_or(ENOMEM)?)?;
+        }
+        Ok(block)
+    }
+
+    fn mapped(device: &Device, page: usize, pages: usize) -> Result<Self> {
+        // SAFETY: The device is valid.
+        let max = unsafe { bindings::dma_max_mapping_size(device.as_raw()) };
+        if pages << PAGE_SHIFT > max {
+            return Err(ENOMEM);
+        }
+        let flags = Self::flags(pages) | bindings::__GFP_ZERO;
+        // SAFETY: May sleep.
+        let first = unsafe { bindings::alloc_pages(flags, order(pages)) };
+        let first = NonNull::new(first).ok_or(ENOMEM)?;
+        // SAFETY: Without `__GFP_HIGHMEM`, it is no high memory.
+        let cpu = unsafe { helpers::page_address(first.as_ptr()) };
+        // SAFETY: The device is valid, the pages are ours.
+        let address = unsafe {
+            bindings::dma_map_page_attrs(
+                device.as_raw(),
+                first.as_ptr(),
+                0,
+                pages << PAGE_SHIFT,
+                BOTH,
+                bindings::DMA_ATTR_NO_WARN as usize,
+            )
+        };
+        // SAFETY: Just mapped, or not.
+        let failed = unsafe { helpers::dma_mapping_error(device.as_raw(), address) } != 0;
+        match NonNull::new(cpu.cast()) {
+            Some(cpu) if !failed => Ok(Self {
+                page,
+                pages,
+                address,
+                cpu,
+                origin: Origin::Mapped(first),
+                low: None,
+            }),
+            _ => {
+                // SAFETY: The pages are ours, and not mapped: no page has no address.
+                unsafe { bindings::__free_pages(first.as_ptr(), order(pages)) };
+                Err(ENOMEM)
+            }
+        }
+    }
+
+    /// Counts the block if it is of a small zone; frees it if there would be too many.
+    fn count_low(&mut self, device: &Device, first: NonNull<bindings::page>) -> Result {
+        if device.wants_low_memory() {
+            // SAFETY: The page is valid.
+            match unsafe { Low::new(first, self.pages) } {
+                Some(low) => self.low = Some(low),
+                None => {
+                    // SAFETY: Nobody has it.
+                    unsafe { self.free(device) };
+                    return Err(ENOMEM);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// The block is of `device`, and not used any more.
+    unsafe fn free(&self, device: &Device) {
+        let (raw, size) = (device.as_raw(), self.pages << PAGE_SHIFT);
+        match self.origin {
+            // SAFETY: Allocated so.
+            Origin::Pages(page) => unsafe {
+                bindings::dma_free_pages(raw, size, page.as_ptr(), self.address, BOTH)
+            },
+            // SAFETY: Allocated so.
+            Origin::Coherent => unsafe {
+                bindings::dma_free_attrs(raw, size, self.cpu.as_ptr().cast(), self.address, 0)
+            },
+            Origin::Mapped(page) => {
+                // What the device wrote was fetched.
+                let attrs = bindings::DMA_ATTR_SKIP_CPU_SYNC as usize;
+                // SAFETY: Mapped so.
+                unsafe { bindings::dma_unmap_page_attrs(raw, self.address, size, BOTH, attrs) };
+                // SAFETY: Allocated so.
+                unsafe { bindings::__free_pages(page.as_ptr(), order(self.pages)) };
+            }
+        }
+    }
+}
+
+/// Of a power of two.
+fn order(pages: usize) -> u32 {
+    pages.trailing_zeros()
+}
+
+/// A share of the memory of one zone, given up on drop.
+///
+/// Zones for devices that reach little are small, and everybody's. All shadows together get half of
+/// one, so that nobody can drain it through this driver.
+struct Low {
+    zone: usize,
+    pages: usize,
+}
+
+/// Pages taken from each zone, by its number.
+static LOW: [Atomic<usize>; bindings::zone_type___MAX_NR_ZONES as usize] =
+    [const { Atomic::new(0) }; bindings::zone_type___MAX_NR_ZONES as usize];
+
+impl Low {
+    /// # Safety
+    ///
+    /// `page` is valid.
+    unsafe fn new(page: NonNull<bindings::page>, pages: usize) -> Option<Self> {
+        // SAFETY: The page is valid.
+        let zone = unsafe { helpers::page_zonenum(page.as_ptr()) } as usize;
+        // SAFETY: As above.
+        let all = unsafe { helpers::page_zone_managed_pages(page.as_ptr()) };
+        let taken = LOW.get(zone)?.fetch_add(pages, Relaxed) + pages;
+        // Dropped, it gives back what was added.
+        Some(Self { zone, pages }).filter(|_| taken <= all / 2)
+    }
+}
+
+impl Drop for Low {
+    fn drop(&mut self) {
+        if let Some(taken) = LOW.get(self.zone) {
+            taken.fetch_sub(self.pages, Relaxed);
+        }
+    }
+}

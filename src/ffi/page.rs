@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Looking into pinned pages.
+//!
+//! C header: [`include/linux/highmem.h`](srctree/include/linux/highmem.h)
+
+use super::{
+    device_memory::WORDS,
+    folio::PinnedPages,
+    helpers,
+    words::{
+        Nobody,
+        Words, //
+    },
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    page::PAGE_SHIFT, //
+};
+
+/// After how many pages others may run: 2 MiB.
+const WITHOUT_PAUSE: usize = 0x20_0000 >> PAGE_SHIFT;
+
+impl PinnedPages {
+    /// Calls `action` with page index and words of each page, but of those whose memory has failed:
+    /// looking there would bring the machine down.
+    pub(crate) fn for_each_page(&self, mut action: impl FnMut(usize, &Words<'_, Nobody>)) {
+        let mut done = 0;
+        for run in self.extents().iter() {
+            for page in run.range() {
+                // SAFETY: The page frame is of a pinned page.
+                let raw = unsafe { helpers::pfn_to_page(run.pfn + (page - run.page)) };
+                // SAFETY: The page is valid.
+                if !unsafe { helpers::is_page_hwpoison(raw) } {
+                    // SAFETY: As above. Unmapped below, in reverse order.
+                    let address = unsafe { bindings::kmap_local_page(raw) };
+                    if let Some(start) = NonNull::new(address.cast()) {
+                        // SAFETY: The page is mapped there.
+                        let words = unsafe { Words::new(start, WORDS, Nobody) };
+                        action(page, &words);
+                    }
+                    // SAFETY: Mapped above.
+                    unsafe { bindings::kunmap_local(address) };
+                }
+                done += 1;
+                if done % WITHOUT_PAUSE == 0 {
+                    // SAFETY: Nothing is held that forbids sleeping: the pages are used by
+                    // hand-overs, which hold mutexes only.
+                    unsafe { helpers::cond_resched() };
+                }
+            }
+        }
+    }
+
+    /// Calls `action` with kernel address and length, in bytes, of each piece of the pages that is
+    /// contiguous, or of parts of it.
+    pub(super) fn for_each_range(&self, action: impl Fn(usize, usize)) {
+        for run in self.extents().runs() {
+            for piece in run.segments(WITHOUT_PAUSE, 0) {
+                // SAFETY: The page frame is of a pinned page.
+                let raw = unsafe { helpers::pfn_to_page(piece.pfn) };
+                // SAFETY: The page is valid.
+                let address = unsafe { helpers::page_address(raw) };
+                action(address as usize, piece.pages << PAGE_SHIFT);
+                // SAFETY: As above.
+                unsafe { helpers::cond_resched() };
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The copy of a buffer that one device works on, and the twin beside it.
+//!
+//! The twin is there as soon as the device may write: until then, everything in the shadow comes
+//! from the pages.
+
+use crate::{
+    attach::Shadow,
+    ffi::{
+        device::Device,
+        device_memory::{
+            DeviceMemory,
+            WORDS, //
+        },
+        folio::PinnedPages, //
+    },
+    merge::{
+        self,
+        Stands,
+        Word, //
+    },
+    stats::STATS, //
+};
+use kernel::{
+    alloc::flags::{
+        GFP_KERNEL_ACCOUNT,
+        __GFP_NOWARN, //
+    },
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Pages of a twin that are allocated at once: 2 MiB.
+const BLOCK: usize = 0x20_0000 >> PAGE_SHIFT;
+
+/// What page and shadow held at the last hand-over.
+struct Twin(KVec<KVVec<Word>>);
+
+impl Twin {
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn new(pages: usize) -> Result<Self> {
+        let mut blocks = KVec::with_capacity(pages.div_ceil(BLOCK), GFP_KERNEL_ACCOUNT)?;
+        let mut left = pages;
+        while left > 0 {
+            let size = left.min(BLOCK);
+            let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+            blocks.push(KVVec::from_elem(0, size * WORDS, flags)?, flags)?;
+            left -= size;
+        }
+        Ok(Self(blocks))
+    }
+
+    /// The words of a page.
+    fn page(&mut self, page: usize) -> &mut [Word] {
+        let block = self.0.get_mut(page / BLOCK);
+        let start = page % BLOCK * WORDS;
+        block
+            .and_then(|block| block.get_mut(start..start + WORDS))
+            .unwrap_or_default()
+    }
+}
+
+/// What a device has instead of the pages.
+pub(crate) struct DeviceShadow {
+    memory: DeviceMemory,
+    twin: Option<Twin>,
+    filled: bool,
+    pages: Arc<PinnedPages>,
+}
+
+impl DeviceShadow {
+    /// Makes room for a shadow of `pages`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(device: Device, pages: Arc<PinnedPages>) -> Result<Self> {
+        let memory = DeviceMemory::new(device, pages.extents().pages())?;
+        STATS.shadows.add(1);
+        STATS.shadow_pages.add(memory.pages());
+        Ok(Self {
+            memory,
+            twin: None,
+            filled: false,
+            pages,
+        })
+    }
+
+    pub(crate) fn memory(&self) -> &DeviceMemory {
+        &self.memory
+    }
+}
+
+impl Shadow for DeviceShadow {
+    fn fill(&mut self) {
+        let Self { memory, twin, .. } = self;
+        self.pages.for_each_page(|page, words| {
+            if let Some(shadow) = memory.words(page) {
+                let twin = twin.as_mut().map(|twin| twin.page(page));
+                merge::fill(words, &shadow, WORDS, twin);
+            }
+        });
+        self.filled = true;
+    }
+
+    fn allow_writing(&mut self) -> Result {
+        if self.twin.is_some() {
+            return Ok(());
+        }
+        let mut twin = Twin::new(self.memory.pages())?;
+        if self.filled {
+            for page in 0..self.memory.pages() {
+                if let Some(shadow) = self.memory.words(page) {
+                    merge::remember(&shadow, twin.page(page));
+                }
+            }
+        }
+        self.twin = Some(twin);
+        Ok(())
+    }
+
+    fn collect(&mut self, stands: Stands) -> usize {
+        let Self { memory, twin, .. } = self;
+        // What its device does not write has not changed.
+        let Some(twin) = twin else { return 0 };
+        let mut taken = 0;
+        self.pages.for_each_page(|page, words| {
+            memory.fetch(page);
+            if let Some(shadow) = memory.words(page) {
+                taken += merge::collect(words, &shadow, twin.page(page), stands);
+            }
+        });
+        STATS.collected.add(taken);
+        taken
+    }
+
+    fn publish(&mut self) -> usize {
+        let Self { memory, twin, .. } = self;
+        let mut taken = 0;
+        self.pages.for_each_page(|page, words| {
+            if let Some(shadow) = memory.words(page) {
+                taken += match twin {
+                    Some(twin) => merge::publish(words, &shadow, twin.page(page)),
+                    None => merge::refresh(words, &shadow, WORDS),
+                };
+            }
+        });
+        STATS.published.add(taken);
+        taken
+    }
+}
+
+impl Drop for DeviceShadow {
+    fn drop(&mut self) {
+        STATS.shadows.sub(1);
+        STATS.shadow_pages.sub(self.memory.pages());
+    }
+}
