@@ -193,10 +193,13 @@ impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
         pending.set();
         let attached = self.find(device).ok_or(EINVAL)?;
         attached.mappings += 1;
-        if let Some(fresh) = fresh {
-            attached.shadow.insert(fresh).fill();
-        } else if let Some(shadow) = &mut attached.shadow {
-            shadow.publish();
+        match (fresh, &mut attached.shadow) {
+            (Some(fresh), shadow) => shadow.insert(fresh).fill(),
+            // Nobody has kept it up to date.
+            (None, Some(shadow)) if attached.mappings == 1 => {
+                shadow.publish();
+            }
+            (None, _) => {}
         }
         Ok(mapping)
     }
@@ -249,7 +252,9 @@ impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
         let has_shadows = attached.iter().any(|attached| attached.mappings > 0);
         let shadows = |attached: &mut KVec<Attached<D, S>>, action: &mut dyn FnMut(&mut S)| {
             let mapped = attached.iter_mut().filter(|attached| attached.mappings > 0);
-            mapped.filter_map(|attached| attached.shadow.as_mut()).for_each(action);
+            mapped
+                .filter_map(|attached| attached.shadow.as_mut())
+                .for_each(action);
         };
         // Cache maintenance is done to pages, not to devices: one mapping stands for all.
         let writer = cached.iter().find(|mapping| mapping.may_write());
@@ -271,5 +276,336 @@ impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
             shadow.publish();
         });
         has_shadows || invalidate || (one.is_some() && clean)
+    }
+}
+
+#[kunit_tests(udmabuf_attach)]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+    use kernel::alloc::flags::GFP_KERNEL;
+    use Direction::*;
+    use Event::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Event {
+        Clean(u32),
+        CleanAndInvalidate(u32),
+        Fill(u32),
+        Allow(u32),
+        Collect(u32, Stands),
+        Publish(u32),
+    }
+
+    /// Everything that is done, in order, and how many bytes the next collects take.
+    struct Log {
+        events: Cell<KVec<Event>>,
+        changed: Cell<usize>,
+    }
+
+    impl Log {
+        fn new() -> Result<Arc<Self>> {
+            let log = Self {
+                events: Cell::new(KVec::new()),
+                changed: Cell::new(0),
+            };
+            Ok(Arc::new(log, GFP_KERNEL)?)
+        }
+
+        fn note(&self, event: Event) {
+            let mut events = self.events.take();
+            // A lost note fails the test.
+            let _ = events.push(event, GFP_KERNEL);
+            self.events.set(events);
+        }
+
+        /// Whether just `events` happened since the last call.
+        fn saw(&self, events: &[Event]) -> bool {
+            self.events.take().as_slice() == events
+        }
+    }
+
+    /// A mapping or a shadow that writes down what it is told, with a number.
+    struct Fake {
+        number: u32,
+        may_write: bool,
+        log: Arc<Log>,
+    }
+
+    impl Fake {
+        fn shadow(log: &Arc<Log>, number: u32) -> Result<Self> {
+            Ok(Self {
+                number,
+                may_write: false,
+                log: log.clone(),
+            })
+        }
+
+        fn mapping(log: &Arc<Log>, number: u32, may_write: bool) -> Result<Arc<Self>> {
+            let log = log.clone();
+            Ok(Arc::new(
+                Self {
+                    number,
+                    may_write,
+                    log,
+                },
+                GFP_KERNEL,
+            )?)
+        }
+    }
+
+    impl Cached for Fake {
+        fn may_write(&self) -> bool {
+            self.may_write
+        }
+        fn clean(&self) {
+            self.log.note(Clean(self.number));
+        }
+        fn clean_and_invalidate(&self) {
+            self.log.note(CleanAndInvalidate(self.number));
+        }
+    }
+
+    impl Shadow for Fake {
+        fn fill(&mut self) {
+            self.log.note(Fill(self.number));
+        }
+        fn allow_writing(&mut self) -> Result {
+            self.log.note(Allow(self.number));
+            Ok(())
+        }
+        fn collect(&mut self, stands: Stands) -> usize {
+            self.log.note(Collect(self.number, stands));
+            self.log.changed.get()
+        }
+        fn publish(&mut self) -> usize {
+            self.log.note(Publish(self.number));
+            0
+        }
+    }
+
+    /// A list, what is done to it, and whether anything is pending.
+    struct Setup {
+        list: Attachments<u32, Fake, Fake>,
+        log: Arc<Log>,
+        pending: Pending,
+    }
+
+    impl Setup {
+        fn new() -> Result<Self> {
+            Ok(Self {
+                list: Attachments::new(),
+                log: Log::new()?,
+                pending: Pending::new(),
+            })
+        }
+
+        fn map_cached(&mut self, number: u32, may_write: bool) -> Result<Arc<Fake>> {
+            let log = self.log.clone();
+            self.list
+                .map_cached(&self.pending, || Fake::mapping(&log, number, may_write))
+        }
+
+        fn map_shadow(&mut self, number: u32, direction: Direction) -> Result {
+            let log = self.log.clone();
+            let new = || Fake::shadow(&log, number);
+            self.list
+                .map_shadow(&self.pending, number, direction, new, |_| Ok(()))
+        }
+
+        fn attach_and_map(&mut self, number: u32, direction: Direction) -> Result {
+            self.list.attach(number)?;
+            self.map_shadow(number, direction)
+        }
+
+        fn saw(&self, events: &[Event]) -> bool {
+            self.log.saw(events)
+        }
+
+        fn is_pending(&self) -> bool {
+            self.pending.at_begin() && self.pending.at_end()
+        }
+    }
+
+    const BRACKETS: [Direction; 3] = [Bidirectional, ToDevice, FromDevice];
+
+    #[test]
+    fn nothing_mapped_is_nothing_to_do() -> Result {
+        let mut s = Setup::new()?;
+        s.list.attach(1)?;
+        for access in BRACKETS {
+            assert!(!s.list.begin() && !s.list.end(access));
+        }
+        s.list.map_coherent();
+        s.list.unmap_coherent();
+        assert!(s.saw(&[]) && !s.is_pending());
+        Ok(())
+    }
+
+    #[test]
+    fn lines_are_maintained_once_at_begin_and_once_at_end() -> Result {
+        let mut s = Setup::new()?;
+        let reader = s.map_cached(1, false)?;
+        assert!(s.is_pending());
+        // Nothing comes from a device that only reads.
+        assert!(!s.list.begin() && s.list.end(Bidirectional));
+        assert!(s.saw(&[Clean(1)]));
+
+        // One that writes stands for all.
+        let writer = s.map_cached(2, true)?;
+        let another = s.map_cached(3, true)?;
+        assert!(s.saw(&[CleanAndInvalidate(2)]));
+        for access in BRACKETS {
+            assert!(s.list.begin() && s.list.end(access));
+            assert!(s.saw(&[CleanAndInvalidate(2), Clean(2)]));
+        }
+        s.list.unmap_cached(&s.pending, &writer);
+        assert!(s.saw(&[CleanAndInvalidate(2)]) && s.is_pending());
+        s.list.unmap_cached(&s.pending, &another);
+        s.list.unmap_cached(&s.pending, &reader);
+        assert!(s.saw(&[CleanAndInvalidate(3)]) && !s.is_pending());
+        assert!(Arc::into_unique_or_drop(writer).is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn a_mapping_that_fails_leaves_nothing() -> Result {
+        let mut s = Setup::new()?;
+        let failed = s.list.map_cached(&s.pending, || Err(EIO));
+        assert!(failed.is_err_and(|error| error == EIO));
+        assert!(!s.is_pending());
+
+        s.list.attach(1)?;
+        let failed = s
+            .list
+            .map_shadow(&s.pending, 1, ToDevice, || Err(ENOMEM), |_| Ok(()));
+        assert!(failed.is_err_and(|error| error == ENOMEM));
+        let new = || Fake::shadow(&s.log, 1);
+        let failed = s
+            .list
+            .map_shadow::<()>(&s.pending, 1, ToDevice, new, |_| Err(ENOMEM));
+        assert!(failed.is_err_and(|error| error == ENOMEM));
+        assert!(!s.is_pending() && s.saw(&[]) && !s.list.begin());
+        // Nobody has attached that one.
+        assert!(s
+            .map_shadow(2, ToDevice)
+            .is_err_and(|error| error == EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn a_shadow_is_filled_and_then_merged() -> Result {
+        let mut s = Setup::new()?;
+        s.attach_and_map(1, Bidirectional)?;
+        assert!(s.saw(&[Allow(1), Fill(1)]) && s.is_pending());
+        assert!(s.list.begin());
+        assert!(s.saw(&[Collect(1, Stands::Device), Publish(1)]));
+        for (access, stands) in [
+            (Bidirectional, Stands::Page),
+            (ToDevice, Stands::Page),
+            (FromDevice, Stands::Device),
+        ] {
+            assert!(s.list.end(access));
+            assert!(s.saw(&[Collect(1, stands), Publish(1)]));
+        }
+        s.list.unmap_shadow(&s.pending, 1);
+        assert!(s.saw(&[Collect(1, Stands::Page), Publish(1)]) && !s.is_pending());
+        Ok(())
+    }
+
+    #[test]
+    fn all_is_collected_before_anything_is_published() -> Result {
+        let mut s = Setup::new()?;
+        let cached = s.map_cached(9, true)?;
+        s.attach_and_map(1, FromDevice)?;
+        s.attach_and_map(2, FromDevice)?;
+        s.log.saw(&[]);
+        let stands = Stands::Device;
+        assert!(s.list.begin());
+        assert!(s.saw(&[
+            CleanAndInvalidate(9),
+            Collect(1, stands),
+            Collect(2, stands),
+            Publish(1),
+            Publish(2)
+        ]));
+        // What was collected has to reach memory.
+        s.log.changed.set(1);
+        assert!(s.list.begin());
+        assert!(s.saw(&[
+            CleanAndInvalidate(9),
+            Collect(1, stands),
+            Collect(2, stands),
+            Clean(9),
+            Publish(1),
+            Publish(2)
+        ]));
+        s.log.changed.set(0);
+        // At end as well, the shadows want what the other device wrote.
+        assert!(s.list.end(FromDevice));
+        assert!(s.saw(&[
+            CleanAndInvalidate(9),
+            Collect(1, stands),
+            Collect(2, stands),
+            Publish(1),
+            Publish(2)
+        ]));
+        s.list.unmap_cached(&s.pending, &cached);
+        assert!(s.is_pending());
+        Ok(())
+    }
+
+    #[test]
+    fn one_shadow_for_all_importers_of_a_device() -> Result {
+        let mut s = Setup::new()?;
+        s.attach_and_map(1, ToDevice)?;
+        assert!(s.saw(&[Fill(1)]));
+        // Another importer, which lets the device write.
+        s.attach_and_map(1, Bidirectional)?;
+        let merged = [Collect(1, Stands::Page), Publish(1)];
+        assert!(s.saw(&[Allow(1), merged[0], merged[1]]));
+        s.list.unmap_shadow(&s.pending, 1);
+        assert!(s.saw(&merged) && s.is_pending());
+        s.list.detach(1);
+        s.list.unmap_shadow(&s.pending, 1);
+        assert!(s.saw(&merged) && !s.is_pending());
+
+        // It stays until the last one detaches, and gets what changed meanwhile.
+        s.map_shadow(1, ToDevice)?;
+        assert!(s.saw(&[Publish(1)]));
+        s.list.unmap_shadow(&s.pending, 1);
+        s.list.detach(1);
+        s.log.saw(&[]);
+        s.attach_and_map(1, ToDevice)?;
+        assert!(s.saw(&[Fill(1)]));
+        Ok(())
+    }
+
+    #[test]
+    fn mapping_for_anybody_hands_over_what_others_have() -> Result {
+        let mut s = Setup::new()?;
+        s.attach_and_map(1, Bidirectional)?;
+        let merged = [Collect(1, Stands::Page), Publish(1)];
+        s.log.saw(&[]);
+        s.list.map_coherent();
+        assert!(s.saw(&merged));
+        s.list.unmap_coherent();
+        assert!(s.saw(&merged));
+        let cached = s.map_cached(2, true)?;
+        assert!(s.saw(&merged));
+        s.list.unmap_cached(&s.pending, &cached);
+        assert!(s.saw(&[CleanAndInvalidate(2), merged[0], merged[1]]));
+        Ok(())
+    }
+
+    #[test]
+    fn who_detaches_without_unmapping_keeps_the_shadow() -> Result {
+        let mut s = Setup::new()?;
+        s.attach_and_map(1, FromDevice)?;
+        s.list.detach(1);
+        s.log.saw(&[]);
+        assert!(s.list.begin());
+        assert!(s.saw(&[Collect(1, Stands::Device), Publish(1)]));
+        Ok(())
     }
 }

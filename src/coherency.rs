@@ -48,8 +48,13 @@ impl Path {
     pub(crate) fn coherency(&self, page_size: usize, lossless: bool) -> Coherency {
         let direct = match *self {
             // An IOMMU reaches everything, if it can map single pages.
-            Self { translated: true, .. } => !self.untrusted || self.granule <= page_size,
-            Self { own_operations: true, .. } => false,
+            Self {
+                translated: true, ..
+            } => !self.untrusted || self.granule <= page_size,
+            Self {
+                own_operations: true,
+                ..
+            } => false,
             _ => !self.forced && !self.confidential && self.in_reach,
         };
         match (direct, self.snoops) {
@@ -82,7 +87,12 @@ mod tests {
     /// Snooping or not, with such an instruction or without.
     fn all(path: Path) -> [Coherency; 4] {
         let of = |snoops, lossless| Path { snoops, ..path }.coherency(PAGE, lossless);
-        [of(true, true), of(true, false), of(false, true), of(false, false)]
+        [
+            of(true, true),
+            of(true, false),
+            of(false, true),
+            of(false, false),
+        ]
     }
 
     #[test]
@@ -93,10 +103,22 @@ mod tests {
     #[test]
     fn whatever_may_bounce_has_a_shadow() {
         let paths = [
-            Path { forced: true, ..DIRECT },
-            Path { confidential: true, ..DIRECT },
-            Path { in_reach: false, ..DIRECT },
-            Path { own_operations: true, ..DIRECT },
+            Path {
+                forced: true,
+                ..DIRECT
+            },
+            Path {
+                confidential: true,
+                ..DIRECT
+            },
+            Path {
+                in_reach: false,
+                ..DIRECT
+            },
+            Path {
+                own_operations: true,
+                ..DIRECT
+            },
         ];
         for path in paths {
             assert_eq!(all(path), [Shadow; 4]);
@@ -114,7 +136,10 @@ mod tests {
             ..DIRECT
         };
         assert_eq!(all(path), [Coherent, Coherent, Cache, Shadow]);
-        let untrusted = Path { untrusted: true, ..path };
+        let untrusted = Path {
+            untrusted: true,
+            ..path
+        };
         assert_eq!(all(untrusted), [Coherent, Coherent, Cache, Shadow]);
     }
 

@@ -160,7 +160,9 @@ impl Exporter for Udmabuf {
                 id,
                 direction,
                 || DeviceShadow::new(device.clone(), pages.clone()),
-                |shadow| Mapping::of_shadow(device.clone(), pages.clone(), direction, shadow.memory()),
+                |shadow| {
+                    Mapping::of_shadow(device.clone(), pages.clone(), direction, shadow.memory())
+                },
             ),
         }?;
         STATS.mappings.add(1);

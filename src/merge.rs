@@ -70,7 +70,12 @@ fn count(bytes: Word) -> usize {
 
 /// Gives the shadow, and the twin if there is one, what is in the page: all three hold the same
 /// then, of one load each.
-pub(crate) fn fill(page: &impl Memory, shadow: &impl Memory, words: usize, twin: Option<&mut [Word]>) {
+pub(crate) fn fill(
+    page: &impl Memory,
+    shadow: &impl Memory,
+    words: usize,
+    twin: Option<&mut [Word]>,
+) {
     let mut twin = twin.into_iter().flatten();
     for index in 0..words {
         let value = page.load(index);
@@ -150,10 +155,11 @@ mod tests {
     use super::*;
     use core::cell::Cell;
 
-    /// Memory that remembers which bytes were stored.
+    /// Memory that remembers which bytes were stored, and how often it was looked at.
     struct Fake<const N: usize> {
         words: [Cell<Word>; N],
         stored: [Cell<Word>; N],
+        loads: Cell<usize>,
     }
 
     impl<const N: usize> Fake<N> {
@@ -161,6 +167,7 @@ mod tests {
             Self {
                 words: words.map(Cell::new),
                 stored: [0; N].map(Cell::new),
+                loads: Cell::new(0),
             }
         }
 
@@ -175,6 +182,7 @@ mod tests {
 
     impl<const N: usize> Memory for Fake<N> {
         fn load(&self, index: usize) -> Word {
+            self.loads.set(self.loads.get() + 1);
             self.words[index].get()
         }
 
@@ -230,12 +238,27 @@ mod tests {
     }
 
     #[test]
+    fn each_word_is_loaded_once() {
+        for stands in [Stands::Page, Stands::Device] {
+            let page = Fake::new([1, 2, 3]);
+            let shadow = Fake::new([1, 0, 4]);
+            let mut twin = [1, 0, 3];
+            collect(&page, &shadow, &mut twin, stands);
+            // The page's word matters where the shadow's changed, if the page stands.
+            let looked = usize::from(stands == Stands::Page);
+            assert_eq!((shadow.loads.get(), page.loads.get()), (3, looked));
+            publish(&page, &shadow, &mut twin);
+            assert_eq!((shadow.loads.get(), page.loads.get()), (3, looked + 3));
+        }
+    }
+
+    #[test]
     fn filled_from_one_load() {
         let page = Fake::new([1, 2]);
         let shadow = Fake::new([9, 9]);
         let mut twin = [7, 7];
         fill(&page, &shadow, 2, Some(&mut twin));
-        assert!(shadow.is([1, 2]));
+        assert!(shadow.is([1, 2]) && page.loads.get() == 2 && shadow.loads.get() == 0);
         assert_eq!(twin, [1, 2]);
         fill(&page, &shadow, 2, None);
         assert!(shadow.is([1, 2]));

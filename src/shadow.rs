@@ -24,8 +24,8 @@ use crate::{
 };
 use kernel::{
     alloc::flags::{
-        GFP_KERNEL_ACCOUNT,
         __GFP_NOWARN, //
+        GFP_KERNEL_ACCOUNT,
     },
     page::PAGE_SHIFT,
     prelude::*,

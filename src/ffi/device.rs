@@ -119,7 +119,10 @@ impl Device {
             // Every piece may be elsewhere for the device, or nowhere.
             (true, _) => runs.all(|run| within(run.pfn) && within(run.pfn + run.pages - 1)),
             (false, u64::MAX) => true,
-            (false, _) => runs.map(|run| run.pfn + run.pages - 1).max().is_none_or(within),
+            (false, _) => runs
+                .map(|run| run.pfn + run.pages - 1)
+                .max()
+                .is_none_or(within),
         }
     }
 

@@ -431,3 +431,153 @@ impl Drop for Low {
         }
     }
 }
+
+#[kunit_tests(udmabuf_device_memory)]
+mod tests {
+    use super::*;
+    use crate::merge::Memory;
+    use kernel::{
+        alloc::flags::GFP_KERNEL,
+        device::Bound,
+        faux, //
+    };
+
+    /// A device that DMAs, as far as the DMA API can tell.
+    struct Fake {
+        device: Device,
+        _registration: faux::Registration,
+    }
+
+    impl Fake {
+        fn new(mask: u64) -> Result<Self> {
+            let registration = faux::Registration::new(c"udmabuf-kunit", None)?;
+            let faux: &faux::Device<Bound> = registration.as_ref();
+            let device: &kernel::device::Device<Bound> = faux.as_ref();
+            // A transparent wrapper.
+            let raw = core::ptr::from_ref(device)
+                .cast_mut()
+                .cast::<bindings::device>();
+            // SAFETY: The device is valid, and nobody else uses it.
+            unsafe { (*raw).coherent_dma_mask = mask };
+            // SAFETY: As above; the mask lives as long as the device.
+            unsafe { (*raw).dma_mask = &raw mut (*raw).coherent_dma_mask };
+            let raw = NonNull::new(raw).ok_or(EINVAL)?;
+            Ok(Self {
+                // SAFETY: The device is registered.
+                device: unsafe { Device::get(raw) },
+                _registration: registration,
+            })
+        }
+
+        /// Where the device looks: the words at a DMA address, without an IOMMU.
+        ///
+        /// # Safety
+        ///
+        /// The address is of memory that is allocated or mapped for the device.
+        unsafe fn view(&self, address: bindings::dma_addr_t) -> *mut u8 {
+            // SAFETY: Says the caller.
+            let page = unsafe { helpers::dma_to_page(self.device.as_raw(), address) };
+            // SAFETY: The page is valid, and in the linear map.
+            let start = unsafe { helpers::page_address(page) }.cast::<u8>();
+            // CAST: Less than a page.
+            start.wrapping_add(address as usize & (PAGE_SIZE - 1))
+        }
+    }
+
+    /// What one side stores the other sees, and a byte stored by the CPU takes back none beside it.
+    fn both_sides_see(fake: &Fake, memory: &DeviceMemory, page: usize) -> Result<[bool; 3]> {
+        let block = memory.block(page).ok_or(EINVAL)?;
+        let address = block.address + (((page - block.page) << PAGE_SHIFT) as u64);
+        // SAFETY: The block is of the device.
+        let device = unsafe { fake.view(address) };
+        let words = memory.words(page).ok_or(EINVAL)?;
+        words.store(1, !0, !0);
+        // SAFETY: Within the page, as all others below.
+        let seen = unsafe { device.add(8).read_volatile() } == 0xff;
+
+        // SAFETY: As above.
+        unsafe { device.add(17).write_volatile(0x17) };
+        words.store(2, 0x55, 0xff);
+        // SAFETY: As above.
+        let spared = unsafe { device.add(17).read_volatile() } == 0x17;
+        memory.fetch(page);
+        let both = words.load(2).to_ne_bytes();
+        Ok([seen, spared, both[..3] == [0x55, 0x17, 0]])
+    }
+
+    #[test]
+    fn bytes_are_seen_by_both_sides() -> Result {
+        let fake = Fake::new(u64::MAX)?;
+        let memory = DeviceMemory::new(fake.device.clone(), 5)?;
+        let blocks = memory.blocks().count();
+        let mut seen = [[false; 3]; 5];
+        for (page, seen) in seen.iter_mut().enumerate() {
+            *seen = both_sides_see(&fake, &memory, page)?;
+        }
+        assert_eq!((memory.pages(), blocks), (5, 2));
+        assert_eq!(seen, [[true; 3]; 5]);
+        Ok(())
+    }
+
+    /// As where there is no memory that the device reaches; with `swiotlb=force`, it is bounced.
+    #[test]
+    fn bytes_are_sent_one_by_one_through_a_bounce_buffer() -> Result {
+        let fake = Fake::new(u64::MAX)?;
+        let mut memory = DeviceMemory::new(fake.device.clone(), 1)?;
+        let second = Block::mapped(&memory.device, 1, 2)?;
+        memory.blocks.push(second, GFP_KERNEL)?;
+        // INVARIANT: The block begins where the other ends.
+        memory.pages = 3;
+        let seen = [
+            both_sides_see(&fake, &memory, 1)?,
+            both_sides_see(&fake, &memory, 2)?,
+        ];
+        assert_eq!(seen, [[true; 3]; 2]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_device_without_coherent_mask_gets_mapped_pages() -> Result {
+        let fake = Fake::new(u64::MAX)?;
+        let raw = fake.device.as_raw();
+        let mut mask = u64::MAX;
+        // SAFETY: Nobody else uses the device, which is not used after `mask` is gone.
+        unsafe {
+            (*raw).dma_mask = &raw mut mask;
+            (*raw).coherent_dma_mask = 0;
+        }
+        let mapped = DeviceMemory::new(fake.device.clone(), 1)
+            .map(|memory| matches!(memory.blocks[0].origin, Origin::Mapped(_)));
+        // SAFETY: As above.
+        unsafe { (*raw).dma_mask = core::ptr::null_mut() };
+        assert!(mapped?);
+        Ok(())
+    }
+
+    #[test]
+    fn half_of_a_small_zone_is_left() -> Result {
+        let fake = Fake::new(u64::from(u32::MAX))?;
+        let wants = fake.device.wants_low_memory();
+        let memory = DeviceMemory::new(fake.device.clone(), 1)?;
+        let Origin::Pages(page) = memory.blocks[0].origin else {
+            return Err(EINVAL);
+        };
+        let low = memory.blocks[0].low.as_ref().ok_or(EINVAL)?;
+        let taken = || LOW[low.zone].load(Relaxed);
+        // SAFETY: The page is valid.
+        let all = unsafe { helpers::page_zone_managed_pages(page.as_ptr()) };
+        let before = taken();
+        // SAFETY: The page is valid.
+        let too_many = unsafe { Low::new(page, all / 2 + 1 - before) };
+        let refused = too_many.is_none();
+        let after = taken();
+        // SAFETY: The page is valid.
+        let most = unsafe { Low::new(page, all / 2 - before) }.is_some();
+        let given_back = taken();
+        drop(memory);
+        let nobody = LOW.iter().all(|taken| taken.load(Relaxed) == 0);
+        assert!(wants && refused && most && nobody);
+        assert_eq!((before, after, given_back), (1, 1, 1));
+        Ok(())
+    }
+}

@@ -92,7 +92,8 @@ impl<T: Told> Memory for Words<'_, T> {
             unsafe { at.cast::<u8>().add(byte).write_volatile(value) };
             // The end of a run of bytes.
             if selected.get(byte + 1).is_none_or(|next| *next == 0) {
-                self.told.stored(index * SIZE + first..index * SIZE + byte + 1);
+                self.told
+                    .stored(index * SIZE + first..index * SIZE + byte + 1);
             }
         }
     }
