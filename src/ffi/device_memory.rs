@@ -128,19 +128,23 @@ impl DeviceMemory {
         self.pages
     }
 
-    /// First page index, number of pages, and first DMA address of each block.
-    pub(crate) fn blocks(&self) -> impl Iterator<Item = (usize, usize, u64)> + Clone + '_ {
-        self.blocks
+    /// First page index, number of pages, and first DMA address of each block, from the one on that
+    /// holds page index `page`.
+    pub(crate) fn blocks_at(&self, page: usize) -> impl Iterator<Item = (usize, usize, u64)> + '_ {
+        let blocks = self.blocks.get(self.index(page)..).unwrap_or_default();
+        blocks
             .iter()
             .map(|block| (block.page, block.pages, block.address))
     }
 
-    /// The block that holds page index `page`.
+    /// Which block holds page index `page`.
+    fn index(&self, page: usize) -> usize {
+        self.blocks
+            .partition_point(|block| block.page + block.pages <= page)
+    }
+
     fn block(&self, page: usize) -> Option<&Block> {
-        let index = self
-            .blocks
-            .partition_point(|block| block.page + block.pages <= page);
-        self.blocks.get(index)
+        self.blocks.get(self.index(page))
     }
 
     /// What the device wrote to a page becomes visible to the CPU.
@@ -509,7 +513,7 @@ mod tests {
     fn bytes_are_seen_by_both_sides() -> Result {
         let fake = Fake::new(u64::MAX)?;
         let memory = DeviceMemory::new(fake.device.clone(), 5)?;
-        let blocks = memory.blocks().count();
+        let blocks = memory.blocks.len();
         let mut seen = [[false; 3]; 5];
         for (page, seen) in seen.iter_mut().enumerate() {
             *seen = both_sides_see(&fake, &memory, page)?;

@@ -90,16 +90,15 @@ impl SgTable {
     ) -> Result<Self> {
         let SegmentLimits { max, boundary } = limits;
         let segments = || {
-            shadow.blocks().flat_map(move |(page, count, address)| {
-                let block = page..page + count;
-                let extents = pages.extents().iter_at(page);
-                let parts = extents.map_while(move |run| run.within(&block));
-                parts.flat_map(move |part| {
+            pages.extents().runs().flat_map(move |run| {
+                let blocks = shadow.blocks_at(run.page);
+                let parts = blocks.map_while(move |(page, count, address)| {
+                    let part = run.within(&(page..page + count))?;
                     // As the device sees it, which is what the limits are for.
-                    let seen = Run {
-                        pfn: (address >> PAGE_SHIFT) as usize + (part.page - page),
-                        ..part
-                    };
+                    let pfn = (address >> PAGE_SHIFT) as usize + (part.page - page);
+                    Some((part, Run { pfn, ..part }))
+                });
+                parts.flat_map(move |(part, seen)| {
                     seen.segments(max, boundary).map(move |segment| Segment {
                         pfn: part.pfn + (segment.page - part.page),
                         pages: segment.pages,
