@@ -6,8 +6,8 @@
 //!
 //! 1. What can be judged by arithmetic alone is, before anything is touched.
 //! 2. The descriptor is reserved: after the last step nothing may fail.
-//! 3. For each item the file is looked up and its inode locked; with the lock held, the seals are
-//!    checked and the pages pinned. A seal that would forbid the buffer cannot come in between:
+//! 3. For each item the file is looked up and its inode locked; with the lock held, the seals
+//!    and how it was opened are checked and the pages pinned. A seal that would forbid the buffer cannot come in between:
 //!    seals are added under the lock taken exclusively (`memfd_add_seals()`), and `F_SEAL_WRITE`
 //!    fails from then on, for it waits in vain for the pins to go (`memfd_wait_for_pins()`).
 //! 4. The dma-buf is made. It owns the pages from here on.
@@ -39,7 +39,10 @@ use kernel::{
 ///
 /// - `EINVAL` for sizes, offsets, limits, seals, and ranges beyond the end of a file;
 /// - `EBADFD` for a descriptor that is not open, or not of a file that could be a memfd;
+/// - `EACCES` for a memfd that was not opened for reading and writing;
 /// - `EMFILE`, `ENFILE`, `ENOMEM`.
+///
+/// In this order for one item, and items in theirs.
 pub(crate) fn create(items: &[Item], flags: u32, limits: Limits) -> Result<u32> {
     limits.check_items(items)?;
 

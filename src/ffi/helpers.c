@@ -126,6 +126,16 @@ struct inode *rust_helper_file_inode(const struct file *file)
 	return file_inode(file);
 }
 
+bool rust_helper_file_readable(const struct file *file)
+{
+	return file->f_mode & FMODE_READ;
+}
+
+bool rust_helper_file_writable(const struct file *file)
+{
+	return file->f_mode & FMODE_WRITE;
+}
+
 void rust_helper_inode_lock_shared(struct inode *inode)
 {
 	inode_lock_shared(inode);

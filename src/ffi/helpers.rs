@@ -68,6 +68,10 @@ extern "C" {
 
     #[link_name = "rust_helper_file_inode"]
     pub(super) fn file_inode(file: *const file) -> *mut inode;
+    #[link_name = "rust_helper_file_readable"]
+    pub(super) fn file_readable(file: *const file) -> bool;
+    #[link_name = "rust_helper_file_writable"]
+    pub(super) fn file_writable(file: *const file) -> bool;
     #[link_name = "rust_helper_inode_lock_shared"]
     pub(super) fn inode_lock_shared(inode: *mut inode);
     #[link_name = "rust_helper_inode_unlock_shared"]

@@ -49,6 +49,17 @@ impl Memfd {
         self.0.as_ptr()
     }
 
+    /// Whether the descriptor gives all the access that a buffer gives: `mmap()` wants the same for
+    /// a shared, writable mapping (`do_mmap()` in `mm/mmap.c`).
+    fn is_read_write(&self) -> bool {
+        let file = self.as_raw();
+        // SAFETY: The file is open; its mode does not change.
+        let readable = unsafe { helpers::file_readable(file) };
+        // SAFETY: As above.
+        let writable = unsafe { helpers::file_writable(file) };
+        readable && writable
+    }
+
     /// Keeps the seals as they are until the guard is dropped.
     pub(crate) fn lock(&self) -> Locked<'_> {
         // SAFETY: The file is open, so it has an inode.
@@ -83,11 +94,16 @@ impl Locked<'_> {
     /// # Errors
     ///
     /// - `EBADFD` if it is neither of shmem nor of hugetlbfs;
-    /// - `EINVAL` if its seals are not as they must be.
+    /// - `EINVAL` if its seals are not as they must be;
+    /// - `EACCES` if it was not opened for reading and writing. What the C driver refuses keeps
+    ///   its error: this comes last.
     pub(crate) fn check_seals(&self) -> Result<Sealed<'_>> {
         let seals = self.seals().ok_or(EBADFD)?;
         if seals & SEALS_WANTED != SEALS_WANTED || seals & SEALS_DENIED != 0 {
             return Err(EINVAL);
+        }
+        if !self.memfd.is_read_write() {
+            return Err(EACCES);
         }
         // INVARIANT: Just checked; the lock keeps it so.
         Ok(Sealed(self))
@@ -121,7 +137,7 @@ impl Drop for Locked<'_> {
 ///
 /// # Invariants
 ///
-/// The seals have been checked since the inode was locked.
+/// The seals have been checked since the inode was locked, and how the file was opened.
 pub(crate) struct Sealed<'a>(&'a Locked<'a>);
 
 impl Sealed<'_> {

@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
-use std::os::fd::OwnedFd;
 
 use rustix::event;
 use rustix::event::EventfdFlags;
@@ -24,6 +23,7 @@ use selftests::ktap::Test;
 use selftests::outcome::equal;
 use selftests::tests;
 
+use crate::modes::reopen;
 use crate::refusal::refused;
 
 pub const TESTS: &[Test] = tests![
@@ -39,7 +39,6 @@ pub const TESTS: &[Test] = tests![
     path_descriptor,
     tmpfs_file,
     bad_descriptor_behind_good_one,
-    read_only_memfd,
 ];
 
 /// One page of whatever the descriptor leads to.
@@ -167,18 +166,4 @@ fn bad_descriptor_behind_good_one() -> Outcome {
         || device.create_list(&items),
         Errno::BADFD,
     )
-}
-
-/// The seals protect the memory, not the access mode of the descriptor.
-fn read_only_memfd() -> Outcome {
-    let device = Udmabuf::open()?;
-    let memfd = Memfd::new(PAGE)?;
-    let read_only = reopen(&memfd, OFlags::RDONLY)?;
-    equal("size", device.create(page_of(&read_only))?.size()?, PAGE)
-}
-
-/// Opens the file behind a descriptor once more.
-fn reopen(file: &impl AsFd, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())
 }

@@ -10,6 +10,7 @@ mod files;
 mod limits;
 mod mappings;
 mod memory;
+mod modes;
 mod pointers;
 mod ranges;
 mod refusal;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     ktap::main(&[
         ranges::TESTS,
         files::TESTS,
+        modes::TESTS,
         seals::TESTS,
         limits::TESTS,
         pointers::TESTS,
