@@ -7,7 +7,8 @@ use crate::ffi::{
         FolioBatch,
         PinnedPages, //
     },
-    memfd::Sealed, //
+    memfd::Sealed,
+    signal, //
 };
 use kernel::{
     page::PAGE_SHIFT,
@@ -34,13 +35,16 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`Sealed::pin`]; part of the range may have been appended.
+    /// As [`Sealed::pin`], and `EINTR` if the process is being killed; part of the range may have
+    /// been appended.
     pub(crate) fn append(&mut self, memfd: &Sealed<'_>, offset: u64, size: u64) -> Result {
         let end = offset.checked_add(size).ok_or(EINVAL)?;
         let mut start = offset;
 
         self.pages.start_item();
         loop {
+            // Between batches, and between the items of a list, which is as long as it is.
+            signal::check_killed()?;
             // An empty range is refused here, as in C.
             memfd.pin(start, end, &mut self.batch)?;
             let pages = self.pages.append(&mut self.batch)?;

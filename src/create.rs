@@ -40,6 +40,7 @@ use kernel::{
 /// - `EINVAL` for sizes, offsets, limits, seals, and ranges beyond the end of a file;
 /// - `EBADFD` for a descriptor that is not open, or not of a file that could be a memfd;
 /// - `EACCES` for a memfd that was not opened for reading and writing;
+/// - `EINTR` if the process is being killed;
 /// - `EMFILE`, `ENFILE`, `ENOMEM`.
 ///
 /// In this order for one item, and items in theirs.

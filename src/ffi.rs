@@ -20,6 +20,7 @@ pub(crate) mod mutex;
 mod page;
 pub(crate) mod params;
 mod scatterlist;
+pub(crate) mod signal;
 mod uaccess;
 // Made by bindgen, for comparison.
 #[allow(

@@ -20,6 +20,7 @@
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 #include <linux/swiotlb.h>
 #ifdef CONFIG_ARM64
@@ -274,6 +275,13 @@ int rust_helper_mutex_lock_killable(struct mutex *lock)
 bool rust_helper_dev_is_untrusted(struct device *dev)
 {
 	return dev_is_pci(dev) && to_pci_dev(dev)->untrusted;
+}
+
+/* sched/signal.h */
+
+int rust_helper_fatal_signal_pending(struct task_struct *task)
+{
+	return fatal_signal_pending(task);
 }
 
 /* scatterlist.h */

@@ -135,6 +135,9 @@ extern "C" {
     #[link_name = "rust_helper_dev_is_untrusted"]
     pub(super) fn dev_is_untrusted(dev: *mut device) -> bool;
 
+    #[link_name = "rust_helper_fatal_signal_pending"]
+    pub(super) fn fatal_signal_pending(task: *mut task_struct) -> c_int;
+
     #[link_name = "rust_helper_sg_set_dma"]
     pub(super) fn sg_set_dma(sg: *mut scatterlist, addr: dma_addr_t, len: c_uint);
     #[link_name = "rust_helper_sg_set_page"]

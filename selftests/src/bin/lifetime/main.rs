@@ -2,8 +2,10 @@
 
 //! Buffers live exactly as long as somebody uses them, in whatever order users come and go.
 
+mod batches;
 mod closing;
 mod entries;
+mod killing;
 mod many;
 mod mapping;
 mod module;
@@ -23,9 +25,11 @@ fn main() -> ExitCode {
         mapping::TESTS,
         entries::TESTS,
         pages::TESTS,
+        batches::TESTS,
         seals::TESTS,
         races::TESTS,
         many::TESTS,
+        killing::TESTS,
         module::TESTS,
     ])
 }
