@@ -63,12 +63,16 @@ impl Memmap {
         }
     }
 
-    /// The page of a frame that exists. Where that is plain arithmetic, it takes no call.
+    /// The page of a frame. Where that is plain arithmetic, it takes no call.
+    ///
+    /// # Safety
+    ///
+    /// There is memory at this frame: the kernel's tables may have a hole where there is none.
     #[inline]
-    pub(super) fn page(self, pfn: usize) -> *mut bindings::page {
+    pub(super) unsafe fn page(self, pfn: usize) -> *mut bindings::page {
         match Self::IS_LINEAR {
             true => self.origin.wrapping_add(pfn),
-            // SAFETY: The frame exists.
+            // SAFETY: There is, says the caller.
             false => unsafe { helpers::pfn_to_page(pfn) },
         }
     }
@@ -81,15 +85,38 @@ impl Memmap {
 /// `folio` is valid.
 #[inline]
 unsafe fn folio_pages(folio: *mut bindings::folio) -> usize {
-    // SAFETY: A folio begins with its first page, whose flags are valid. Of these, `PG_head` does
-    // not change while the folio is held (`folio_test_large()`).
-    let flags = unsafe { (*folio.cast::<bindings::page>()).flags.f };
+    // SAFETY: A folio begins with its first page.
+    let flags = unsafe { &raw const (*folio.cast::<bindings::page>()).flags.f };
+    // SAFETY: The flags are valid. Others change at any time, so they are loaded once and whole, as
+    // `const_folio_flags()` has it; `PG_head` does not while the folio is held.
+    let flags = unsafe { flags.read_volatile() };
     if flags & (1 << bindings::pageflags_PG_head) == 0 {
         return 1;
     }
     // SAFETY: As above.
     unsafe { helpers::folio_nr_pages(folio) }
 }
+
+/// Whether a folio, which the caller has pinned, has room for more pins.
+///
+/// A pin of a folio of one page counts as 1024 references, so that the counter overflows after two
+/// million. Core refuses only a counter that has overflowed already, with a warning
+/// (`try_grab_folio()` in `mm/gup.c`).
+///
+/// # Safety
+///
+/// `folio` is valid.
+#[inline]
+unsafe fn folio_has_room(folio: *mut bindings::folio) -> bool {
+    // SAFETY: A folio begins with its first page, whose counter is the folio's.
+    let count = unsafe { &raw const (*folio.cast::<bindings::page>())._refcount.counter };
+    // SAFETY: The counter is valid. Others change it at any time, so it is loaded once and whole.
+    unsafe { count.read_volatile() <= MOST_REFERENCES }
+}
+
+/// Half of what the counter can count. The other half is for those who have pinned and not looked
+/// yet, each of whom has pinned once: that takes a million at the same moment.
+const MOST_REFERENCES: c_int = c_int::MAX / 2;
 
 /// Folios of a contiguous range of a file, pinned by one call.
 ///
@@ -193,7 +220,8 @@ impl FolioBatch {
     ///
     /// # Errors
     ///
-    /// The first of `take`; the batch keeps what was not taken.
+    /// The first of `take`, or `EINVAL` for a folio that has too many references; the batch keeps
+    /// what was not taken.
     fn hand_over(&mut self, mut take: impl FnMut(usize, usize) -> Result) -> Result<(usize, bool)> {
         let folios = match self.many.is_empty() {
             true => self.few.as_slice(),
@@ -209,6 +237,11 @@ impl FolioBatch {
         let folios = folios.get(start..self.count).unwrap_or_default();
         for (index, &folio) in folios.iter().enumerate() {
             // SAFETY: The folio is valid by the type invariant.
+            if !unsafe { folio_has_room(folio) } {
+                // As `memfd_pin_folios()` has it when the counter has overflowed.
+                return Err(EINVAL);
+            }
+            // SAFETY: As above.
             let size = unsafe { folio_pages(folio) };
             single &= size == 1;
             if Memmap::IS_LINEAR && folio.cast() == behind {
@@ -287,7 +320,8 @@ impl PinnedPages {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; the batch keeps what was not moved.
+    /// `ENOMEM`, or `EINVAL` for a folio that has too many references; the batch keeps what was not
+    /// moved.
     // Its loop wants all registers.
     #[inline(never)]
     pub(crate) fn append(&mut self, batch: &mut FolioBatch) -> Result<usize> {
@@ -319,8 +353,10 @@ impl PinnedPages {
         let end = run.pfn + run.pages;
         if self.single {
             for pfn in run.pfn..end {
+                // SAFETY: The page frame is of a pinned folio, by the type invariant.
+                let page = unsafe { memmap.page(pfn) };
                 // SAFETY: The page is a folio, and one pin per folio and extent is ours.
-                unsafe { bindings::unpin_folio(memmap.page(pfn).cast()) };
+                unsafe { bindings::unpin_folio(page.cast()) };
             }
             return;
         }
@@ -336,8 +372,8 @@ impl PinnedPages {
             if pfn >= end {
                 return;
             }
-            // The first page behind a folio is that of another.
-            folio = memmap.page(pfn).cast();
+            // SAFETY: The extent goes on, so there is another folio, which begins here.
+            folio = unsafe { memmap.page(pfn) }.cast();
         }
     }
 }
@@ -359,7 +395,13 @@ mod tests {
         buffer::test::pinned,
         ffi::memfd::test::memfd, //
     };
-    use kernel::page::PAGE_SIZE;
+    use kernel::{
+        page::PAGE_SIZE,
+        sync::atomic::{
+            Atomic,
+            Relaxed, //
+        }, //
+    };
 
     /// Pins of the folio of a buffer's page. Each is worth `GUP_PIN_COUNTING_BIAS` references of a
     /// folio of one page; those that others hold for a while are far fewer.
@@ -449,6 +491,49 @@ mod tests {
         let after = pins(&once, 1);
 
         assert_eq!((before, during, after), (1, 4, 1));
+        Ok(())
+    }
+
+    /// Adds references to the folio of a buffer's page, or takes them away, and returns how many it
+    /// has then.
+    fn add_references(pages: &PinnedPages, page: usize, more: i32) -> i32 {
+        let pfn = pages.extents().find(page).and_then(|run| run.pfn_of(page));
+        pfn.map_or(0, |pfn| {
+            // SAFETY: The page frame is of a pinned folio.
+            let folio = unsafe { helpers::pfn_folio(pfn) };
+            // SAFETY: A folio begins with its first page, whose counter is the folio's.
+            let count = unsafe { &raw mut (*folio.cast::<bindings::page>())._refcount.counter };
+            // SAFETY: The counter is an `atomic_t`, which all change by atomic operations.
+            let count = unsafe { Atomic::<i32>::from_ptr(count) };
+            count.fetch_add(more, Relaxed) + more
+        })
+    }
+
+    #[test]
+    fn a_page_is_not_pinned_more_often_than_can_be_counted() -> Result {
+        let memfd = memfd(4)?;
+        let pages = pinned(&memfd, &[(0, 4)])?;
+        // Of the two neighbours, only the second one has hardly any room.
+        let pin = bindings::GUP_PIN_COUNTING_BIAS as i32;
+        let before = add_references(&pages, 2, 0);
+        // Those that core holds for a moment must not matter.
+        let more = MOST_REFERENCES - before - 3 * pin / 2;
+        add_references(&pages, 2, more);
+
+        let one = pinned(&memfd, &[(1, 2)]);
+        let two = pinned(&memfd, &[(1, 2)]).err();
+        let all = pinned(&memfd, &[(0, 4)]).err();
+        let neighbour = pinned(&memfd, &[(1, 1)]).is_ok();
+        let during = (pins(&pages, 0), pins(&pages, 1));
+        let one = one.map(drop).is_ok();
+        let again = pinned(&memfd, &[(1, 2)]).is_ok();
+        let after = add_references(&pages, 2, -more);
+
+        assert_eq!((one, two, all), (true, Some(EINVAL), Some(EINVAL)));
+        assert!(neighbour);
+        assert_eq!(during, (1, 2));
+        assert!(again);
+        assert_eq!(before / pin, after / pin);
         Ok(())
     }
 

@@ -153,7 +153,8 @@ impl Sealed<'_> {
     ///
     /// # Errors
     ///
-    /// - `EINVAL` if the range is empty or reaches beyond the file;
+    /// - `EINVAL` if the range is empty or reaches beyond the file, or a folio has so many
+    ///   references that there can be no more, as `memfd_pin_folios()` has it;
     /// - `ENOMEM`, and what else `memfd_pin_folios()` meets. Nothing is pinned then.
     pub(crate) fn pin(&self, start: u64, end: u64, batch: &mut FolioBatch) -> Result {
         let first = i64::try_from(start).map_err(|_| EINVAL)?;

@@ -124,7 +124,8 @@ impl SgTable {
         let mut entry = table.first();
         let memmap = Memmap::new();
         for segment in segments {
-            let page = memmap.page(segment.pfn);
+            // SAFETY: The segments of a buffer are of pinned folios.
+            let page = unsafe { memmap.page(segment.pfn) };
             // CAST: `max` pages fit into 32 bits of bytes, see `SegmentLimits` in `device`.
             let len = (segment.pages << PAGE_SHIFT) as u32;
             // SAFETY: The table has as many entries as there are segments.

@@ -13,6 +13,7 @@ mod memory;
 mod modes;
 mod pointers;
 mod ranges;
+mod references;
 mod refusal;
 mod requests;
 mod seals;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         modes::TESTS,
         seals::TESTS,
         limits::TESTS,
+        references::TESTS,
         pointers::TESTS,
         requests::TESTS,
         descriptors::TESTS,
