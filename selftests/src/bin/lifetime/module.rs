@@ -64,7 +64,7 @@ fn unload_refused_while_needed() -> Outcome {
     errno("dma-buf", unload(), Errno::AGAIN)?;
     let mapping = buffer.map(Access::ReadWrite)?;
     match Edu::open(0) {
-        Err(Errno::NOENT | Errno::NODEV) => {}
+        Err(Errno::NOENT | Errno::NODEV) => drop(buffer),
         edu => {
             let edu = edu?;
             let attachment = edu.attach(&buffer)?;
