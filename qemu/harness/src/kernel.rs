@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use crate::{layout::Layout, machine::Machine};
 
 /// Which of the kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Flavour {
     /// As people run it.
     Plain,
@@ -39,6 +39,14 @@ impl Flavour {
         match self {
             Flavour::Plain | Flavour::Bench => 1,
             Flavour::Check => 4,
+        }
+    }
+
+    /// The name of an architecture's kernel of this flavour.
+    pub fn of(self, kernel: &str) -> String {
+        match self {
+            Flavour::Plain => kernel.to_owned(),
+            Flavour::Check | Flavour::Bench => format!("{kernel}-{self}"),
         }
     }
 
@@ -70,10 +78,7 @@ impl Kernel {
     /// When it was not built.
     pub fn find(layout: &Layout, machine: &dyn Machine, flavour: Flavour) -> Result<Self> {
         let board = machine.board();
-        let name = match flavour {
-            Flavour::Plain => board.kernel.to_owned(),
-            Flavour::Check | Flavour::Bench => format!("{}-{flavour}", board.kernel),
-        };
+        let name = flavour.of(board.kernel);
         let directory = layout.kernels().join(&name);
         let image = directory.join(board.image);
         if !image.is_file() {

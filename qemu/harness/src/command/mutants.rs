@@ -4,9 +4,9 @@
 //!
 //! Every file in selftests/mutants/ is a patch against the tree, with lines
 //!
-//!     # expect: PROGRAM:FILTER on MACHINE
+//!     # expect: PROGRAM:FILTER on MACHINE [KERNEL]
 //!
-//! before the diff: these tests have to fail there. PROGRAM is one of the
+//! before the diff: these tests have to fail there, in the plain kernel unless it says `check`. PROGRAM is one of the
 //! selftests, or `kunit` for the suites inside the module, or `virtio-gpu` for
 //! the steps with a guest in the guest; FILTER is a part of the tests' names.
 //! The same tests run with the unchanged module first and have to pass, for a
@@ -54,11 +54,16 @@ struct Expectation {
     program: String,
     filter: String,
     machine: String,
+    flavour: Flavour,
 }
 
 impl std::fmt::Display for Expectation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{} on {}", self.program, self.filter, self.machine)
+        write!(f, "{}:{} on {}", self.program, self.filter, self.machine)?;
+        match self.flavour {
+            Flavour::Plain => Ok(()),
+            flavour => write!(f, " {flavour}"),
+        }
     }
 }
 
@@ -239,22 +244,22 @@ fn observe(
     let mut all = Vec::new();
     for machine in machine::ALL {
         let here = expectations.iter().filter(|e| e.machine == machine.name());
-        // One boot for each kind.
-        let mut groups: BTreeMap<Kind, Vec<Expectation>> = BTreeMap::new();
+        // One boot for each kernel and kind.
+        let mut groups: BTreeMap<(Flavour, Kind), Vec<Expectation>> = BTreeMap::new();
         for expectation in here.cloned() {
             groups
-                .entry(expectation.kind())
+                .entry((expectation.flavour, expectation.kind()))
                 .or_default()
                 .push(expectation);
         }
-        for (kind, group) in groups {
-            let mut kernel = Kernel::find(layout, *machine, Flavour::Plain)?;
+        for ((flavour, kind), group) in groups {
+            let mut kernel = Kernel::find(layout, *machine, flavour)?;
             if let Some(patch) = patch {
-                let module = variant::build(layout, machine.board().kernel, patch)?;
+                let module = variant::build(layout, &flavour.of(machine.board().kernel), patch)?;
                 kernel.replace_module(DRIVER_MODULE, &module);
             }
             let patch = patch.map_or("control", |patch| &patch.name);
-            let name = format!("mutant-{patch}-{}", machine.name());
+            let name = format!("mutant-{patch}-{}-{flavour}", machine.name());
             all.append(&mut match kind {
                 Kind::Screens => {
                     observe_screens(layout, kernel, format!("{name}-{VIRTIO_GPU}"), group)?
@@ -304,7 +309,8 @@ fn observe_programs(mut boot: Boot<'_>, expectations: Vec<Expectation>) -> Resul
         let file = programs.join(&expectation.program);
         missing(&file)?;
         let filters = expectation.filter().map(str::to_owned);
-        let task = Task::new(&file, filters.collect(), Some(TIME_LIMIT))?;
+        let limit = TIME_LIMIT * expectation.flavour.slowness();
+        let task = Task::new(&file, filters.collect(), Some(limit))?;
         boot.tasks.push(task);
     }
     let (booted, mut results) = run_tasks(&boot)?;
@@ -445,7 +451,12 @@ fn expectation(line: &str) -> Result<Expectation> {
     if !known {
         bail!("unknown program '{program}' in '{line}'");
     }
-    let machine: &dyn Machine = machine::find(machine.trim())?;
+    let (machine, flavour) = match machine.trim().split_once(' ') {
+        None => (machine.trim(), Flavour::Plain),
+        Some((machine, "check")) if program != VIRTIO_GPU => (machine, Flavour::Check),
+        Some((_, kernel)) => bail!("no kernel '{kernel}' for {program} in '{line}'"),
+    };
+    let machine: &dyn Machine = machine::find(machine)?;
     if program == VIRTIO_GPU && machine.name() != nested::MACHINE.name() {
         bail!(
             "{VIRTIO_GPU} is on {} only: '{line}'",
@@ -456,6 +467,7 @@ fn expectation(line: &str) -> Result<Expectation> {
         program: program.to_owned(),
         filter: filter.trim().to_owned(),
         machine: machine.name().to_owned(),
+        flavour,
     })
 }
 
@@ -470,6 +482,7 @@ mod tests {
 # No sync at the end of an access.
 # expect: data:write_sync on x86_64-swiotlb
 # expect: kunit:udmabuf_attach on direct
+# expect: lifetime:charged on direct check
 --- a/src/x.rs
 +++ b/src/x.rs
 # expect: data:never on direct
@@ -480,7 +493,8 @@ mod tests {
             shown,
             [
                 "data:write_sync on x86_64-swiotlb",
-                "kunit:udmabuf_attach on x86_64-direct"
+                "kunit:udmabuf_attach on x86_64-direct",
+                "lifetime:charged on x86_64-direct check"
             ]
         );
     }
@@ -491,6 +505,7 @@ mod tests {
             "--- a/x\n",
             "# expect: data:x\n",
             "# expect: data:x on vax\n",
+            "# expect: data:x on direct bench\n",
             "# expect: rogue:x on direct\n",
             "# expect: virtio-gpu:x on swiotlb\n",
         ] {
