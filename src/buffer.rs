@@ -62,7 +62,7 @@ impl Builder {
     /// `ENOMEM`.
     pub(crate) fn finish(mut self) -> Result<Arc<PinnedPages>> {
         self.pages.shrink();
-        Ok(Arc::new(self.pages, GFP_KERNEL)?)
+        Ok(Arc::new(self.pages, GFP_KERNEL_ACCOUNT)?)
     }
 }
 

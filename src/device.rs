@@ -10,7 +10,10 @@ use crate::{
         ListHead, //
     },
     create::create,
-    ffi::params, //
+    ffi::{
+        params,
+        signal, //
+    }, //
 };
 use core::mem::size_of;
 use kernel::{
@@ -59,6 +62,9 @@ fn create_one(arg: UserPtr) -> Result<u32> {
     create(&[request.into()], request.flags, params::limits())
 }
 
+/// Items that are read before somebody looks for signals again: unless the limit is raised, all.
+const ITEMS_AT_ONCE: usize = 1024;
+
 /// Header and items are each read once, so what is checked is what is used.
 fn create_list(arg: UserPtr) -> Result<u32> {
     const HEAD: usize = size_of::<ListHead>();
@@ -68,12 +74,19 @@ fn create_list(arg: UserPtr) -> Result<u32> {
     limits.check_count(head.count)?;
 
     let count = head.count as usize;
-    // However many an administrator allows, too many are the caller's mistake, not the kernel's.
-    let mut items = KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
     let bytes = count.checked_mul(size_of::<Item>()).ok_or(EINVAL)?;
     let mut reader = UserSlice::new(arg.wrapping_byte_add(HEAD), bytes).reader();
-    for _ in 0..count {
-        items.push(reader.read::<Item>()?, GFP_KERNEL)?;
+    let mut items = KVVec::new();
+    // An administrator may allow very many: room is made as they come, so that a number without
+    // items behind it costs nothing.
+    while items.len() < count {
+        signal::check_killed()?;
+        let more = (count - items.len()).min(ITEMS_AT_ONCE);
+        // Too many are the caller's mistake, not the kernel's.
+        items.reserve(more, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+        for _ in 0..more {
+            items.push_within_capacity(reader.read::<Item>()?)?;
+        }
     }
     create(&items, head.flags, limits)
 }

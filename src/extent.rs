@@ -116,7 +116,9 @@ impl Extents {
             few @ ..64 => 3 * few,
             many => many,
         };
-        Ok(self.extents.reserve(more, GFP_KERNEL | __GFP_NOWARN)?)
+        Ok(self
+            .extents
+            .reserve(more, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?)
     }
 
     /// Gives back the memory kept for growing.
@@ -125,7 +127,7 @@ impl Extents {
         // Below that there is nothing to be had: see `grow()`.
         if unused * size_of::<Extent>() >= PAGE_SIZE {
             // Failure means that the memory is kept, which harms nobody.
-            let _ = self.extents.shrink_to(0, GFP_KERNEL);
+            let _ = self.extents.shrink_to(0, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
         }
     }
 

@@ -15,6 +15,7 @@
 pub mod abi;
 pub mod access;
 pub mod bufinfo;
+pub mod cgroup;
 pub mod dma_buf;
 pub mod driver;
 pub mod fence;

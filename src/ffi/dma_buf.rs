@@ -117,7 +117,7 @@ impl DmaBuf {
                 exporter <- exporter,
                 pages,
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?
         .into_foreign();
         let info = bindings::dma_buf_export_info {

@@ -3,6 +3,7 @@
 //! Buffers live exactly as long as somebody uses them, in whatever order users come and go.
 
 mod batches;
+mod charging;
 mod closing;
 mod entries;
 mod killing;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         seals::TESTS,
         races::TESTS,
         many::TESTS,
+        charging::TESTS,
         killing::TESTS,
         module::TESTS,
     ])
