@@ -130,12 +130,19 @@ impl Device {
     pub(super) fn wants_low_memory(&self) -> bool {
         // SAFETY: The device is valid, and its DMA mask is not null: a mapping is being made.
         let limit = unsafe { helpers::dma_limit(self.as_raw()) };
-        limit <= u64::from(u32::MAX) && !self.is_translated()
+        limit <= u64::from(u32::MAX) && self.is_direct()
     }
 
     fn is_translated(&self) -> bool {
         // SAFETY: The device is valid.
         unsafe { helpers::use_dma_iommu(self.as_raw()) }
+    }
+
+    /// Whether DMA addresses of the device are those of memory, perhaps shifted
+    /// (`kernel/dma/direct.c`).
+    pub(super) fn is_direct(&self) -> bool {
+        // SAFETY: The device is valid.
+        !self.is_translated() && !unsafe { helpers::has_dma_ops(self.as_raw()) }
     }
 
     /// Whether the device sees what is in the CPU's caches.

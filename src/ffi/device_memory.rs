@@ -5,8 +5,8 @@
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 //!
 //! It is not bounced, and decrypted where that is needed: the DMA API sees to it. A device that
-//! snoops gets pages (`dma_alloc_pages()`), any other memory that the CPU does not cache
-//! (`dma_alloc_coherent()`). Where there is no such memory left, which happens in the small zones
+//! snoops gets pages (`dma_alloc_pages()`), any other memory that needs no syncs whatever stands
+//! between (`dma_alloc_coherent()`), and that the CPU does not cache if the device does not snoop. Where there is no such memory left, which happens in the small zones
 //! of devices that reach little, a device that snoops gets ordinary pages behind a bounce buffer:
 //! then the CPU's side is [fetched](DeviceMemory::fetch) before it is read, and just those bytes
 //! that were stored are sent, for sending a whole page would undo what the device wrote meanwhile.
@@ -224,7 +224,8 @@ impl Block {
     ///
     /// `ENOMEM`.
     fn new(device: &Device, page: usize, pages: usize) -> Result<Self> {
-        let block = match device.snoops() {
+        // Pages need syncs, unless all that these could do is known, and nothing.
+        let block = match device.snoops() && device.is_direct() {
             true => Self::of_pages(device, page, pages),
             false => Self::coherent(device, page, pages),
         };
