@@ -36,4 +36,4 @@ mod uaccess;
 mod uapi;
 pub(crate) mod vma;
 pub(crate) mod vmap;
-mod words;
+pub(crate) mod words;

@@ -9,11 +9,9 @@ use crate::{
     attach::Shadow,
     ffi::{
         device::Device,
-        device_memory::{
-            DeviceMemory,
-            WORDS, //
-        },
-        folio::PinnedPages, //
+        device_memory::DeviceMemory,
+        folio::PinnedPages,
+        words::WORDS, //
     },
     merge::{
         self,

@@ -24,7 +24,6 @@ use super::{
 };
 use crate::merge::Word;
 use core::{
-    mem::size_of,
     ops::Range,
     ptr::NonNull, //
 };
@@ -41,9 +40,6 @@ use kernel::{
         Relaxed, //
     },
 };
-
-/// Words of a page.
-pub(crate) const WORDS: usize = PAGE_SIZE / size_of::<Word>();
 
 /// The largest piece, 2 MiB: what comes of the page allocator without trouble.
 const MAX_BLOCK: usize = 0x20_0000 >> PAGE_SHIFT;
@@ -179,7 +175,7 @@ impl DeviceMemory {
         // SAFETY: Within the block.
         let start = unsafe { block.cpu.byte_add(offset) };
         // SAFETY: A page of the block, which lives as long as `self`.
-        Some(unsafe { Words::new(start, WORDS, sent) })
+        Some(unsafe { Words::new(start, sent) })
     }
 }
 

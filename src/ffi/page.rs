@@ -5,7 +5,6 @@
 //! C header: [`include/linux/highmem.h`](srctree/include/linux/highmem.h)
 
 use super::{
-    device_memory::WORDS,
     folio::PinnedPages,
     helpers,
     words::{
@@ -37,7 +36,7 @@ impl PinnedPages {
                     let address = unsafe { bindings::kmap_local_page(raw) };
                     if let Some(start) = NonNull::new(address.cast()) {
                         // SAFETY: The page is mapped there.
-                        let words = unsafe { Words::new(start, WORDS, Nobody) };
+                        let words = unsafe { Words::new(start, Nobody) };
                         action(page, &words);
                     }
                     // SAFETY: Mapped above.

@@ -15,6 +15,7 @@ use core::{
     ops::Range,
     ptr::NonNull, //
 };
+use kernel::page::PAGE_SIZE;
 
 /// What has to be told of bytes that were stored, if anything.
 pub(crate) trait Told {
@@ -29,14 +30,16 @@ impl Told for Nobody {
     fn stored(&self, _bytes: Range<usize>) {}
 }
 
-/// Words of memory.
+/// Words of a page.
+pub(crate) const WORDS: usize = PAGE_SIZE / size_of::<Word>();
+
+/// The words of a page of memory.
 ///
 /// # Invariants
 ///
-/// `start` is aligned and valid for `len` words, for all of `'a`.
+/// `start` is aligned and valid for [`WORDS`] words, for all of `'a`.
 pub(crate) struct Words<'a, T> {
     start: NonNull<Word>,
-    len: usize,
     told: T,
     _memory: PhantomData<&'a Word>,
 }
@@ -44,13 +47,12 @@ pub(crate) struct Words<'a, T> {
 impl<T: Told> Words<'_, T> {
     /// # Safety
     ///
-    /// `start` is aligned to words, and valid for reading and writing `len` of them for all of
+    /// `start` is aligned to words, and valid for reading and writing [`WORDS`] of them for all of
     /// `'_`, whoever else writes there.
-    pub(super) unsafe fn new(start: NonNull<Word>, len: usize, told: T) -> Self {
+    pub(super) unsafe fn new(start: NonNull<Word>, told: T) -> Self {
         // INVARIANT: Says the caller.
         Self {
             start,
-            len,
             told,
             _memory: PhantomData,
         }
@@ -58,10 +60,8 @@ impl<T: Told> Words<'_, T> {
 
     #[inline]
     fn at(&self, index: usize) -> *mut Word {
-        // One that is out of range is a mistake of ours, and must not become somebody else's data.
-        let index = index.min(self.len - 1);
-        // SAFETY: Within the memory.
-        unsafe { self.start.as_ptr().add(index) }
+        // SAFETY: Within the page, whatever the index: there is a power of two of words.
+        unsafe { self.start.as_ptr().add(index & (WORDS - 1)) }
     }
 }
 
