@@ -6,7 +6,7 @@ use lexopt::prelude::*;
 use protocol::bench::Case;
 
 /// How to say it.
-pub const USAGE: &str = "bench all|map|sync [--case CASE]... [--only TEXT] [--quick] [--symbols]";
+pub const USAGE: &str = "bench all|map|sync|shadow [--case CASE]... [--only TEXT] [--quick] [--symbols]";
 
 /// Which cases a machine is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Part {
     Map,
     /// Brackets, where these are different.
     Sync,
+    /// Mapping and brackets, where devices work on copies.
+    Shadow,
 }
 
 /// The command line.
@@ -55,6 +57,7 @@ impl Arguments {
                         Some("all") => Part::All,
                         Some("map") => Part::Map,
                         Some("sync") => Part::Sync,
+                        Some("shadow") => Part::Shadow,
                         _ => return Err(format!("no part {word:?}").into()),
                     });
                 }
@@ -76,6 +79,7 @@ impl Arguments {
             Part::All => true,
             Part::Map => case == Case::MapUnmap,
             Part::Sync => case == Case::BeginEnd,
+            Part::Shadow => matches!(case, Case::BeginEnd | Case::MapUnmap),
         };
         part && (self.cases.is_empty() || self.cases.contains(&case))
     }
@@ -100,6 +104,8 @@ mod tests {
         assert!(all.wants(Case::Create) && all.wants(Case::BeginEnd) && !all.quick);
         let map = parse(&["--quick", "map"]).unwrap();
         assert!(map.wants(Case::MapUnmap) && !map.wants(Case::Create) && map.quick);
+        let shadow = parse(&["shadow"]).unwrap();
+        assert!(shadow.wants(Case::MapUnmap) && !shadow.wants(Case::Create));
         let one = parse(&["all", "--case", "every_page"]).unwrap();
         assert!(one.wants(Case::EveryPage) && !one.wants(Case::Create));
     }

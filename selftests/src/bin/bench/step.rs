@@ -84,8 +84,11 @@ fn shapes(part: Part) -> Vec<Shape> {
     let one = |pages, sizes: &[usize]| -> Vec<Shape> {
         sizes.iter().map(|&bytes| shape(pages, 1, bytes)).collect()
     };
-    if part == Part::Sync {
-        return one(Pages::Base, &[4 * KIB, MIB, 16 * MIB, 64 * MIB]);
+    match part {
+        Part::Sync => return one(Pages::Base, &[4 * KIB, MIB, 16 * MIB, 64 * MIB]),
+        // Bounce buffers of eight mappings have to have room, for the others.
+        Part::Shadow => return one(Pages::Base, &[4 * KIB, 64 * KIB, MIB]),
+        Part::All | Part::Map => {}
     }
     let base = [4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB, 256 * MIB, GIB];
     let huge = [2 * MIB, 16 * MIB, 64 * MIB, 256 * MIB, GIB];
