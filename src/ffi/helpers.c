@@ -270,6 +270,16 @@ int rust_helper_mutex_lock_killable(struct mutex *lock)
 	return mutex_lock_killable(lock);
 }
 
+/* page-flags.h */
+
+#if IS_ENABLED(CONFIG_KUNIT) && IS_ENABLED(CONFIG_MEMORY_FAILURE)
+/* For tests, in which memory fails. */
+void rust_helper_assign_page_hwpoison(struct page *page, bool failed)
+{
+	failed ? SetPageHWPoison(page) : ClearPageHWPoison(page);
+}
+#endif
+
 /* pci.h */
 
 bool rust_helper_dev_is_untrusted(struct device *dev)

@@ -132,6 +132,10 @@ extern "C" {
     #[link_name = "rust_helper_mutex_lock_killable"]
     pub(super) fn mutex_lock_killable(lock: *mut mutex) -> c_int;
 
+    #[cfg(all(CONFIG_KUNIT, CONFIG_MEMORY_FAILURE))]
+    #[link_name = "rust_helper_assign_page_hwpoison"]
+    pub(super) fn assign_page_hwpoison(page: *mut page, failed: bool);
+
     #[link_name = "rust_helper_dev_is_untrusted"]
     pub(super) fn dev_is_untrusted(dev: *mut device) -> bool;
 

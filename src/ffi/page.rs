@@ -68,3 +68,37 @@ impl PinnedPages {
         }
     }
 }
+
+#[cfg(CONFIG_MEMORY_FAILURE)]
+#[kernel::prelude::kunit_tests(udmabuf_page)]
+mod tests {
+    use super::*;
+    use crate::{
+        buffer::test::pinned,
+        ffi::memfd::test::memfd, //
+    };
+    use kernel::prelude::*;
+
+    #[test]
+    fn failed_memory_is_not_looked_at() -> Result {
+        let memfd = memfd(4)?;
+        let pages = pinned(&memfd, &[(0, 4)])?;
+        let run = pages.extents().find(2).ok_or(EINVAL)?;
+        // SAFETY: The page frame is of a pinned page.
+        let failing = unsafe { helpers::pfn_to_page(run.pfn + (2 - run.page)) };
+        let looked_at = || {
+            let mut seen = [false; 4];
+            pages.for_each_page(|page, _| seen[page] = true);
+            seen
+        };
+        let before = looked_at();
+        // SAFETY: The page is ours, and good again before anybody else could mind.
+        unsafe { helpers::assign_page_hwpoison(failing, true) };
+        let during = looked_at();
+        // SAFETY: As above.
+        unsafe { helpers::assign_page_hwpoison(failing, false) };
+        assert_eq!(before, [true; 4]);
+        assert_eq!(during, [true, true, false, true]);
+        Ok(())
+    }
+}

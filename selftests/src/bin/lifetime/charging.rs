@@ -22,15 +22,23 @@ use selftests::abi;
 use selftests::cgroup::Group;
 use selftests::cgroup::Tree;
 use selftests::driver::Driver;
+use selftests::importer::Direction;
+use selftests::importer::Edu;
 use selftests::ktap::Test;
 use selftests::outcome::check;
 use selftests::outcome::errno;
 use selftests::outcome::skip;
+use selftests::statistics;
 use selftests::sys;
 use selftests::tests;
 use selftests::udmabuf::list_bytes;
 
-pub const TESTS: &[Test] = tests![extents_are_charged, buffers_are_charged, lists_are_charged];
+pub const TESTS: &[Test] = tests![
+    extents_are_charged,
+    buffers_are_charged,
+    lists_are_charged,
+    shadows_are_charged,
+];
 
 /// The groups, where the kernel has any.
 fn groups() -> Outcome<Tree> {
@@ -138,5 +146,32 @@ fn lists_are_charged() -> Outcome {
     check(
         format_args!("{LIST} bytes or more are charged: {before} before, {after} after"),
         after >= before + LIST as u64,
+    )
+}
+
+/// A device that works on a copy takes as much as the buffer, and as much again if it may write.
+fn shadows_are_charged() -> Outcome {
+    const SIZE: usize = 4 << 20;
+
+    let tree = groups()?;
+    let group = tree.group("shadows")?;
+    let buffer = Udmabuf::open()?.create(Memfd::new(SIZE)?.whole())?;
+    let edu = Edu::open(0)?;
+    let attachment = edu.attach(&buffer)?;
+    let (before, mapping, after) = group.with(|| {
+        let before = group.kernel_memory();
+        let mapping = attachment.map(Direction::Bidirectional);
+        (before, mapping, group.kernel_memory())
+    })?;
+    let mapping = mapping?;
+    if statistics::counter("shadows")?.unwrap_or(0) == 0 {
+        return skip("a device that works on a copy");
+    }
+    drop(mapping);
+    let charged = after?.saturating_sub(before?);
+    let least = 2 * SIZE as u64;
+    check(
+        format_args!("{least} bytes or more are charged: {charged}"),
+        charged >= least,
     )
 }
