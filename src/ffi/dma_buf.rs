@@ -36,7 +36,6 @@ use kernel::{
         from_result, //
     },
     fs::file::FileDescriptorReservation,
-    mm::virt::VmaNew,
     module::this_module,
     page::PAGE_SHIFT,
     prelude::*,
@@ -353,10 +352,8 @@ impl<T: Exporter> Operations<T> {
     ) -> c_int {
         // SAFETY: As this function's.
         let private = unsafe { Self::private(buf) };
-        // SAFETY: As this function's.
-        let vma = unsafe { VmaNew::from_raw(vma) };
         from_result(|| {
-            // SAFETY: The file holds the buffer, and the buffer the pages.
+            // SAFETY: As this function's. The file holds the buffer, and the buffer the pages.
             unsafe { vma::map_pages::<T>(vma, &private.pages) }?;
             Ok(0)
         })

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Inline functions and macros that Rust cannot call, one line each and without
- * logic. The names are those of rust/helpers/, where they could move to.
+ * logic. The names are as in rust/helpers/, where they could move to; what is
+ * there already is taken from there.
  *
  * Sorted by header, then alphabetically.
  */
@@ -246,11 +247,6 @@ void rust_helper_update_mmu_cache_range(struct vm_area_struct *vma, unsigned lon
 					pte_t *entry, unsigned int nr)
 {
 	update_mmu_cache_range(NULL, vma, address, entry, nr);
-}
-
-void rust_helper_vma_end_read(struct vm_area_struct *vma)
-{
-	vma_end_read(vma);
 }
 
 void rust_helper_vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)

@@ -121,9 +121,6 @@ extern "C" {
         entry: *mut pte_t,
         nr: c_uint,
     );
-    #[cfg(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP)]
-    #[link_name = "rust_helper_vma_end_read"]
-    pub(super) fn vma_end_read(vma: *mut vm_area_struct);
     #[link_name = "rust_helper_vm_flags_set"]
     pub(super) fn vm_flags_set(vma: *mut vm_area_struct, flags: vm_flags_t);
 

@@ -5,7 +5,9 @@
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/huge_mm.h`](srctree/include/linux/huge_mm.h)
 //!
-//! `kernel::mm::virt` has neither a setter for `VM_PFNMAP` nor fault callbacks.
+//! `kernel::mm::virt` has neither a setter for `VM_PFNMAP` nor fault callbacks. A mapping that is
+//! being set up is no `VmaNew` here: whoever has one may make it `VM_MIXEDMAP`, safely, and what
+//! makes that safe is that no `VmaNew` is `VM_PFNMAP`.
 //!
 //! There are huge entries of one size, that of a PMD, although Linux 7.3 offers
 //! `vmf_insert_pfn_pud()` as well. Its entries are right only as long as nobody changes a part of
@@ -33,11 +35,11 @@ use core::{
 use kernel::{
     bindings,
     ffi::c_ulong,
-    mm::virt::{
-        flags,
-        VmaNew, //
+    mm::virt::flags,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
     },
-    page::PAGE_SHIFT,
     prelude::*, //
 };
 
@@ -269,6 +271,7 @@ impl<T: FaultHandler> VmOperations<T> {
         fault: Some(Self::fault),
         #[cfg(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP)]
         huge_fault: Some(Self::huge_fault),
+        access: Some(access),
         ..pin_init::zeroed()
     };
 
@@ -297,12 +300,80 @@ impl<T: FaultHandler> VmOperations<T> {
         let (flags, vma) = unsafe { ((*fault).flags, (*fault).__bindgen_anon_1.vma) };
         if flags & bindings::fault_flag_FAULT_FLAG_VMA_LOCK != 0 {
             // SAFETY: The fault is handled under that lock, and who asks for a retry unlocks it.
-            unsafe { helpers::vma_end_read(vma) };
+            unsafe { bindings::vma_end_read(vma) };
             return FaultResult::RETRY.0;
         }
         // SAFETY: As this function's.
         T::huge_fault(&unsafe { enter(fault) }, order).0
     }
+}
+
+/// # Safety
+///
+/// `vma` is valid, and its flags do not change meanwhile.
+unsafe fn vm_flags(vma: *const bindings::vm_area_struct) -> bindings::vm_flags_t {
+    // SAFETY: Valid and unchanging, says the caller.
+    unsafe { (*vma).__bindgen_anon_2.vm_flags }
+}
+
+/// Copies bytes for somebody who looks into the address space from outside, such as a debugger;
+/// returns how many, at most to the end of a page, or an errno. `generic_access_phys()` does this for
+/// device memory, and refuses any other.
+///
+/// The caller may do what the process itself can do. That is what `check_vma_flags()` in `mm/gup.c`
+/// has for a shared mapping, but that `FOLL_FORCE`, of which nothing is said here, lets it read more.
+///
+/// # Safety
+///
+/// Called by `__access_remote_vm()` with the lock of all mappings held: `vma` is valid, set up by
+/// [`map_pages`], and has `address` in it; `bytes` is valid for `len` bytes.
+unsafe extern "C" fn access(
+    vma: *mut bindings::vm_area_struct,
+    address: c_ulong,
+    bytes: *mut c_void,
+    len: c_int,
+    write: c_int,
+) -> c_int {
+    let needed = match write {
+        0 => flags::READ,
+        _ => flags::WRITE,
+    };
+    // SAFETY: The lock of all mappings is held.
+    if unsafe { vm_flags(vma) } & needed == 0 {
+        return EFAULT.to_errno();
+    }
+    // SAFETY: The mapping is valid, and its bounds do not change while the lock is held.
+    let (start, first) = unsafe {
+        (
+            (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start,
+            (*vma).vm_pgoff,
+        )
+    };
+    // SAFETY: `map_pages` put a pointer to the pages there, which live as long as the mapping.
+    let pages = unsafe { &*(*vma).vm_private_data.cast::<PinnedPages>() };
+    let page = first + ((address - start) >> PAGE_SHIFT);
+    let Some(pfn) = pages.extents().contiguous(&(page..page + 1)) else {
+        return EFAULT.to_errno();
+    };
+    let offset = address % PAGE_SIZE;
+    // CAST: A length is not negative.
+    let count = (len as usize).min(PAGE_SIZE - offset);
+    // SAFETY: The page is pinned.
+    let memory = unsafe { helpers::page_address(helpers::pfn_to_page(pfn)) };
+    if memory.is_null() {
+        return EFAULT.to_errno();
+    }
+    // SAFETY: The offset lies in the page.
+    let memory = unsafe { memory.add(offset) };
+    let (from, to) = match write {
+        0 => (memory, bytes),
+        _ => (bytes, memory),
+    };
+    // SAFETY: Both are valid for that many bytes, and no reference points to the page. Others may
+    // write it at the same time: then any mixture of bytes is right.
+    unsafe { ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), count) };
+    // CAST: At most a page.
+    count as c_int
 }
 
 /// # Safety
@@ -330,22 +401,23 @@ unsafe fn enter<'a>(raw: *mut bindings::vm_fault) -> Fault<'a> {
 ///
 /// # Safety
 ///
-/// `pages` live as long as the mapping's file.
-pub(super) unsafe fn map_pages<T: FaultHandler>(vma: &VmaNew, pages: &PinnedPages) -> Result {
-    if vma.flags() & (flags::SHARED | flags::MAYSHARE) == 0 {
+/// - `vma` is valid, and being set up, so that nobody else reads or changes it.
+/// - `pages` live as long as the mapping's file.
+pub(super) unsafe fn map_pages<T: FaultHandler>(
+    vma: *mut bindings::vm_area_struct,
+    pages: &PinnedPages,
+) -> Result {
+    // SAFETY: The mapping is valid, and nobody changes it.
+    let shared = unsafe { vm_flags(vma) } & (flags::SHARED | flags::MAYSHARE) != 0;
+    if !shared {
         return Err(EINVAL);
     }
-    // SAFETY: The mapping is being set up, so that nobody else reads or changes it.
-    unsafe {
-        helpers::vm_flags_set(
-            vma.as_ptr(),
-            flags::PFNMAP | flags::DONTEXPAND | flags::DONTDUMP,
-        )
-    };
+    // SAFETY: The mapping is being set up.
+    unsafe { helpers::vm_flags_set(vma, flags::PFNMAP | flags::DONTEXPAND | flags::DONTDUMP) };
     // SAFETY: As above.
-    unsafe { (*vma.as_ptr()).vm_ops = &VmOperations::<T>::OPS };
+    unsafe { (*vma).vm_ops = &VmOperations::<T>::OPS };
     // SAFETY: As above.
-    unsafe { (*vma.as_ptr()).vm_private_data = ptr::from_ref(pages).cast_mut().cast() };
+    unsafe { (*vma).vm_private_data = ptr::from_ref(pages).cast_mut().cast() };
     Ok(())
 }
 

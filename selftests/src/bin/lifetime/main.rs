@@ -5,6 +5,7 @@
 mod batches;
 mod charging;
 mod closing;
+mod debugger;
 mod entries;
 mod killing;
 mod many;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         sharing::TESTS,
         mapping::TESTS,
         entries::TESTS,
+        debugger::TESTS,
         pages::TESTS,
         batches::TESTS,
         seals::TESTS,
