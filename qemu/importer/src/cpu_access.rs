@@ -3,6 +3,10 @@
 //! An access by the CPU inside the kernel: vmap, begin, copy, end, vunmap.
 
 use kernel::{
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*,
     uaccess::UserSlice, //
 };
@@ -55,4 +59,22 @@ pub(crate) fn copy(
     }
 
     access.end()
+}
+
+/// Tells the program in which page frames `count` pages of `buffer` are, from page `first` on.
+/// Nothing is accessed.
+///
+/// Fails with [`EINVAL`] if the buffer has no such pages, and otherwise as [`copy`].
+pub(crate) fn frames(buffer: &DmaBuf, first: u64, count: u64, user: UserSlice) -> Result {
+    let pages = (buffer.size() >> PAGE_SHIFT).try_into()?;
+    let range = Range::new(first, count, pages)?;
+    let vmap = buffer.vmap()?;
+    let mut writer = user.writer();
+    for page in range.offset()..range.offset() + range.length() {
+        // CAST: A page's size fits into any integer.
+        let size = PAGE_SIZE as u64;
+        let bytes = Range::new(page * size, size, buffer.size().try_into()?)?;
+        writer.write(&vmap.frame(bytes)?)?;
+    }
+    Ok(())
 }

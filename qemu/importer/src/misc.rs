@@ -69,6 +69,7 @@ impl MiscDevice for Session {
             abi::EDU_UNMAP => session.unmap(read(argument)?),
             abi::EDU_DMA => session.dma(&read(argument)?),
             abi::EDU_VMAP => session.vmap(&read(argument)?),
+            abi::EDU_FRAMES => session.frames(&read(argument)?),
             _ => Err(ENOTTY),
         }?;
         Ok(0)

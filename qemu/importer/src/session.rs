@@ -240,4 +240,13 @@ impl Session {
         let (user, length) = user(vmap.data, vmap.length)?;
         cpu_access::copy(&buffer, vmap.offset, user, length, way)
     }
+
+    /// `EDU_FRAMES`
+    pub(crate) fn frames(&self, frames: &abi::Frames) -> Result {
+        let buffer = DmaBuf::get(frames.fd)?;
+        // CAST: The size of an integer fits into any integer.
+        let length = frames.count.checked_mul(size_of::<u64>() as u32);
+        let (user, _) = user(frames.frames, length.ok_or(EINVAL)?)?;
+        cpu_access::frames(&buffer, frames.first, frames.count.into(), user)
+    }
 }

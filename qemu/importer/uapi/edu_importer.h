@@ -22,7 +22,7 @@
  *			reach an address, or hangs since an earlier call; the exporter
  *			mapped less than the buffer
  *   ETIMEDOUT		the device did not finish
- *   EOPNOTSUPP		EDU_VMAP of a buffer that is not memory
+ *   EOPNOTSUPP		EDU_VMAP or EDU_FRAMES of a buffer that is not memory
  *   ENOTTY		no such call
  *   others		as the exporter returns them
  */
@@ -100,6 +100,14 @@ struct edu_vmap {
 	__u64 data;		/* pointer in the caller */
 };
 
+/* The page frames of a buffer, whose exporter may hide them from programs. */
+struct edu_frames {
+	__s32 fd;		/* of a dma-buf */
+	__u32 count;		/* of pages */
+	__u64 first;		/* page of the buffer */
+	__u64 frames;		/* pointer in the caller, to 64-bit frame numbers */
+};
+
 /* The most words of one EDU_NOTE. */
 #define EDU_NOTE_LONGEST	65
 
@@ -124,5 +132,6 @@ struct edu_note {
 #define EDU_UNMAP	_IOW ('e', 0x13, __u32)			/* mapping */
 #define EDU_DMA		_IOW ('e', 0x14, struct edu_dma)
 #define EDU_VMAP	_IOW ('e', 0x20, struct edu_vmap)
+#define EDU_FRAMES	_IOW ('e', 0x21, struct edu_frames)
 
 #endif /* _UAPI_EDU_IMPORTER_H */

@@ -86,6 +86,15 @@ pub(crate) struct Vmap {
     pub(crate) data: u64,
 }
 
+/// `struct edu_frames`
+#[repr(C)]
+pub(crate) struct Frames {
+    pub(crate) fd: i32,
+    pub(crate) count: u32,
+    pub(crate) first: u64,
+    pub(crate) frames: u64,
+}
+
 /// `struct edu_note`
 #[repr(C)]
 pub(crate) struct Note {
@@ -104,7 +113,7 @@ macro_rules! plain {
     )*};
 }
 
-plain!(Query, Mask, Memory, Attach, Map, Dma, Vmap, Note);
+plain!(Query, Mask, Memory, Attach, Map, Dma, Vmap, Frames, Note);
 
 const EDU: u32 = b'e' as u32;
 
@@ -119,6 +128,7 @@ pub(crate) const EDU_MAP: u32 = _IOWR::<Map>(EDU, 0x12);
 pub(crate) const EDU_UNMAP: u32 = _IOW::<u32>(EDU, 0x13);
 pub(crate) const EDU_DMA: u32 = _IOW::<Dma>(EDU, 0x14);
 pub(crate) const EDU_VMAP: u32 = _IOW::<Vmap>(EDU, 0x20);
+pub(crate) const EDU_FRAMES: u32 = _IOW::<Frames>(EDU, 0x21);
 
 #[kernel::macros::kunit_tests(edu_importer_abi)]
 mod tests {
@@ -129,12 +139,12 @@ mod tests {
     };
 
     extern "C" {
-        static edu_importer_abi: [usize; 36];
+        static edu_importer_abi: [usize; 40];
     }
 
     #[test]
     fn numbers_and_layouts_are_the_headers() {
-        let rust: [usize; 36] = [
+        let rust: [usize; 40] = [
             EDU_MEMORY_SIZE,
             EDU_NOTE_LONGEST,
             EDU_QUERY as usize,
@@ -148,6 +158,7 @@ mod tests {
             EDU_UNMAP as usize,
             EDU_DMA as usize,
             EDU_VMAP as usize,
+            EDU_FRAMES as usize,
             offset_of!(Query, dma_bits),
             offset_of!(Query, name),
             offset_of!(Mask, dma_bits),
@@ -169,6 +180,9 @@ mod tests {
             offset_of!(Vmap, offset),
             offset_of!(Vmap, length),
             offset_of!(Vmap, data),
+            offset_of!(Frames, count),
+            offset_of!(Frames, first),
+            offset_of!(Frames, frames),
             offset_of!(Note, count),
             offset_of!(Note, words),
         ];
@@ -185,6 +199,7 @@ mod tests {
         assert_eq!(size_of::<Map>(), 4 + 4 + 4 + 4);
         assert_eq!(size_of::<Dma>(), 4 + 4 + 8 + 4 + 4);
         assert_eq!(size_of::<Vmap>(), 4 + 4 + 8 + 4 + 4 + 8);
+        assert_eq!(size_of::<Frames>(), 4 + 4 + 8 + 8);
         assert_eq!(size_of::<Note>(), 4 + 4 + 8);
     }
 }

@@ -8,9 +8,9 @@
 #include "../../uapi/edu_importer.h"
 
 #if IS_BUILTIN(CONFIG_KUNIT)
-extern const size_t edu_importer_abi[36];
+extern const size_t edu_importer_abi[40];
 
-const size_t edu_importer_abi[36] = {
+const size_t edu_importer_abi[40] = {
 	EDU_MEMORY_SIZE,
 	EDU_NOTE_LONGEST,
 	EDU_QUERY,
@@ -24,6 +24,7 @@ const size_t edu_importer_abi[36] = {
 	EDU_UNMAP,
 	EDU_DMA,
 	EDU_VMAP,
+	EDU_FRAMES,
 	offsetof(struct edu_query, dma_bits),
 	offsetof(struct edu_query, name),
 	offsetof(struct edu_mask, dma_bits),
@@ -45,6 +46,9 @@ const size_t edu_importer_abi[36] = {
 	offsetof(struct edu_vmap, offset),
 	offsetof(struct edu_vmap, length),
 	offsetof(struct edu_vmap, data),
+	offsetof(struct edu_frames, count),
+	offsetof(struct edu_frames, first),
+	offsetof(struct edu_frames, frames),
 	offsetof(struct edu_note, count),
 	offsetof(struct edu_note, words),
 };

@@ -25,6 +25,14 @@ use kernel::{
         from_err_ptr,
         to_result, //
     },
+    ffi::{
+        c_ulong,
+        c_void, //
+    },
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*,
     sync::Arc, //
 };
@@ -37,6 +45,14 @@ use crate::{
     direction::Direction,
     range::Range, //
 };
+
+#[allow(improper_ctypes)]
+extern "C" {
+    fn is_vmalloc_addr(x: *const c_void) -> bool;
+    fn vmalloc_to_pfn(addr: *const c_void) -> c_ulong;
+    #[link_name = "rust_helper_virt_to_phys"]
+    fn virt_to_phys(address: *mut c_void) -> bindings::phys_addr_t;
+}
 
 /// What C calls `direction`.
 fn raw(direction: Direction) -> bindings::dma_data_direction {
@@ -278,6 +294,19 @@ impl Vmap<'_> {
         // of the kernel's own.
         unsafe { copy_nonoverlapping(address, bytes.as_mut_ptr(), bytes.len()) };
         Ok(())
+    }
+
+    /// The page frame of a page of the buffer.
+    pub(crate) fn frame(&self, page: Range) -> Result<u64> {
+        let address = self.address(page, PAGE_SIZE)?.cast::<c_void>();
+        // SAFETY: Any address may be asked for.
+        if unsafe { is_vmalloc_addr(address) } {
+            // SAFETY: `address` lies in a mapping of the kernel's, by the type invariant.
+            return Ok(unsafe { vmalloc_to_pfn(address) }.try_into()?);
+        }
+        // SAFETY: What is mapped elsewhere is in the linear map, where one contiguous run of memory
+        // need not be mapped once more.
+        Ok(unsafe { virt_to_phys(address) } >> PAGE_SHIFT)
     }
 
     /// Copies `bytes` to `range` of the buffer.

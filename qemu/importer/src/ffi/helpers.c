@@ -6,6 +6,7 @@
 #include <linux/device.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/io.h>
 #include <linux/iommu.h>
 
 void rust_helper_dma_set_seg_boundary(struct device *dev, unsigned long mask)
@@ -21,6 +22,13 @@ void rust_helper_dev_assign_dma_coherent(struct device *dev, bool coherent)
 bool rust_helper_dev_is_dma_coherent(struct device *dev)
 {
 	return dev_is_dma_coherent(dev);
+}
+
+/* io.h */
+
+phys_addr_t rust_helper_virt_to_phys(volatile void *address)
+{
+	return virt_to_phys(address);
 }
 
 /* iommu.h */
