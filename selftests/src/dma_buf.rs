@@ -61,11 +61,30 @@ impl DmaBuf {
     ///
     /// Those of the exporter.
     pub fn begin(&self, access: Access) -> Result<Bracket<'_>> {
-        self.sync_until_done(u64::from(abi::SYNC_START) | access.sync_flags())?;
+        self.start(access)?;
         Ok(Bracket {
             buffer: self,
             access,
         })
+    }
+
+    /// Begins an access that nothing ends unless [`DmaBuf::finish`] does, here or elsewhere.
+    /// Interrupted calls are repeated.
+    ///
+    /// # Errors
+    ///
+    /// Those of the exporter.
+    pub fn start(&self, access: Access) -> Result<()> {
+        self.sync_until_done(u64::from(abi::SYNC_START) | access.sync_flags())
+    }
+
+    /// Ends an access, whoever has begun one, and if nobody has. Interrupted calls are repeated.
+    ///
+    /// # Errors
+    ///
+    /// Those of the exporter.
+    pub fn finish(&self, access: Access) -> Result<()> {
+        self.sync_until_done(u64::from(abi::SYNC_END) | access.sync_flags())
     }
 
     /// Calls DMA_BUF_IOCTL_SYNC once, with any flags.
@@ -174,8 +193,7 @@ impl Bracket<'_> {
     }
 
     fn sync_end(&self) -> Result<()> {
-        self.buffer
-            .sync_until_done(u64::from(abi::SYNC_END) | self.access.sync_flags())
+        self.buffer.finish(self.access)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Real devices that read and write a dma-buf: QEMU's edu, through `/dev/edu-importer`.
 
 use std::ffi::CStr;
+use std::ops::Deref;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
@@ -13,6 +14,7 @@ use rustix::fs::OFlags;
 use rustix::io::Result;
 
 use crate::DmaBuf;
+use crate::PAGE;
 use crate::abi;
 use crate::sys;
 
@@ -172,6 +174,54 @@ impl Edu {
     pub fn vmap_read(&self, buffer: &DmaBuf, offset: usize, bytes: &mut [u8]) -> Result<()> {
         let fd = buffer.as_fd().as_raw_fd();
         sys::ioctl::edu_vmap_read(&self.importer, fd, offset as u64, bytes)
+    }
+
+    /// The page frame numbers of a whole buffer, page by page, whatever its exporter tells programs.
+    ///
+    /// # Errors
+    ///
+    /// EOPNOTSUPP for a buffer that is not memory, and those of the exporter.
+    pub fn frames(&self, buffer: &DmaBuf) -> Result<Vec<u64>> {
+        let mut frames = vec![0; buffer.size()? / PAGE];
+        let fd = buffer.as_fd().as_raw_fd();
+        sys::ioctl::edu_frames(&self.importer, fd, &mut frames)?;
+        Ok(frames)
+    }
+}
+
+/// A device that uses fewer address bits than it has, until this is dropped. Memory that it does
+/// not reach takes it a bounce buffer.
+#[derive(Debug)]
+pub struct Narrow {
+    edu: Edu,
+    bits: u32,
+}
+
+impl Narrow {
+    /// Lets the device use `bits` address bits.
+    ///
+    /// # Errors
+    ///
+    /// EBUSY while something is attached to it.
+    pub fn new(edu: Edu, bits: u32) -> Result<Narrow> {
+        let before = edu.dma_bits()?;
+        edu.set_dma_bits(bits)?;
+        Ok(Narrow { edu, bits: before })
+    }
+}
+
+impl Deref for Narrow {
+    type Target = Edu;
+
+    fn deref(&self) -> &Edu {
+        &self.edu
+    }
+}
+
+impl Drop for Narrow {
+    fn drop(&mut self) {
+        // Only refused while something is attached, and attachments borrow the device.
+        let _ = self.edu.set_dma_bits(self.bits);
     }
 }
 

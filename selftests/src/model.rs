@@ -8,6 +8,7 @@ use std::io;
 use protocol::channel::Message;
 use rustix::io::Errno;
 
+use crate::DmaBuf;
 use crate::Mapping;
 use crate::importer::Edu;
 use crate::pagemap;
@@ -45,9 +46,25 @@ impl Model {
     ///
     /// Those of the importer, and of reading which pages they are.
     pub fn watch(&self, memory: &Mapping) -> io::Result<Watch<'_>> {
+        self.watch_frames(&pagemap::frames(memory)?)
+    }
+
+    /// As [`Model::watch`], for a buffer whose pages only the kernel knows.
+    ///
+    /// # Errors
+    ///
+    /// Those of the importer.
+    pub fn watch_buffer(&self, buffer: &DmaBuf) -> io::Result<Watch<'_>> {
+        self.watch_frames(&self.edu.frames(buffer)?)
+    }
+
+    fn watch_frames(&self, frames: &[u64]) -> io::Result<Watch<'_>> {
         let watch = Watch { model: self };
-        for (page, frame) in (0..).zip(pagemap::frames(memory)?) {
-            self.tell(&Message::Watch { frame, page })?;
+        for (page, frame) in (0..).zip(frames) {
+            self.tell(&Message::Watch {
+                frame: *frame,
+                page,
+            })?;
         }
         Ok(watch)
     }

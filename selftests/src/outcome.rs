@@ -25,8 +25,6 @@ pub enum Stop {
         /// Where it was found.
         place: Place,
     },
-    /// The driver refused what it may refuse.
-    Refused(Errno),
     /// The environment lacks what the test needs.
     Skip(String),
 }
@@ -46,7 +44,6 @@ impl fmt::Display for Stop {
         match self {
             Stop::Fail(reason) | Stop::Skip(reason) => f.write_str(reason),
             Stop::Wrong { mismatch, place } => f.write_str(&at(place, mismatch)),
-            Stop::Refused(errno) => write!(f, "refused: {errno}"),
         }
     }
 }

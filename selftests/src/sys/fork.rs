@@ -3,6 +3,7 @@
 //! A child process that runs a closure.
 
 use std::fs;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -18,6 +19,10 @@ use rustix::process::PidfdFlags;
 use rustix::process::WaitOptions;
 use rustix::process::WaitStatus;
 
+/// For how long a thread may take to disappear.
+const MOMENT: Duration = Duration::from_millis(10);
+const MOMENTS: usize = 100;
+
 /// A child that has not been waited for. Dropping it waits.
 #[must_use]
 pub struct Child {
@@ -32,10 +37,14 @@ impl Child {
     /// Those of fork(), and EDEADLK when this process has other threads, whose locks a fork
     /// would leave held for ever.
     pub fn run(body: impl FnOnce() -> i32) -> Result<Child> {
-        let threads = fs::read_dir("/proc/self/task")
-            .map_err(|_| Errno::NOSYS)?
-            .count();
-        if threads != 1 {
+        // A thread that was joined is still listed for a moment.
+        for _ in 0..MOMENTS {
+            if threads()? == 1 {
+                break;
+            }
+            thread::sleep(MOMENT);
+        }
+        if threads()? != 1 {
             return Err(Errno::DEADLK);
         }
         // SAFETY: There is one thread, so the child's copy of the process is consistent.
@@ -117,6 +126,11 @@ pub fn ends_within(pid: Pid, limit: Duration) -> Result<bool> {
             Err(error) => return Err(error),
         }
     }
+}
+
+fn threads() -> Result<usize> {
+    let threads = fs::read_dir("/proc/self/task").map_err(|_| Errno::NOSYS)?;
+    Ok(threads.count())
 }
 
 fn wait_for(pid: Pid) -> Result<WaitStatus> {

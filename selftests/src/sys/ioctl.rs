@@ -276,6 +276,26 @@ pub fn edu_vmap_read(importer: impl AsFd, fd: c_int, offset: u64, bytes: &mut [u
     unsafe { ioctl::ioctl(importer, call) }.map(drop)
 }
 
+/// EDU_FRAMES: which page frames are behind the first pages of a buffer.
+///
+/// # Errors
+///
+/// EINVAL when the buffer has fewer pages, and those of the exporter.
+pub fn edu_frames(importer: impl AsFd, fd: c_int, frames: &mut [u64]) -> Result<()> {
+    let mut argument = abi::edu_frames {
+        fd,
+        count: frames.len() as u32,
+        first: 0,
+        frames: frames.as_mut_ptr() as u64,
+    };
+    let call = Call {
+        request: abi::REQUEST_EDU_FRAMES,
+        address: std::ptr::from_mut(&mut argument).cast(),
+    };
+    // SAFETY: The structure is the request's, and `frames` is writable for `count` numbers.
+    unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
 /// SW_SYNC_IOC_CREATE_FENCE: makes a fence that signals when the timeline reaches `value`; returns
 /// it as a sync file.
 ///

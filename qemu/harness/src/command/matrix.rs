@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `matrix`: every flow on every machine, with both drivers and with broken variants of ours.
+//! `matrix`: every flow on every machine, with both drivers, with the system heap, and with broken
+//! variants of ours.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +21,7 @@ use crate::{
     matrix::{
         column::Column,
         flows::{self, Flow},
-        plan::{self, C, Control, RUST, Selection},
+        plan::{self, C, Control, HEAP, RUST, Selection},
         record::{self, Versions},
         table::Table,
         trial::{Trial, Variants},
@@ -54,6 +55,8 @@ enum Subject {
     Rust,
     /// The driver in the kernel.
     C,
+    /// The system heap, where there is no need of a memfd.
+    Heap,
     /// The broken variants of the driver under test.
     Controls,
 }
@@ -64,6 +67,7 @@ impl Arguments {
         Selection {
             rust: has(Subject::Rust),
             c: has(Subject::C),
+            heap: has(Subject::Heap),
             controls: has(Subject::Controls),
         }
     }
@@ -303,7 +307,7 @@ impl Matrix<'_> {
         report.took(column.time);
         report.end(&area, tests, Some(&column.log))?;
         let table = self.table(std::slice::from_ref(&column), controls);
-        for (name, label) in [("C", C), ("Rust", RUST)] {
+        for (name, label) in [("C", C), ("heap", HEAP), ("Rust", RUST)] {
             let tally = table.tally(&column, label);
             if !tally.is_empty() {
                 let marks = table.marks(&column, label, colour);
@@ -364,7 +368,7 @@ mod tests {
             .collect();
         assert_eq!(names, ["x86_64-direct", "x86_64-swiotlb"]);
         let selection = part.selection();
-        assert!(selection.controls && !selection.rust && !selection.c);
+        assert!(selection.controls && !selection.rust && !selection.c && !selection.heap);
         assert_eq!(
             part.command(),
             "make matrix ARGS='--machine x86_64-swiotlb --machine x86_64-direct --driver controls'"

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why the driver in the kernel tree is wrong where it is: read in its source, Linux 7.3,
-//! drivers/dma-buf/udmabuf.c. Shown only beside what was measured.
+//! Why the driver in the kernel tree and the system heap are wrong where they are: read in their
+//! sources, Linux 7.3, drivers/dma-buf/udmabuf.c and heaps/system_heap.c. Shown only beside what was
+//! measured.
 
-use super::{cell::Cell, plan};
+use super::{
+    cell::Cell,
+    plan::{self, C, HEAP},
+};
 use crate::machine::Machine;
 
 const MAP: &str = "get_sg_table() maps with DMA_ATTR_SKIP_CPU_SYNC, so what the CPU has written \
@@ -33,15 +37,27 @@ const BY_FLOW: &[(&str, &str)] = &[
     ("bracket_attached", END),
     ("write_only_bracket", END),
     ("unmap_hands_over", UNMAP),
+    ("unbracketed_at_map", UNMAP),
+    ("unbracketed_at_bracket", BEGIN),
     ("dead_writer", BEGIN),
+    ("begun_twice", BEGIN),
+    ("ended_otherwise", BEGIN),
+    ("never_ended", BEGIN),
+    ("ended_elsewhere", BEGIN),
+    ("interrupted_begin", BEGIN),
     ("device_cpu_device", BEGIN),
     ("bounced_beside_direct", BEGIN),
+    ("two_bounced", BEGIN),
+    ("same_device_twice", BEGIN),
+    ("device_in_write_bracket", END),
     ("bounced_beside_cpu", END),
     ("unmap_after_other_wrote", BEGIN),
     ("vmap", END),
     ("camera", END),
     ("sub_range", END),
     ("two_buffers", END),
+    ("page_twice", BEGIN),
+    ("shared_page", BEGIN),
     ("random", BOTH),
 ];
 
@@ -67,12 +83,48 @@ const BY_KIND: &[(&str, &str)] = &[
 const HUGE: &[&str] = &["thp_", "hugetlb_"];
 const EIO: &str = "os error 5";
 
-/// The cause of a cell of that driver that is not right.
-pub fn of(machine: &dyn Machine, flow: &str, cell: &Cell) -> Option<&'static str> {
-    let find = |table: &[(&str, &'static str)], key: &str| {
-        let found = table.iter().find(|(name, _)| *name == key);
-        found.map(|(_, cause)| *cause)
-    };
+/// What is wrong with the heap: what it does to bytes that are newer than what is handed over, and
+/// what it does not do.
+const WHOLE: &str = "begin, end and unmap copy the whole of a bounce buffer, in the direction of the \
+                     bracket, over what somebody else has written since";
+const DROPS: &str = "begin and unmap invalidate lines that somebody has written since they were \
+                     cleaned";
+const ONE_WAY: &str =
+    "begin and end sync in the direction of the bracket, whatever the device does";
+
+/// The flows in which it is the direction of a bracket that shows first, where data is judged.
+const HEAP_ONE_WAY: &[&str] = &["ended_otherwise", "never_ended", "device_cpu_device"];
+
+/// What each kind of violation shows of the heap.
+const HEAP_BY_KIND: &[(&str, &str)] = &[
+    ("invalidate-drops-dirty", DROPS),
+    ("cpu-reads-stale", ONE_WAY),
+    ("cpu-writes-stale", ONE_WAY),
+    ("device-reads-dirty", ONE_WAY),
+    ("device-reads-stale", ONE_WAY),
+    ("device-writes-under-dirty", ONE_WAY),
+];
+
+/// The cause of a cell that is not right, if it is of a driver that is known here.
+pub fn of(label: &str, machine: &dyn Machine, flow: &str, cell: &Cell) -> Option<&'static str> {
+    match label {
+        C => of_c(machine, flow, cell),
+        HEAP => match cell {
+            Cell::Wrong { .. } if HEAP_ONE_WAY.contains(&flow) => Some(ONE_WAY),
+            Cell::Wrong { .. } => Some(WHOLE),
+            Cell::Violation { first, .. } => find(HEAP_BY_KIND, &first.kind),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn find(table: &[(&str, &'static str)], key: &str) -> Option<&'static str> {
+    let found = table.iter().find(|(name, _)| *name == key);
+    found.map(|(_, cause)| *cause)
+}
+
+fn of_c(machine: &dyn Machine, flow: &str, cell: &Cell) -> Option<&'static str> {
     match cell {
         Cell::Violation { first, .. } => find(BY_KIND, &first.kind),
         Cell::Wrong { .. } if NESTED.contains(&flow) => {
@@ -94,7 +146,7 @@ mod tests {
     use crate::machine;
 
     fn cause(machine: &str, flow: &str, cell: &Cell) -> Option<&'static str> {
-        of(machine::find(machine).unwrap(), flow, cell)
+        of(C, machine::find(machine).unwrap(), flow, cell)
     }
 
     #[test]

@@ -30,17 +30,7 @@ pub enum Cell {
         /// How often rules were broken.
         count: u64,
     },
-    /// The driver refused to do it.
-    Refused {
-        /// With this errno.
-        detail: String,
-    },
-    /// Something that it needs is not there.
-    Skipped {
-        /// What.
-        detail: String,
-    },
-    /// A call failed that should not have, or nobody judged.
+    /// A call failed that should not have, something that it needs is not there, or nobody judged.
     Error {
         /// Which.
         detail: String,
@@ -59,8 +49,7 @@ impl Cell {
         match outcome.outcome {
             Went::Wrong => return Cell::Wrong { detail },
             Went::Error => return Cell::Error { detail },
-            Went::Skipped => return Cell::Skipped { detail },
-            Went::Ok | Went::Refused => {}
+            Went::Ok => {}
         }
         let scope = format!("{label}/{}", outcome.flow);
         if let Some(model) = model {
@@ -87,10 +76,7 @@ impl Cell {
                 Some(_) => {}
             }
         }
-        match outcome.outcome {
-            Went::Refused => Cell::Refused { detail },
-            _ => Cell::Ok,
-        }
+        Cell::Ok
     }
 
     /// Whether the flow shows that something is wrong with what the bytes are.
@@ -104,8 +90,6 @@ impl Cell {
             Cell::Ok => '✓',
             Cell::Wrong { .. } => '✗',
             Cell::Violation { .. } => '!',
-            Cell::Refused { .. } => '–',
-            Cell::Skipped { .. } => '·',
             Cell::Error { .. } => 'E',
             Cell::Missing { .. } => '†',
         }
@@ -117,8 +101,6 @@ impl Cell {
             Cell::Ok => "ok",
             Cell::Wrong { .. } => "wrong data",
             Cell::Violation { .. } => "violation",
-            Cell::Refused { .. } => "refused",
-            Cell::Skipped { .. } => "skipped",
             Cell::Error { .. } => "error",
             Cell::Missing { .. } => "missing",
         }
@@ -138,11 +120,9 @@ impl Cell {
                 } = first;
                 format!("{kind} at offset {offset}, line {line}{more}")
             }
-            Cell::Wrong { detail }
-            | Cell::Refused { detail }
-            | Cell::Skipped { detail }
-            | Cell::Error { detail }
-            | Cell::Missing { detail } => detail.clone(),
+            Cell::Wrong { detail } | Cell::Error { detail } | Cell::Missing { detail } => {
+                detail.clone()
+            }
         }
     }
 }
@@ -167,10 +147,10 @@ pub mod tests {
         Cell::Wrong { detail }
     }
 
-    /// A cell with a refusal.
-    pub fn refused() -> Cell {
+    /// A cell with an error.
+    pub fn error() -> Cell {
         let detail = "EBUSY".into();
-        Cell::Refused { detail }
+        Cell::Error { detail }
     }
 
     fn outcome(went: Went) -> Outcome {
@@ -199,9 +179,8 @@ pub mod tests {
         let join = |went| Cell::join("rust", &outcome(went), None);
         assert_eq!(join(Went::Ok), Cell::Ok);
         assert!(join(Went::Wrong).is_red());
-        for went in [Went::Refused, Went::Skipped, Went::Error] {
-            assert!(!join(went).is_red() && join(went).detail() == "why");
-        }
+        let error = join(Went::Error);
+        assert!(!error.is_red() && error.detail() == "why");
     }
 
     #[test]
@@ -212,14 +191,12 @@ pub mod tests {
             Cell::Ok
         );
         let dirty = report(3);
-        for went in [Went::Ok, Went::Refused] {
-            let cell = Cell::join("rust", &outcome(went), Some(&dirty));
-            assert!(cell.is_red());
-            assert_eq!(
-                cell.to_string(),
-                "violation: cpu-reads-stale at offset 0x0, line 0x40, 3 in all"
-            );
-        }
+        let cell = Cell::join("rust", &outcome(Went::Ok), Some(&dirty));
+        assert!(cell.is_red());
+        assert_eq!(
+            cell.to_string(),
+            "violation: cpu-reads-stale at offset 0x0, line 0x40, 3 in all"
+        );
         let cell = Cell::join("rust", &outcome(Went::Wrong), Some(&dirty));
         assert_eq!(cell.mark(), '✗');
     }

@@ -24,6 +24,9 @@ pub struct Flow {
     pub name: String,
     /// What it does, in a few words.
     pub title: String,
+    /// Whether the system heap can run it as well.
+    #[serde(default)]
+    pub heap: bool,
     /// The variants that break just what it proves.
     #[serde(default)]
     pub controls: Vec<String>,
@@ -49,11 +52,7 @@ pub enum Went {
     Ok,
     /// Some byte was wrong.
     Wrong,
-    /// The driver refused to do it, as it may.
-    Refused,
-    /// Something that it needs is not there.
-    Skipped,
-    /// A call failed that should not have.
+    /// A call failed that should not have, or something that it needs is not there.
     Error,
 }
 
@@ -150,7 +149,7 @@ mod tests {
     const LINES: &[u8] = br#"{"flow":"a","title":"A","outcome":"ok","detail":"","controls":["x"]}
 {"flow":"b","title":"B","outcome":"wrong","detail":"first bad offset 0x40: 0x12 instead of 0x34"}
 what is this?
-{"flow":"c","title":"C","outcome":"refused","detail":"EBUSY","controls":[]}"#;
+{"flow":"c","title":"C","outcome":"error","detail":"EBUSY","controls":[]}"#;
 
     #[test]
     fn outcomes_are_read_however_the_output_is_cut() {
@@ -161,7 +160,7 @@ what is this?
         listener.output(Stream::Stderr, b"\noops\n");
         listener.finish();
         let went: Vec<_> = listener.outcomes.iter().map(|o| o.outcome).collect();
-        assert_eq!(went, [Went::Ok, Went::Wrong, Went::Refused]);
+        assert_eq!(went, [Went::Ok, Went::Wrong, Went::Error]);
         assert_eq!(listener.outcomes[2].detail.as_deref(), Some("EBUSY"));
         assert_eq!(listener.noise, ["what is this?"]);
         assert_eq!(listener.stderr(), ["oops"]);
@@ -180,11 +179,12 @@ what is this?
 
     #[test]
     fn the_list_has_every_flow_once() {
-        let a = r#"{"flow":"a","title":"A","controls":["x","c"]}"#;
+        let a = r#"{"flow":"a","title":"A","heap":true,"controls":["x","c"]}"#;
         let cost = r#"{"flow":"cost","title":"Cost"}"#;
         let flows = parse_list(&format!("{a}\n{cost}\n")).unwrap();
         assert_eq!(flows.len(), 1);
         assert_eq!(flows[0].controls, ["x", "c"]);
+        assert!(flows[0].heap);
         for wrong in ["", cost, "nonsense", &format!("{a}\n{a}\n")] {
             assert!(parse_list(wrong).is_err(), "{wrong:?}");
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The matrix: every flow on every machine, with the driver under test, with the one in the kernel
-//! tree, and with broken variants that show what a result is worth.
+//! tree and the system heap, and with broken variants that show what a result is worth.
 //!
 //! The guest program `flows` runs the flows and says what became of the bytes ([`flows`]). Where
 //! QEMU cannot show a missing sync in the bytes, as it has no caches, a plugin judges the

@@ -20,6 +20,9 @@ pub const RUST: &str = "rust";
 /// The label of runs with the driver in the kernel, which is a control for some flows too.
 pub const C: &str = "c";
 
+/// The label of the run with the system heap, which is what users would have instead.
+pub const HEAP: &str = "heap";
+
 /// How long the program may take in the guest, whatever it runs (chance alone gets a minute), and
 /// for each flow.
 const BASE: Duration = Duration::from_secs(180);
@@ -35,6 +38,8 @@ pub struct Selection {
     pub rust: bool,
     /// The driver in the kernel.
     pub c: bool,
+    /// The system heap.
+    pub heap: bool,
     /// The controls.
     pub controls: bool,
 }
@@ -44,6 +49,7 @@ impl Selection {
     pub const ALL: Selection = Selection {
         rust: true,
         c: true,
+        heap: true,
         controls: true,
     };
 }
@@ -148,11 +154,13 @@ pub fn controls_of<'a>(
         .collect()
 }
 
-/// What a run of the program finds behind `/dev/udmabuf`.
+/// What makes the buffers of a run of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A driver.
     Driver(Driver),
+    /// The system heap.
+    Heap,
     /// The variant of that name.
     Control(String),
 }
@@ -195,7 +203,7 @@ pub fn add_cost(runs: &mut Vec<Run>) {
     for run in runs.drain(..) {
         let cost = match run.subject {
             Subject::Driver(_) => Some(vec![COST.to_owned()]),
-            Subject::Control(_) => None,
+            Subject::Heap | Subject::Control(_) => None,
         };
         let cost = cost.map(|cost| Run::new(&run.label, run.subject.clone(), cost));
         with.push(run);
@@ -226,6 +234,11 @@ pub fn runs(
     } else if selection.controls && !naming(C).is_empty() {
         runs.push(Run::new(C, Subject::Driver(Driver::C), naming(C)));
     }
+    let heap = flows.iter().filter(|flow| flow.heap);
+    let heap: Vec<_> = heap.map(|flow| flow.name.clone()).collect();
+    if selection.heap && !heap.is_empty() {
+        runs.push(Run::new(HEAP, Subject::Heap, heap));
+    }
     if selection.controls {
         for control in controls {
             let name = &control.patch.name;
@@ -248,6 +261,7 @@ pub mod tests {
         Flow {
             name: name.into(),
             title: format!("the flow {name}"),
+            heap: false,
             controls: controls.iter().map(|name| (*name).to_owned()).collect(),
         }
     }
@@ -262,7 +276,10 @@ pub mod tests {
 
     fn example() -> (Vec<Flow>, Vec<Control>) {
         let flows = vec![
-            flow("to_device", &["no-end"]),
+            Flow {
+                heap: true,
+                ..flow("to_device", &["no-end"])
+            },
             flow("unattached", &["c"]),
             flow("bounced", &["two-writers", "no-end"]),
         ];
@@ -292,12 +309,15 @@ pub mod tests {
             let label = |run: Run| format!("{} {}", run.label, run.flows.len());
             runs.into_iter().map(label).collect::<Vec<_>>()
         };
-        assert_eq!(labels("x86_64-direct"), ["rust 3", "c 3"]);
+        assert_eq!(labels("x86_64-direct"), ["rust 3", "c 3", "heap 1"]);
         assert_eq!(
             labels("x86_64-swiotlb"),
-            ["rust 3", "c 3", "no-end 2", "two-writers 1"]
+            ["rust 3", "c 3", "heap 1", "no-end 2", "two-writers 1"]
         );
-        assert_eq!(labels("arm64-noncoherent"), ["rust 3", "c 3", "no-end 2"]);
+        assert_eq!(
+            labels("arm64-noncoherent"),
+            ["rust 3", "c 3", "heap 1", "no-end 2"]
+        );
     }
 
     #[test]
@@ -327,7 +347,14 @@ pub mod tests {
             .collect();
         assert_eq!(
             shown,
-            [("rust", 3), ("rust", 1), ("c", 3), ("c", 1), ("no-end", 2)]
+            [
+                ("rust", 3),
+                ("rust", 1),
+                ("c", 3),
+                ("c", 1),
+                ("heap", 1),
+                ("no-end", 2)
+            ]
         );
         assert_eq!(runs[1].flows, ["cost"]);
     }
@@ -336,9 +363,20 @@ pub mod tests {
     fn a_part_can_be_chosen() {
         let (flows, controls) = example();
         let run = |selection| runs(machine("swiotlb"), &flows, &controls, selection);
-        let only = |rust, c, controls| Selection { rust, c, controls };
-        assert_eq!(run(only(true, false, false)).len(), 1);
-        let controls = run(only(false, false, true));
+        let none = Selection {
+            rust: false,
+            c: false,
+            heap: false,
+            controls: false,
+        };
+        let rust = Selection { rust: true, ..none };
+        assert_eq!(run(rust).len(), 1);
+        let heap = Selection { heap: true, ..none };
+        assert_eq!(run(heap)[0].flows, ["to_device"]);
+        let controls = run(Selection {
+            controls: true,
+            ..none
+        });
         let labels: Vec<_> = controls.iter().map(|run| run.label.as_str()).collect();
         assert_eq!(labels, ["c", "no-end", "two-writers"]);
         assert_eq!(controls[0].flows, ["unattached"]);

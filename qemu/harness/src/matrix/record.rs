@@ -7,7 +7,7 @@ use std::{fmt, fs, process::Command};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{cause, cell::Cell, column::Column, cost, flows::Flow, plan::C, table::Table, verdict};
+use super::{cause, cell::Cell, column::Column, cost, flows::Flow, table::Table, verdict};
 use crate::{layout::Layout, machine::Judge};
 
 /// What the results are results of.
@@ -116,9 +116,7 @@ fn machine<'a>(table: &Table<'a>, column: &'a Column) -> Machine<'a> {
         let record = |(flow, cell): &'a (String, Cell)| Record {
             flow,
             cell,
-            why: (run.label == C)
-                .then(|| cause::of(column.machine, flow, cell))
-                .flatten(),
+            why: cause::of(&run.label, column.machine, flow, cell),
         };
         Run {
             label: &run.label,
@@ -217,6 +215,6 @@ mod tests {
         assert_eq!(runs[1]["cells"][0]["outcome"], "ok");
         assert_eq!(document["date"].as_str().unwrap().len(), "2026-11-21".len());
         let markdown = scratch.path().join("build/results/matrix.md");
-        assert!(fs::read_to_string(markdown).unwrap().contains("✗ ✓"));
+        assert!(fs::read_to_string(markdown).unwrap().contains("✗ · ✓"));
     }
 }

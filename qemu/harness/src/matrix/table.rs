@@ -12,7 +12,7 @@ use super::{
     column::Column,
     cost,
     flows::Flow,
-    plan::{C, Control, RUST},
+    plan::{C, Control, HEAP, RUST},
     record::Versions,
     verdict::{self, Proof},
 };
@@ -23,9 +23,18 @@ const PROVES_NOTHING: char = '?';
 /// The mark of a cell that was not asked for.
 const NOT_RUN: char = ' ';
 
+/// The mark of a cell that cannot be, for the heap has no memfd.
+const NO_MEMFD: char = '·';
+
+/// The drivers of a cell, from left to right.
+const SIDE_BY_SIDE: [&str; 3] = [C, HEAP, RUST];
+
+/// Their heading where there is little room.
+const HEADING: &str = "C H R";
+
 /// What the marks mean.
-pub const LEGEND: &str = "✓ ok  ✗ wrong data  ! a rule of the cache model broken  – refused  \
-                          · skipped  ? proves nothing  E error  † missing";
+pub const LEGEND: &str = "✓ ok  ✗ wrong data  ! a rule of the cache model broken  \
+                          · cannot be asked of the heap  ? proves nothing  E error  † missing";
 
 /// Everything that the table shows.
 pub struct Table<'a> {
@@ -50,17 +59,25 @@ struct Line {
 impl Table<'_> {
     fn mark(&self, column: &Column, flow: &Flow, label: &str) -> char {
         let Some(cell) = column.cell(label, &flow.name) else {
-            return NOT_RUN;
+            return match label == HEAP && !flow.heap {
+                true => NO_MEMFD,
+                false => NOT_RUN,
+            };
         };
-        let right = matches!(cell, Cell::Ok | Cell::Refused { .. });
         if label == RUST
-            && right
+            && *cell == Cell::Ok
             && self.controlled
             && verdict::proof(column, flow, self.controls) == Proof::Nothing
         {
             return PROVES_NOTHING;
         }
         cell.mark()
+    }
+
+    /// The marks of a cell, from left to right.
+    fn cell(&self, column: &Column, flow: &Flow, colour: bool) -> String {
+        let marks = SIDE_BY_SIDE.map(|label| painted(self.mark(column, flow, label), colour));
+        marks.join(" ")
     }
 
     /// The marks of one machine and driver, one per flow.
@@ -88,7 +105,7 @@ impl Table<'_> {
         words.join(", ")
     }
 
-    /// The table for a terminal: a row per flow, a pair of columns per machine, C beside Rust.
+    /// The table for a terminal: a row per flow, and for each machine the drivers side by side.
     pub fn text(&self, colour: bool) -> String {
         let first = self.flows.iter().map(|flow| flow.name.len()).max();
         let first = first.unwrap_or_default().max("flow".len());
@@ -103,7 +120,7 @@ impl Table<'_> {
             previous = column.names().0;
             let _ = write!(families, "  {family:width$}");
             let _ = write!(machines, "  {name:width$}");
-            let _ = write!(drivers, "  {:width$}", "C Rust");
+            let _ = write!(drivers, "  {HEADING:width$}");
         }
         let mut text = String::new();
         for line in [families, machines, drivers] {
@@ -113,29 +130,27 @@ impl Table<'_> {
         for flow in self.flows {
             let _ = write!(text, "{:first$}", flow.name);
             for column in self.columns {
-                let [c, rust] = [C, RUST].map(|label| self.mark(column, flow, label));
-                let rest = width(column) - 3;
-                let (c, rust) = (painted(c, colour), painted(rust, colour));
-                let _ = write!(text, "  {c} {rust}{:rest$}", "");
+                let rest = width(column) - HEADING.len();
+                let cell = self.cell(column, flow, colour);
+                let _ = write!(text, "  {cell}{:rest$}", "");
             }
             text.truncate(text.trim_end_matches(' ').len());
             text.push('\n');
         }
-        text + LEGEND + "\n"
+        let _ = writeln!(text, "{WHO}: {LEGEND}");
+        text
     }
 
-    /// The cells of a driver that are of a kind.
-    fn cells(&self, label: &str, wanted: impl Fn(&Cell) -> bool) -> Vec<Line> {
+    /// The cells of a driver that are not right.
+    fn amiss(&self, label: &str) -> Vec<Line> {
         let mut lines = Vec::new();
         for column in self.columns {
             for flow in self.flows {
                 let Some(cell) = column.cell(label, &flow.name) else {
                     continue;
                 };
-                if wanted(cell) {
-                    let why = (label == C)
-                        .then(|| cause::of(column.machine, &flow.name, cell))
-                        .flatten();
+                if *cell != Cell::Ok {
+                    let why = cause::of(label, column.machine, &flow.name, cell);
                     lines.push(Line {
                         machine: column.machine.name(),
                         flow: flow.name.clone(),
@@ -150,12 +165,10 @@ impl Table<'_> {
 
     /// The lists below the table: title and cells.
     fn lists(&self) -> [(&'static str, Vec<Line>); 3] {
-        let refused = |cell: &Cell| matches!(cell, Cell::Refused { .. });
-        let amiss = |cell: &Cell| !matches!(cell, Cell::Ok | Cell::Refused { .. });
         [
-            ("Where the C driver is not right", self.cells(C, amiss)),
-            ("Where udmabuf-rs refuses", self.cells(RUST, refused)),
-            ("Where udmabuf-rs is not right", self.cells(RUST, amiss)),
+            ("Where the C driver is not right", self.amiss(C)),
+            ("Where the system heap is not right", self.amiss(HEAP)),
+            ("Where udmabuf-rs is not right", self.amiss(RUST)),
         ]
     }
 
@@ -257,19 +270,16 @@ impl Table<'_> {
         let mut text =
             String::from("<!-- SPDX-License-Identifier: GPL-2.0 -->\n\n# The matrix\n\n");
         let _ = writeln!(text, "{versions}\n");
-        let _ = writeln!(
-            text,
-            "In each cell the C driver is on the left, udmabuf-rs on the right: {LEGEND}\n"
-        );
+        let _ = writeln!(text, "In each cell, from left to right: {WHO}. {LEGEND}\n");
         let names = self.columns.iter().map(|column| column.machine.name());
         let head = ["flow"].into_iter().chain(names).map(String::from);
         push_row(&mut text, head);
         push_row(&mut text, (0..=self.columns.len()).map(|_| "---".into()));
         for flow in self.flows {
-            let marks = self.columns.iter().map(|column| {
-                let [c, rust] = [C, RUST].map(|label| self.mark(column, flow, label));
-                format!("{c} {rust}")
-            });
+            let marks = self
+                .columns
+                .iter()
+                .map(|column| self.cell(column, flow, false));
             push_row(
                 &mut text,
                 [format!("{}: {}", flow.name, flow.title)]
@@ -320,6 +330,9 @@ impl Table<'_> {
     }
 }
 
+/// Who is who.
+const WHO: &str = "C driver, system heap, udmabuf-rs";
+
 /// The title of the cost table.
 const COST_TITLE: &str = "Cache lines cleaned (c), invalidated (i) or both at once (ci) by a bracket, as the cache model counts";
 
@@ -335,9 +348,9 @@ const COST_HEADING: [&str; 8] = [
     "Rust end",
 ];
 
-/// How wide a machine's pair of columns is.
+/// How wide a machine's columns are.
 fn width(column: &Column) -> usize {
-    column.names().1.len().max("C Rust".len())
+    column.names().1.len().max(HEADING.len())
 }
 
 fn push_row(text: &mut String, cells: impl IntoIterator<Item = String>) {
@@ -355,7 +368,6 @@ fn painted(mark: char, colour: bool) -> String {
     match mark {
         '✓' => mark.green().to_string(),
         '✗' | '!' => mark.red().to_string(),
-        '–' => mark.yellow().to_string(),
         PROVES_NOTHING | 'E' | '†' => mark.magenta().bold().to_string(),
         _ => mark.to_string(),
     }
@@ -365,7 +377,7 @@ fn painted(mark: char, colour: bool) -> String {
 mod tests {
     use super::{
         super::{
-            cell::tests::{refused, wrong},
+            cell::tests::{error, wrong},
             column::tests::column,
             model::Report,
             plan::{self, tests::flow},
@@ -390,7 +402,8 @@ mod tests {
                     ("rust", "to_device", Cell::Ok),
                     ("no-end", "to_device", wrong()),
                     ("c", "bounced", Cell::Ok),
-                    ("rust", "bounced", refused()),
+                    ("rust", "bounced", Cell::Ok),
+                    ("heap", "bounced", wrong()),
                     ("no-end", "bounced", Cell::Ok),
                 ],
             ),
@@ -398,7 +411,11 @@ mod tests {
     }
 
     fn flows() -> Vec<Flow> {
-        vec![flow("to_device", &["no-end"]), flow("bounced", &["no-end"])]
+        let bounced = Flow {
+            heap: true,
+            ..flow("bounced", &["no-end"])
+        };
+        vec![flow("to_device", &["no-end"]), bounced]
     }
 
     fn controls(flows: &[Flow]) -> Vec<Control> {
@@ -415,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn c_and_rust_are_side_by_side() {
+    fn all_drivers_are_side_by_side() {
         let (flows, columns) = (flows(), columns());
         let table = Table {
             flows: &flows,
@@ -427,17 +444,17 @@ mod tests {
         let expected = [
             "           x86_64",
             "flow       direct  swiotlb",
-            "           C Rust  C Rust",
-            "to_device  ✓ ✓     ✗ ✓",
-            "bounced            ✓ ?",
-            LEGEND,
+            "           C H R   C H R",
+            "to_device  ✓ · ✓   ✗ · ✓",
+            "bounced            ✓ ✗ ?",
+            &format!("{WHO}: {LEGEND}"),
             "",
         ];
         let expected = expected.join("\n");
         assert_eq!(text, expected);
         assert!(table.text(true).contains("\u{1b}["));
         assert_eq!(table.marks(&columns[1], C, false), "✗✓");
-        assert_eq!(table.tally(&columns[1], RUST), "1 ok, 1 refused");
+        assert_eq!(table.tally(&columns[1], RUST), "2 ok");
     }
 
     #[test]
@@ -445,7 +462,8 @@ mod tests {
         let flows = vec![flow("cpu_to_device", &[])];
         let cells = [
             ("c", "cpu_to_device", wrong()),
-            ("rust", "cpu_to_device", refused()),
+            ("heap", "cpu_to_device", Cell::Ok),
+            ("rust", "cpu_to_device", error()),
         ];
         let columns = vec![column("swiotlb", &cells)];
         let table = Table {
@@ -457,12 +475,13 @@ mod tests {
         for text in [table.details(), table.markdown(&versions())] {
             assert!(text.contains("first bad offset 0x0"), "{text}");
             assert!(text.contains("end_cpu_udmabuf()"), "{text}");
-            assert!(text.contains("refused: EBUSY"), "{text}");
-            assert!(!text.contains("udmabuf-rs is not right"), "{text}");
+            assert!(text.contains("error: EBUSY"), "{text}");
+            assert!(text.contains("udmabuf-rs is not right"), "{text}");
+            assert!(!text.contains("heap is not right"), "{text}");
         }
         let text = table.markdown(&versions());
         assert!(
-            text.contains("| cpu_to_device: the flow cpu_to_device | ✗ – |"),
+            text.contains("| cpu_to_device: the flow cpu_to_device | ✗ ✓ E |"),
             "{text}"
         );
         assert!(

@@ -2,9 +2,8 @@
 
 //! Whether the cells of a machine are as they should be, and prove something.
 //!
-//! With the driver under test every flow has to be ok, or, where devices bounce, refused if the
-//! flow takes a refusal for right. What the driver in the kernel does is shown as measured and judged by
-//! nobody. A right cell proves something only if the flow can also go wrong on that machine: each
+//! With the driver under test every flow has to be ok. What the driver in the kernel and the system
+//! heap do is shown as measured and judged by nobody. A right cell proves something only if the flow can also go wrong on that machine: each
 //! of its controls has to turn it red. Where a missing sync cannot show, there is nothing to prove.
 
 use super::{
@@ -38,19 +37,13 @@ struct Evidence<'a> {
 
 /// What the controls of a flow say, one by one.
 fn evidence<'a>(column: &Column, flow: &'a Flow, controls: &[Control]) -> Vec<Evidence<'a>> {
-    let rust = column.cell(RUST, &flow.name);
-    let refused = matches!(rust, Some(Cell::Refused { .. }));
     let judge = |control| {
         let Some(cell) = column.cell(control, &flow.name) else {
             return Verdict::Failed(vec!["the control was not run".into()]);
         };
         match cell {
             cell if cell.is_red() => Verdict::Passed,
-            // What the driver refuses for a reason of its own, this control cannot break.
-            Cell::Refused { .. } if refused => {
-                Verdict::Skipped("refused as well, another control has to break it".into())
-            }
-            Cell::Ok | Cell::Refused { .. } | Cell::Skipped { .. } => {
+            Cell::Ok => {
                 Verdict::Failed(vec![format!("proves nothing: with {control} it is {cell}")])
             }
             other => Verdict::Failed(vec![format!("with {control}: {other}")]),
@@ -72,8 +65,7 @@ pub fn proof(column: &Column, flow: &Flow, controls: &[Control]) -> Proof {
         return Proof::Needless;
     }
     let red = |e: &Evidence<'_>| e.verdict == Verdict::Passed;
-    let green = |e: &Evidence<'_>| matches!(e.verdict, Verdict::Failed(_));
-    if evidence.iter().any(red) && !evidence.iter().any(green) {
+    if !evidence.is_empty() && evidence.iter().all(red) {
         Proof::Proven
     } else {
         Proof::Nothing
@@ -85,8 +77,7 @@ pub fn controls_red(column: &Column, flows: &[Flow], controls: &[Control]) -> (u
     let evidence = flows
         .iter()
         .flat_map(|flow| evidence(column, flow, controls));
-    let told = evidence.filter(|e| !matches!(e.verdict, Verdict::Skipped(_)));
-    told.fold((0, 0), |(red, all), e| {
+    evidence.fold((0, 0), |(red, all), e| {
         (red + usize::from(e.verdict == Verdict::Passed), all + 1)
     })
 }
@@ -110,24 +101,21 @@ pub fn tests(
                 detail: "it was not run".into(),
             };
             let cell = column.cell(RUST, name).unwrap_or(&missing);
-            add(&[name], own(cell, column.machine.judge() == Judge::Data));
+            add(&[name], own(cell));
         }
         if selection.controls {
             let evidence = evidence(column, flow, controls);
-            let skipped = |e: &Evidence<'_>| matches!(e.verdict, Verdict::Skipped(_));
-            if column.machine.judge() != Judge::Nothing && evidence.iter().all(skipped) {
+            if column.machine.judge() != Judge::Nothing && evidence.is_empty() {
                 let why = "proves nothing: no control of it can go red on this machine";
                 add(&[name, "control"], Verdict::Failed(vec![why.into()]));
             }
             for Evidence { control, verdict } in evidence {
-                if !matches!(verdict, Verdict::Skipped(_)) {
-                    add(&[name, control], verdict);
-                }
+                add(&[name, control], verdict);
             }
         }
     }
     if let Some(cost) = column.cell(RUST, COST) {
-        add(&[COST], own(cost, false));
+        add(&[COST], own(cost));
         let uneven = cost::uneven(&cost::rows(column), &column.machine.snoops());
         add(
             &[COST, "of many devices"],
@@ -141,12 +129,10 @@ pub fn tests(
     tests
 }
 
-/// The verdict on a cell of the driver under test. In which flows a refusal may be right, the
-/// program says, which calls it an error in all others; on which machines, `may_refuse`.
-fn own(cell: &Cell, may_refuse: bool) -> Verdict {
+/// The verdict on a cell of the driver under test.
+fn own(cell: &Cell) -> Verdict {
     match cell {
         Cell::Ok => Verdict::Passed,
-        Cell::Refused { .. } if may_refuse => Verdict::Passed,
         other => Verdict::Failed(vec![other.to_string()]),
     }
 }
@@ -155,7 +141,7 @@ fn own(cell: &Cell, may_refuse: bool) -> Verdict {
 mod tests {
     use super::{
         super::{
-            cell::tests::{refused, wrong},
+            cell::tests::{error, wrong},
             column::tests::column,
             plan::{self, tests::flow},
         },
@@ -211,10 +197,8 @@ mod tests {
     #[test]
     fn a_control_that_did_not_run_or_failed_otherwise_is_not_red() {
         let flows = [flow("a", &["x", "y"])];
-        let error = Cell::Error {
-            detail: "EIO".into(),
-        };
-        let column = column("swiotlb", &[("rust", "a", Cell::Ok), ("x", "a", error)]);
+        let cells = [("rust", "a", Cell::Ok), ("x", "a", error())];
+        let column = column("swiotlb", &cells);
         assert_eq!(failed(&column, &flows), ["a.x", "a.y"]);
     }
 
@@ -242,37 +226,6 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_needs_a_control_that_breaks_it() {
-        let flows = [flow("a", &["two-writers", "no-end"])];
-        let rust = ("rust", "a", refused());
-        let same = ("no-end", "a", refused());
-        let cells = [rust.clone(), same.clone(), ("two-writers", "a", wrong())];
-        assert_eq!(failed(&column("swiotlb", &cells), &flows), NONE);
-        assert_eq!(
-            proof(&column("swiotlb", &cells), &flows[0], &controls(&flows)),
-            Proof::Proven
-        );
-        let cells = [rust.clone(), same.clone(), ("two-writers", "a", Cell::Ok)];
-        assert_eq!(
-            failed(&column("swiotlb", &cells), &flows),
-            ["a.two-writers"]
-        );
-        let cells = [rust, same, ("two-writers", "a", refused())];
-        assert_eq!(failed(&column("swiotlb", &cells), &flows), ["a.control"]);
-    }
-
-    #[test]
-    fn a_refusal_is_right_only_where_devices_bounce() {
-        let flows = [flow("a", &[])];
-        let cells = [("rust", "a", refused())];
-        for machine in ["direct", "iommu", "arm64-coherent"] {
-            assert_eq!(failed(&column(machine, &cells), &flows), ["a"]);
-        }
-        let refused = failed(&column("arm64-mixed", &cells), &flows);
-        assert!(refused.contains(&"a".into()), "{refused:?}");
-    }
-
-    #[test]
     fn a_sync_too_many_shows_where_devices_snoop() {
         let flows = [flow("a", &["c"])];
         let cells = |c| [("rust", "a", Cell::Ok), ("c", "a", c)];
@@ -282,26 +235,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_the_control_alone_is_no_evidence() {
-        let flows = [flow("a", &["x"])];
-        let cells = [("rust", "a", Cell::Ok), ("x", "a", refused())];
-        assert_eq!(failed(&column("swiotlb", &cells), &flows), ["a.x"]);
-    }
-
-    #[test]
-    fn everything_but_ok_and_refused_fails_and_so_does_what_was_not_run() {
+    fn everything_but_ok_fails_and_so_does_what_was_not_run() {
         let flows = [flow("a", &[])];
         let detail = String::from("why");
-        for cell in [
-            wrong(),
-            Cell::Skipped {
-                detail: detail.clone(),
-            },
-            Cell::Error {
-                detail: detail.clone(),
-            },
-            Cell::Missing { detail },
-        ] {
+        for cell in [wrong(), error(), Cell::Missing { detail }] {
             let column = column("direct", &[("rust", "a", cell)]);
             assert_eq!(failed(&column, &flows), ["a"]);
         }
@@ -309,9 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn the_driver_in_the_kernel_never_fails_the_run() {
+    fn others_than_the_driver_under_test_never_fail_the_run() {
         let flows = [flow("a", &[])];
-        let cells = [("rust", "a", Cell::Ok), ("c", "a", wrong())];
+        let cells = [
+            ("rust", "a", Cell::Ok),
+            ("c", "a", wrong()),
+            ("heap", "a", error()),
+        ];
         assert_eq!(failed(&column("direct", &cells), &flows), NONE);
     }
 

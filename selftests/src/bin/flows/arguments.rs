@@ -10,7 +10,10 @@ use lexopt::ValueExt;
 
 /// For those who got it wrong.
 pub const USAGE: &str =
-    "usage: flows [--list] [--label NAME] [--json] [--seconds N] [--seed N] [FLOW...]";
+    "usage: flows [--list] [--label NAME] [--heap] [--json] [--seconds N] [--seed N] [FLOW...]";
+
+/// The option for [`Arguments::end_access`].
+pub const END_ACCESS: &str = "end-access";
 
 /// What was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,6 +21,11 @@ pub struct Arguments {
     pub list: bool,
     pub json: bool,
     pub label: Option<String>,
+    /// Buffers are the system heap's, and not a udmabuf driver's.
+    pub heap: bool,
+    /// Does nothing but end an access for reading and writing to the dma-buf on standard input: a
+    /// process that has begun one and calls exec() goes on like this.
+    pub end_access: bool,
     pub duration: Option<Duration>,
     pub seed: Option<u64>,
     /// None for all flows.
@@ -36,6 +44,8 @@ impl Arguments {
             match argument {
                 Arg::Long("list") => arguments.list = true,
                 Arg::Long("json") => arguments.json = true,
+                Arg::Long("heap") => arguments.heap = true,
+                Arg::Long(END_ACCESS) => arguments.end_access = true,
                 Arg::Long("label") => arguments.label = Some(parser.value()?.string()?),
                 Arg::Long("seconds") => {
                     arguments.duration = Some(Duration::from_secs(parser.value()?.parse()?));
@@ -66,13 +76,15 @@ mod tests {
 
     #[test]
     fn options_and_flows_in_any_order() {
-        let arguments = parse("two --seconds 7 --label c --json one --seed=9").unwrap();
+        let arguments = parse("two --seconds 7 --label c --json --heap one --seed=9").unwrap();
         assert_eq!(
             arguments,
             Arguments {
                 list: false,
                 json: true,
                 label: Some("c".into()),
+                heap: true,
+                end_access: false,
                 duration: Some(Duration::from_secs(7)),
                 seed: Some(9),
                 flows: vec!["two".into(), "one".into()],

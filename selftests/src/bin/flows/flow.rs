@@ -4,7 +4,6 @@
 
 use serde::Serialize;
 
-use selftests::Errno;
 use selftests::Outcome;
 use selftests::outcome::Stop;
 
@@ -21,6 +20,8 @@ pub struct Flow {
     /// at all: names of patches in selftests/mutants, or `c` for the driver in the kernel. Each
     /// breaks just what the flow proves.
     pub controls: &'static [&'static str],
+    /// Whether the system heap can run it, which has no memfd.
+    pub heap: bool,
     #[serde(skip)]
     pub run: fn(&Stage) -> Outcome,
 }
@@ -40,8 +41,6 @@ pub struct Cell {
 pub enum Kind {
     Ok,
     Wrong,
-    Refused,
-    Skipped,
     Error,
 }
 
@@ -51,8 +50,6 @@ impl Kind {
         match self {
             Kind::Ok => "ok",
             Kind::Wrong => "wrong",
-            Kind::Refused => "refused",
-            Kind::Skipped => "skipped",
             Kind::Error => "error",
         }
     }
@@ -96,23 +93,15 @@ fn judge(result: Outcome) -> (Kind, String) {
             );
             (Kind::Wrong, detail)
         }
-        Err(Stop::Refused(Errno::BUSY)) => (Kind::Refused, "EBUSY".into()),
-        Err(Stop::Refused(errno)) => (Kind::Refused, errno.to_string()),
-        Err(Stop::Skip(what)) => (Kind::Skipped, format!("needs {what}")),
+        // Every machine of the matrix has what the flows need.
+        Err(Stop::Skip(what)) => (Kind::Error, format!("needs {what}")),
         Err(Stop::Fail(why)) => (Kind::Error, why),
-    }
-}
-
-/// What is left when a map of contract 5 is refused: nothing. Other errors are errors.
-pub fn unless_refused<T>(result: Result<T, Errno>) -> Outcome<Option<T>> {
-    match result {
-        Err(Errno::BUSY) => Ok(None),
-        other => Ok(Some(other?)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use selftests::Errno;
     use selftests::Pattern;
 
     use super::*;
@@ -133,11 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn only_a_refusal_that_is_allowed_is_one() {
-        assert_eq!(judge(Err(Stop::Refused(Errno::BUSY))).0, Kind::Refused);
+    fn a_refusal_is_an_error_and_so_is_a_skip() {
         assert_eq!(judge(Err(Errno::BUSY.into())).0, Kind::Error);
-        assert!(matches!(unless_refused::<()>(Err(Errno::BUSY)), Ok(None)));
-        assert!(unless_refused::<()>(Err(Errno::NOMEM)).is_err());
+        assert_eq!(judge(Err(Stop::Skip("a camera".into()))).0, Kind::Error);
     }
 
     #[test]
@@ -145,13 +132,13 @@ mod tests {
         let cell = Cell {
             flow: "f",
             title: "CPU write -> device read",
-            outcome: Kind::Refused,
-            detail: "EBUSY".into(),
-            controls: &["two-writers"],
+            outcome: Kind::Wrong,
+            detail: "why".into(),
+            controls: &["whole-copies"],
         };
         assert_eq!(
             serde_json::to_string(&cell).unwrap(),
-            r#"{"flow":"f","title":"CPU write -> device read","outcome":"refused","detail":"EBUSY","controls":["two-writers"]}"#
+            r#"{"flow":"f","title":"CPU write -> device read","outcome":"wrong","detail":"why","controls":["whole-copies"]}"#
         );
     }
 }

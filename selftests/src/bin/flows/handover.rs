@@ -7,7 +7,6 @@ use selftests::Memfd;
 use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
-use selftests::Udmabuf;
 use selftests::Window;
 use selftests::importer::Direction;
 use selftests::pattern::Mismatch;
@@ -24,66 +23,77 @@ pub const FLOWS: &[Flow] = &[
         name: "cpu_to_device",
         title: "CPU write -> device read",
         controls: &["no-sync-at-end"],
+        heap: true,
         run: |stage| cpu_to_device(stage, stage.pages(4)?),
     },
     Flow {
         name: "device_to_cpu",
         title: "device write -> CPU read",
         controls: &["no-sync-at-begin"],
+        heap: true,
         run: |stage| device_to_cpu(stage, stage.pages(4)?),
     },
     Flow {
         name: "ping_pong",
         title: "CPU and device in turns, one long mapping",
         controls: &["no-sync-at-begin", "no-sync-at-end"],
+        heap: true,
         run: ping_pong,
     },
     Flow {
         name: "write_before_attach",
         title: "CPU write before attach, no bracket",
         controls: &["no-sync-at-map"],
+        heap: true,
         run: write_before_attach,
     },
     Flow {
         name: "memfd_with_bracket",
         title: "CPU through the memfd, with brackets",
         controls: &["no-sync-at-begin", "no-sync-at-end"],
+        heap: false,
         run: memfd_with_bracket,
     },
     Flow {
         name: "bracket_unattached",
         title: "memfd filled, START|RW, nobody attached",
         controls: &["c", "no-sync-at-map"],
+        heap: false,
         run: bracket_unattached,
     },
     Flow {
         name: "bracket_attached",
         title: "memfd filled, START|RW, one attached",
         controls: &["no-sync-at-map", "no-sync-at-end"],
+        heap: false,
         run: bracket_attached,
     },
     Flow {
         name: "fresh_pages",
         title: "fresh pages are zero for the device",
         controls: &["no-sync-at-map"],
+        heap: true,
         run: fresh_pages,
     },
     Flow {
         name: "write_only_bracket",
         title: "a write bracket keeps what a device wrote",
         controls: &["no-sync-at-begin", "no-sync-at-end"],
+        heap: true,
         run: write_only_bracket,
     },
     Flow {
         name: "unmap_hands_over",
         title: "device write, unmap -> CPU read, no bracket",
         controls: &["no-sync-at-unmap"],
+        heap: true,
         run: unmap_hands_over,
     },
     Flow {
         name: "map_again_hands_over",
         title: "CPU writes between mappings, no bracket",
         controls: &["no-sync-at-map"],
+        heap: true,
         run: map_again_hands_over,
     },
 ];
@@ -223,7 +233,7 @@ fn bracket_attached(stage: &Stage) -> Outcome {
     SECOND.device_sees(&mapping, ours)
 }
 
-/// The kernel clears pages that it gives to a memfd; the device must not see what was in memory
+/// The kernel clears pages that it gives to a program; the device must not see what was in memory
 /// before, nor what was in a bounce buffer.
 fn fresh_pages(stage: &Stage) -> Outcome {
     let edu = stage.edu(0)?;
@@ -231,10 +241,8 @@ fn fresh_pages(stage: &Stage) -> Outcome {
     let secret = Memfd::new(64 * PAGE)?;
     Pattern::new(1).write_to(&secret.map()?, 0, secret.size());
     drop(secret);
-    let memfd = Memfd::new(2 * PAGE)?;
-    let buffer = Udmabuf::open()?.create(memfd.whole())?;
-    let pages = stage.range(memfd, 0, 2 * PAGE)?;
-    let attachment = edu.attach(&buffer)?;
+    let (pages, buffer) = stage.fresh_pages(2)?;
+    let attachment = edu.attach(&buffer.dma_buf)?;
     let mapping = attachment.map(Direction::Bidirectional)?;
     let mut bytes = vec![0xff; pages.whole().len];
     mapping.device_reads(0, &mut bytes)?;
@@ -255,7 +263,15 @@ fn write_only_bracket(stage: &Stage) -> Outcome {
     buffer.write(FIRST, ours)?;
     FIRST.device_sees(&mapping, ours)?;
     SECOND.device_sees(&mapping, theirs)?;
-    buffer.see(SECOND, theirs)
+    buffer.see(SECOND, theirs)?;
+
+    // Nor does it leave out what the device wrote when nothing else brings that home.
+    let theirs = Pattern::new(3);
+    SECOND.device_writes(&mapping, theirs)?;
+    let writing = buffer.dma_buf.begin(Access::Write)?;
+    SECOND.holds(&buffer.memory, theirs)?;
+    writing.end()?;
+    Ok(())
 }
 
 fn unmap_hands_over(stage: &Stage) -> Outcome {

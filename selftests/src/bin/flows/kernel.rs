@@ -23,12 +23,14 @@ pub const FLOWS: &[Flow] = &[
         name: "vmap",
         title: "kernel and device in turns",
         controls: &["no-sync-at-begin", "no-sync-at-end"],
+        heap: true,
         run: vmap,
     },
     Flow {
         name: "camera",
         title: "camera frames (vivid) -> device read",
         controls: &["no-sync-at-end"],
+        heap: false,
         run: camera,
     },
 ];

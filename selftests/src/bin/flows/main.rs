@@ -16,14 +16,19 @@ mod layout;
 mod overlap;
 mod random;
 mod stage;
+mod unbracketed;
+mod unpaired;
 mod writers;
 
 use std::env;
 use std::io;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use selftests::Access;
+use selftests::DmaBuf;
 use selftests::Ledger;
 use selftests::Outcome;
 use selftests::driver::Driver;
@@ -39,9 +44,11 @@ const SOME_BAD: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
 /// In the order in which they run.
-const FLOWS: [&[Flow]; 6] = [
+const FLOWS: [&[Flow]; 8] = [
     handover::FLOWS,
+    unbracketed::FLOWS,
     overlap::FLOWS,
+    unpaired::FLOWS,
     writers::FLOWS,
     kernel::FLOWS,
     layout::FLOWS,
@@ -65,6 +72,9 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_USAGE);
         }
     };
+    if arguments.end_access {
+        return exit(end_access().map(|()| false));
+    }
     if arguments.list {
         return exit(list(&every, arguments.json).map(|()| false));
     }
@@ -73,7 +83,7 @@ fn main() -> ExitCode {
             group.iter().any(|other| other.name == flow.name)
         });
         match named.is_empty() {
-            true => FLOWS.iter().any(known),
+            true => FLOWS.iter().any(known) && (flow.heap || !arguments.heap),
             false => named.iter().any(|name| name == flow.name),
         }
     };
@@ -90,6 +100,13 @@ fn exit(bad: Outcome<bool>) -> ExitCode {
             ExitCode::from(SOME_BAD)
         }
     }
+}
+
+/// Ends an access to the dma-buf on standard input.
+fn end_access() -> Outcome {
+    let dma_buf = DmaBuf::from(io::stdin().as_fd().try_clone_to_owned()?);
+    dma_buf.finish(Access::ReadWrite)?;
+    Ok(())
 }
 
 /// Says what flows there are; needs no device.
@@ -113,11 +130,13 @@ fn list(flows: &[&Flow], json: bool) -> Outcome {
 fn run(flows: &[&Flow], arguments: &Arguments) -> Outcome<bool> {
     let label = match &arguments.label {
         Some(label) => label.clone(),
+        None if arguments.heap => "heap".into(),
         None => Driver::under_test().to_string(),
     };
     let usual = if label == "rust" { LONG } else { SHORT };
     let stage = Stage::new(
         label,
+        arguments.heap,
         arguments.duration.unwrap_or(usual),
         arguments.seed.unwrap_or_else(|| fastrand::u64(..)),
     )?;

@@ -19,25 +19,29 @@ pub const FLOWS: &[Flow] = &[
     Flow {
         name: "read_in_write_bracket",
         title: "read bracket inside another's write bracket",
-        controls: &["brackets-unknown"],
+        controls: &["whole-copies", "invalidate-alone"],
+        heap: true,
         run: read_in_write_bracket,
     },
     Flow {
         name: "attach_in_write_bracket",
         title: "attach and read inside another's write bracket",
-        controls: &["brackets-unknown"],
+        controls: &["whole-copies", "invalidate-alone"],
+        heap: true,
         run: attach_in_write_bracket,
     },
     Flow {
         name: "unmap_in_write_bracket",
         title: "unmap inside another's write bracket",
-        controls: &["brackets-unknown"],
+        controls: &["whole-copies", "invalidate-alone"],
+        heap: true,
         run: unmap_in_write_bracket,
     },
     Flow {
         name: "dead_writer",
         title: "writer died in its bracket, device write -> CPU read",
-        controls: &["dead-writer"],
+        controls: &["brackets-remembered"],
+        heap: true,
         run: dead_writer,
     },
 ];

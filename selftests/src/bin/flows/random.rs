@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Everything at once, at random, for a while: two threads of the CPU with brackets of all kinds,
-//! one that maps and unmaps, one that lets a device read and write. Each owns pages of its own, and
-//! every byte is compared with what its owner put there.
+//! paired or not, and without any; one that maps and unmaps, one that lets a device read and write.
+//! Each owns pages of its own, and so does each device; every byte is compared with what its owner
+//! put there.
 //!
-//! What stays undefined, and is therefore not done here: a device that writes while a write bracket
-//! is open anywhere on the buffer. What it writes may be lost, for the pages are the CPU's then.
-//! So write brackets hold a gate that the device's writes wait for. All the rest happens whenever
-//! it happens: read brackets while the device writes, mapping and unmapping inside brackets of all
-//! kinds, brackets inside each other.
+//! A device reads what the CPU owns only when it has been handed over: writing holds a gate that
+//! such reads wait for. All the rest happens whenever it happens: devices write inside brackets of
+//! all kinds, and are mapped and unmapped there; brackets are inside each other.
 //!
-//! Device 0 does all the writing. Device 1 comes and goes, for writing too, but it only reads: what a
-//! device that snoops writes between the cleaning and the invalidation of the lines for one that
-//! does not is lost, and the two are not one step. What device 0 wrote it leaves alone, for no end
-//! of a bracket has handed that over.
+//! What device 0 wrote device 1 leaves alone, and the other way round, for nothing has handed that
+//! over.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -42,23 +39,28 @@ use selftests::outcome::fail;
 use selftests::pattern::Mismatch;
 
 use crate::flow::Flow;
-use crate::flow::unless_refused;
 use crate::stage::Stage;
 
 pub const FLOWS: &[Flow] = &[Flow {
     name: "random",
     title: "four threads at random",
-    controls: &["brackets-unknown"],
+    controls: &["whole-copies", "invalidate-alone"],
+    heap: true,
     run: random,
 }];
 
 /// Bytes that belong to one owner.
 const SLICE: usize = 4 * PAGE;
 
-/// Owners: two threads of the CPU, and the device.
+/// Owners: two threads of the CPU, and two devices.
 const CPU_OWNERS: usize = 2;
-const DEVICE_OWNER: usize = CPU_OWNERS;
-const OWNERS: usize = CPU_OWNERS + 1;
+const DEVICES: usize = 2;
+const OWNERS: usize = CPU_OWNERS + DEVICES;
+
+/// The owner that a device is.
+const fn owner_of(device: usize) -> usize {
+    CPU_OWNERS + device
+}
 
 const DIRECTIONS: [Direction; 3] = [
     Direction::Bidirectional,
@@ -69,8 +71,8 @@ const DIRECTIONS: [Direction; 3] = [
 /// What the threads share.
 struct Arena<'a> {
     dma_buf: &'a DmaBuf,
-    /// Shared by open write brackets, exclusive for a device that writes, or reads what is not
-    /// its own.
+    /// Shared by a CPU that writes, until it has handed over; exclusive for a device that reads
+    /// what is not its own.
     gate: RwLock<()>,
     /// What each slice holds when the gate is held exclusively.
     slices: [Mutex<Vec<u8>>; OWNERS],
@@ -100,34 +102,39 @@ impl Count {
 #[derive(Default)]
 struct Work {
     /// Transfers, by device.
-    reads: [Count; 2],
-    writes: Count,
+    reads: [Count; DEVICES],
+    writes: [Count; DEVICES],
     /// Mappings, by device.
-    maps: [Count; 2],
-    /// Mappings for writing that were refused.
-    refused: Count,
+    maps: [Count; DEVICES],
     /// Read brackets inside a write bracket of the same thread.
     nested: Count,
     /// Write brackets that were opened while another thread's was open.
     overlapping: Count,
+    /// Writes outside all brackets of the thread.
+    unbracketed: Count,
+    /// Brackets that began twice, or ended otherwise than they had begun.
+    unpaired: Count,
 }
 
 impl Work {
     /// Each count, what it is called, and how many there have to be in ten seconds: a
     /// third of what the slowest machine does, or less.
-    fn counts(&self) -> [(&str, usize, usize); 7] {
+    fn counts(&self) -> [(&str, usize, usize); 10] {
         [
             ("reads of device 0", self.reads[0].get(), 5),
             ("reads of device 1", self.reads[1].get(), 5),
-            ("writes of device 0", self.writes.get(), 2),
+            ("writes of device 0", self.writes[0].get(), 2),
+            ("writes of device 1", self.writes[1].get(), 2),
             ("mappings for device 0", self.maps[0].get(), 10),
             ("mappings for device 1", self.maps[1].get(), 5),
-            ("nested brackets", self.nested.get(), 20),
-            ("overlapping brackets", self.overlapping.get(), 20),
+            ("nested brackets", self.nested.get(), 10),
+            ("overlapping brackets", self.overlapping.get(), 10),
+            ("writes without a bracket", self.unbracketed.get(), 10),
+            ("unpaired brackets", self.unpaired.get(), 10),
         ]
     }
 
-    /// Fails when chance, or a driver that refuses everything, has left out a kind of work.
+    /// Fails when chance has left out a kind of work.
     fn check(&self, duration: Duration) -> Outcome {
         for (what, count, floor) in self.counts() {
             let floor = floor * duration.as_secs() as usize / 10;
@@ -141,10 +148,11 @@ impl Work {
 
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (what, count, _) in self.counts() {
-            write!(f, "{count} {what}, ")?;
+        for (index, (what, count, _)) in self.counts().into_iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{count} {what}")?;
         }
-        write!(f, "{} refused", self.refused.get())
+        Ok(())
     }
 }
 
@@ -178,12 +186,12 @@ fn random(stage: &Stage) -> Outcome {
             let rng = seeds.fork();
             scope.spawn(move || arena.run(rng, |rng| cpu(arena, rng, owner, memory)));
         }
-        let (rng, guests) = (seeds.fork(), &guests);
+        let (rng, guests, memory) = (seeds.fork(), &guests, &buffer.memory);
         let mut turns = (0..guests.len()).cycle();
         scope.spawn(move || {
             arena.run(rng, |rng| {
                 let number = turns.next().unwrap_or_default();
-                come_and_go(arena, rng, number, &guests[number])
+                come_and_go(arena, rng, (number, &guests[number]), memory)
             })
         });
         let (rng, edu, memory) = (seeds.fork(), &edu, &buffer.memory);
@@ -232,18 +240,86 @@ fn place(rng: &mut Rng) -> (usize, usize) {
     (rng.usize(0..=SLICE - len), len)
 }
 
-/// One bracket of the CPU, or two.
+/// What a thread of the CPU does at a time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Looks, in a bracket for reading.
+    Read,
+    /// Writes, in a bracket for writing.
+    Write,
+    /// Looks and writes, in a bracket for both.
+    Both,
+    /// The same with another bracket inside.
+    Nested,
+    /// Writes, and has it handed over by a bracket that comes later.
+    Unbracketed,
+    /// Looks and writes in a bracket that begins twice and ends once, for something else.
+    Unpaired,
+}
+
+const KINDS: [Kind; 6] = [
+    Kind::Read,
+    Kind::Write,
+    Kind::Both,
+    Kind::Nested,
+    Kind::Unbracketed,
+    Kind::Unpaired,
+];
+
+/// One bracket of the CPU, or two, or less.
 fn cpu(arena: &Arena<'_>, rng: &mut Rng, owner: usize, memory: &Mapping) -> Outcome {
-    let kind = rng.u8(0..4);
-    if kind == 0 {
-        let reading = arena.dma_buf.begin(Access::Read)?;
-        arena.compare(owner, memory)?;
-        reading.end()?;
-        return Ok(());
+    let kind = KINDS[rng.usize(0..KINDS.len())];
+    if kind == Kind::Read {
+        return compare_in_bracket(arena, owner, memory);
     }
     // What is in `slices` has been handed over when the gate is free again.
     let open = arena.gate.read().unwrap_or_else(PoisonError::into_inner);
-    let access = [Access::Write, Access::ReadWrite][usize::from(kind > 1)];
+    match kind {
+        Kind::Unbracketed => {
+            arena.scribble(owner, memory, rng);
+            thread::yield_now();
+            arena.compare(owner, memory)?;
+            arena.work.unbracketed.add();
+            compare_in_bracket(arena, owner, memory)?;
+        }
+        Kind::Unpaired => {
+            for _ in 0..2 {
+                arena.dma_buf.start(any_access(rng))?;
+                arena.compare(owner, memory)?;
+                arena.scribble(owner, memory, rng);
+            }
+            arena.dma_buf.finish(any_access(rng))?;
+            arena.work.unpaired.add();
+        }
+        _ => in_write_bracket(arena, rng, owner, memory, kind)?,
+    }
+    drop(open);
+    Ok(())
+}
+
+fn any_access(rng: &mut Rng) -> Access {
+    Access::ALL[rng.usize(0..Access::ALL.len())]
+}
+
+fn compare_in_bracket(arena: &Arena<'_>, owner: usize, memory: &Mapping) -> Outcome {
+    let reading = arena.dma_buf.begin(Access::Read)?;
+    arena.compare(owner, memory)?;
+    reading.end()?;
+    Ok(())
+}
+
+fn in_write_bracket(
+    arena: &Arena<'_>,
+    rng: &mut Rng,
+    owner: usize,
+    memory: &Mapping,
+    kind: Kind,
+) -> Outcome {
+    let access = if kind == Kind::Write {
+        Access::Write
+    } else {
+        Access::ReadWrite
+    };
     let writing = arena.dma_buf.begin(access)?;
     if arena.open_writers.fetch_add(1, Ordering::Relaxed) > 0 {
         arena.work.overlapping.add();
@@ -252,10 +328,8 @@ fn cpu(arena: &Arena<'_>, rng: &mut Rng, owner: usize, memory: &Mapping) -> Outc
         arena.compare(owner, memory)?;
     }
     arena.scribble(owner, memory, rng);
-    if kind == 3 {
-        let reading = arena.dma_buf.begin(Access::Read)?;
-        arena.compare(owner, memory)?;
-        reading.end()?;
+    if kind == Kind::Nested {
+        compare_in_bracket(arena, owner, memory)?;
         arena.work.nested.add();
         arena.scribble(owner, memory, rng);
     }
@@ -266,47 +340,54 @@ fn cpu(arena: &Arena<'_>, rng: &mut Rng, owner: usize, memory: &Mapping) -> Outc
     }
     arena.open_writers.fetch_sub(1, Ordering::Relaxed);
     writing.end()?;
-    drop(open);
     Ok(())
 }
 
 /// One attachment, mapped for a moment. Device 0 touches nothing: its memory is in use by the
 /// other thread.
-fn come_and_go(arena: &Arena<'_>, rng: &mut Rng, number: usize, edu: &Edu) -> Outcome {
+fn come_and_go(
+    arena: &Arena<'_>,
+    rng: &mut Rng,
+    (number, edu): (usize, &Edu),
+    memory: &Mapping,
+) -> Outcome {
     let attachment = edu.attach(arena.dma_buf)?;
     let mut mappings = Vec::new();
     for _ in 0..rng.usize(1..3) {
         let direction = DIRECTIONS[rng.usize(0..DIRECTIONS.len())];
-        if let Some(mapping) = map(arena, number, &attachment, direction)? {
-            if number != 0 && direction != Direction::FromDevice {
+        let mapping = map(arena, number, &attachment, direction)?;
+        if number != 0 {
+            if direction != Direction::FromDevice {
                 let owner = rng.usize(0..CPU_OWNERS);
                 device_reads(arena, rng, (number, owner), &mapping)?;
             }
-            mappings.push(mapping);
+            if direction != Direction::ToDevice {
+                device_writes(arena, rng, number, &mapping)?;
+                if rng.bool() {
+                    compare_in_bracket(arena, owner_of(number), memory)?;
+                }
+            }
         }
+        mappings.push(mapping);
         thread::sleep(Duration::from_micros(rng.u64(0..3000)));
     }
     for mapping in mappings {
         mapping.unmap()?;
     }
+    if number != 0 {
+        compare_in_bracket(arena, owner_of(number), memory)?;
+    }
     Ok(())
 }
 
-/// A reader is never refused, a writer where one of two would be bounced.
 fn map<'a>(
     arena: &Arena<'_>,
     number: usize,
     attachment: &'a Attachment<'_>,
     direction: Direction,
-) -> Outcome<Option<DeviceMapping<'a>>> {
-    let mapping = match direction {
-        Direction::ToDevice => Some(attachment.map(direction)?),
-        _ => unless_refused(attachment.map(direction))?,
-    };
-    match mapping {
-        Some(_) => arena.work.maps[number].add(),
-        None => arena.work.refused.add(),
-    }
+) -> Outcome<DeviceMapping<'a>> {
+    let mapping = attachment.map(direction)?;
+    arena.work.maps[number].add();
     Ok(mapping)
 }
 
@@ -314,37 +395,34 @@ fn map<'a>(
 fn device(arena: &Arena<'_>, rng: &mut Rng, edu: &Edu, memory: &Mapping) -> Outcome {
     let attachment = edu.attach(arena.dma_buf)?;
     let direction = DIRECTIONS[rng.usize(0..DIRECTIONS.len())];
-    let Some(mapping) = map(arena, 0, &attachment, direction)? else {
-        thread::sleep(Duration::from_millis(1));
-        return Ok(());
-    };
+    let mapping = map(arena, 0, &attachment, direction)?;
     for _ in 0..rng.usize(1..4) {
         if direction == Direction::FromDevice || (direction != Direction::ToDevice && rng.bool()) {
-            device_writes(arena, rng, &mapping)?;
-            let reading = arena.dma_buf.begin(Access::Read)?;
-            arena.compare(DEVICE_OWNER, memory)?;
-            reading.end()?;
+            device_writes(arena, rng, 0, &mapping)?;
+            compare_in_bracket(arena, owner_of(0), memory)?;
         } else {
-            let owner = rng.usize(0..OWNERS);
+            let owner = rng.usize(0..=owner_of(0));
             device_reads(arena, rng, (0, owner), &mapping)?;
         }
         // A while without the gate.
         thread::sleep(Duration::from_millis(rng.u64(0..20)));
     }
     mapping.unmap()?;
-    let reading = arena.dma_buf.begin(Access::Read)?;
-    arena.compare(DEVICE_OWNER, memory)?;
-    reading.end()?;
-    Ok(())
+    compare_in_bracket(arena, owner_of(0), memory)
 }
 
-fn device_writes(arena: &Arena<'_>, rng: &mut Rng, mapping: &DeviceMapping<'_>) -> Outcome {
+fn device_writes(
+    arena: &Arena<'_>,
+    rng: &mut Rng,
+    number: usize,
+    mapping: &DeviceMapping<'_>,
+) -> Outcome {
     let (at, len) = place(rng);
-    let _alone = arena.gate.write().unwrap_or_else(PoisonError::into_inner);
-    let mut slice = lock(&arena.slices[DEVICE_OWNER]);
+    let owner = owner_of(number);
+    let mut slice = lock(&arena.slices[owner]);
     rng.fill(&mut slice[at..at + len]);
-    mapping.device_writes(DEVICE_OWNER * SLICE + at, &slice[at..at + len])?;
-    arena.work.writes.add();
+    mapping.device_writes(owner * SLICE + at, &slice[at..at + len])?;
+    arena.work.writes[number].add();
     Ok(())
 }
 
@@ -357,7 +435,7 @@ fn device_reads(
 ) -> Outcome {
     let (at, len) = place(rng);
     let _alone =
-        (owner != DEVICE_OWNER).then(|| arena.gate.write().unwrap_or_else(PoisonError::into_inner));
+        (owner < CPU_OWNERS).then(|| arena.gate.write().unwrap_or_else(PoisonError::into_inner));
     let mut seen = vec![0; len];
     mapping.device_reads(owner * SLICE + at, &mut seen)?;
     arena.work.reads[number].add();
@@ -376,8 +454,8 @@ mod tests {
         let ten = Duration::from_secs(10);
         assert!(work.check(ten).is_err());
         for _ in 0..20 {
-            let both = work.reads.iter().chain(&work.maps);
-            both.chain([&work.writes, &work.nested])
+            let all = work.reads.iter().chain(&work.maps).chain(&work.writes);
+            all.chain([&work.nested, &work.unbracketed, &work.unpaired])
                 .for_each(Count::add);
         }
         assert!(work.check(ten).is_err(), "nothing overlapped");

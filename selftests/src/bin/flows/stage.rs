@@ -9,6 +9,8 @@ use selftests::Backing;
 use selftests::DmaBuf;
 use selftests::Errno;
 use selftests::HUGE_PAGE;
+use selftests::Heap;
+use selftests::Item;
 use selftests::Mapping;
 use selftests::Memfd;
 use selftests::Model;
@@ -24,10 +26,14 @@ use selftests::model::Watch;
 use selftests::outcome::fail;
 use selftests::outcome::skip;
 
-/// The first and the second page of a buffer.
+/// The first, second and third page of a buffer.
 pub const FIRST: Window = Window { at: 0, len: PAGE };
 pub const SECOND: Window = Window {
     at: PAGE,
+    len: PAGE,
+};
+pub const THIRD: Window = Window {
+    at: 2 * PAGE,
     len: PAGE,
 };
 
@@ -38,6 +44,8 @@ pub const BOTH_WAYS: [(u32, u32); 2] = [(0, 1), (1, 0)];
 pub struct Stage {
     /// What the driver under test is called; part of the names of scopes.
     pub label: String,
+    /// Whether buffers are the system heap's.
+    pub heap: bool,
     pub model: Model,
     /// How long a flow that goes on for a while does so.
     pub duration: Duration,
@@ -46,13 +54,14 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub fn new(label: String, duration: Duration, seed: u64) -> Outcome<Stage> {
+    pub fn new(label: String, heap: bool, duration: Duration, seed: u64) -> Outcome<Stage> {
         let model = match Model::open() {
             Err(Errno::NOENT) => fail(format_args!("{}: load edu_importer.ko", importer::DEVICE)),
             model => Ok(model?),
         }?;
         Ok(Stage {
             label,
+            heap,
             model,
             duration,
             seed,
@@ -69,10 +78,37 @@ impl Stage {
         }
     }
 
-    /// So many pages of 4 KiB, watched, of a memfd of their own.
+    /// So many pages of 4 KiB, watched, of a memfd of their own, or of a buffer of the heap.
     pub fn pages(&self, count: usize) -> Outcome<Pages<'_>> {
         let size = count * PAGE;
+        if self.heap {
+            return self.allocated(size);
+        }
         self.range(Memfd::new(size)?, 0, size)
+    }
+
+    /// As [`Stage::pages`], with a buffer for whose sake the pages have been allocated.
+    pub fn fresh_pages(&self, count: usize) -> Outcome<(Pages<'_>, Buffer)> {
+        let size = count * PAGE;
+        let (pages, dma_buf) = if self.heap {
+            let pages = self.allocated(size)?;
+            let dma_buf = pages.source.dma_buf(pages.whole())?;
+            (pages, dma_buf)
+        } else {
+            let memfd = Memfd::new(size)?;
+            let dma_buf = Udmabuf::open()?.create(memfd.whole())?;
+            (self.range(memfd, 0, size)?, dma_buf)
+        };
+        Ok((pages, Buffer::new(dma_buf)?))
+    }
+
+    fn allocated(&self, size: usize) -> Outcome<Pages<'_>> {
+        let dma_buf = Heap::open()?.allocate(size)?;
+        Ok(Pages {
+            memory: dma_buf.map(Access::ReadWrite)?,
+            _watch: self.model.watch_buffer(&dma_buf)?,
+            source: Source::Heap(dma_buf),
+        })
     }
 
     /// One huge page as 512 pages, watched.
@@ -97,20 +133,51 @@ impl Stage {
         Ok(Pages {
             memory,
             _watch: watch,
-            memfd,
-            offset,
+            source: Source::Memfd { memfd, offset },
         })
     }
 }
 
-/// Watched pages of a memfd.
+/// Watched pages.
 pub struct Pages<'a> {
-    /// The memfd's own mapping.
+    /// The memfd's own mapping; of the heap's buffer, where there is no memfd.
     pub memory: Mapping,
-    // Ends before the memfd is closed and its pages are freed.
+    // Ends before the pages are freed with what is behind.
     _watch: Watch<'a>,
-    memfd: Memfd,
-    offset: usize,
+    source: Source,
+}
+
+/// What pages are from.
+enum Source {
+    /// A range of a file.
+    Memfd { memfd: Memfd, offset: usize },
+    /// A buffer, which is all that there is of them.
+    Heap(DmaBuf),
+}
+
+impl Source {
+    fn dma_buf(&self, window: Window) -> Outcome<DmaBuf> {
+        match self {
+            Source::Memfd { .. } => self.list(&[window]),
+            Source::Heap(dma_buf) if window.at == 0 && window.len == dma_buf.size()? => {
+                Ok(dma_buf.duplicate()?)
+            }
+            Source::Heap(_) => fail("the heap makes no buffers of parts"),
+        }
+    }
+
+    fn list(&self, windows: &[Window]) -> Outcome<DmaBuf> {
+        let Source::Memfd { memfd, offset } = self else {
+            return fail("the heap makes no buffers of parts");
+        };
+        let item = |window: &Window| memfd.range(offset + window.at, window.len);
+        let items: Vec<Item> = windows.iter().map(item).collect();
+        let driver = Udmabuf::open()?;
+        Ok(match items[..] {
+            [item] => driver.create(item)?,
+            _ => driver.create_list(&items)?,
+        })
+    }
 }
 
 impl Pages<'_> {
@@ -129,8 +196,12 @@ impl Pages<'_> {
 
     /// A buffer of some of them.
     pub fn part(&self, window: Window) -> Outcome<Buffer> {
-        let item = self.memfd.range(self.offset + window.at, window.len);
-        Buffer::new(Udmabuf::open()?.create(item)?)
+        Buffer::new(self.source.dma_buf(window)?)
+    }
+
+    /// A buffer of some of them in this order.
+    pub fn list(&self, windows: &[Window]) -> Outcome<Buffer> {
+        Buffer::new(self.source.list(windows)?)
     }
 }
 
