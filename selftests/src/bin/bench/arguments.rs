@@ -6,7 +6,8 @@ use lexopt::prelude::*;
 use protocol::bench::Case;
 
 /// How to say it.
-pub const USAGE: &str = "bench all|map|sync|shadow [--case CASE]... [--only TEXT] [--quick] [--symbols]";
+pub const USAGE: &str =
+    "bench all|map|sync|shadow [--case CASE]... [--only TEXT] [--quick] [--symbols]";
 
 /// Which cases a machine is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

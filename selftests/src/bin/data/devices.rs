@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Two devices on one buffer, and a device that cannot reach all memory.
+//! Two devices on one buffer, and devices that cannot reach all memory.
 
 use selftests::Access;
 use selftests::Backing;
@@ -13,7 +13,7 @@ use selftests::Pattern;
 use selftests::Udmabuf;
 use selftests::Window;
 use selftests::importer::Direction;
-use selftests::importer::Edu;
+use selftests::importer::Narrow;
 use selftests::ktap::Test;
 use selftests::outcome::equal;
 use selftests::tests;
@@ -27,6 +27,7 @@ pub const TESTS: &[Test] = tests![
     two_buffers_over_the_same_pages,
     narrow_device,
     narrow_device_beside_wide_one,
+    narrow_devices_that_write,
     mapped_several_times,
 ];
 
@@ -134,34 +135,18 @@ fn two_buffers_over_the_same_pages() -> Outcome {
 }
 
 /// A device with 32 address bits, until dropped. Memory above 4 GiB, where the kernel allocates
-/// first, reaches it only through a bounce buffer.
-struct Narrow {
-    edu: Edu,
-    bits: u32,
-}
-
-impl Narrow {
-    fn new(number: u32) -> Outcome<Narrow> {
-        let edu = setup::edu(number)?;
-        let bits = edu.dma_bits()?;
-        edu.set_dma_bits(32)?;
-        equal("address bits", edu.dma_bits()?, 32)?;
-        Ok(Narrow { edu, bits })
-    }
-}
-
-impl Drop for Narrow {
-    fn drop(&mut self) {
-        // Only refused while something is attached, and attachments borrow the device.
-        let _ = self.edu.set_dma_bits(self.bits);
-    }
+/// first, is out of its reach.
+fn narrow(number: u32) -> Outcome<Narrow> {
+    let narrow = Narrow::new(setup::edu(number)?, 32)?;
+    equal("address bits", narrow.dma_bits()?, 32)?;
+    Ok(narrow)
 }
 
 fn narrow_device() -> Outcome {
-    let narrow = Narrow::new(0)?;
+    let narrow = narrow(0)?;
     let buffer = eight_pages()?;
     let memory = buffer.map(Access::ReadWrite)?;
-    let attachment = narrow.edu.attach(&buffer)?;
+    let attachment = narrow.attach(&buffer)?;
     let window = Window {
         at: 3 * PAGE - 50,
         len: 4096,
@@ -187,10 +172,10 @@ fn narrow_device() -> Outcome {
 
 /// A reader that is bounced and one that is not, mapped together.
 fn narrow_device_beside_wide_one() -> Outcome {
-    let (narrow, wide) = (Narrow::new(0)?, setup::edu(1)?);
+    let (narrow, wide) = (narrow(0)?, setup::edu(1)?);
     let buffer = eight_pages()?;
     let memory = buffer.map(Access::ReadWrite)?;
-    let (first, second) = (narrow.edu.attach(&buffer)?, wide.attach(&buffer)?);
+    let (first, second) = (narrow.attach(&buffer)?, wide.attach(&buffer)?);
     let mappings = [
         first.map(Direction::ToDevice)?,
         second.map(Direction::ToDevice)?,
@@ -206,6 +191,35 @@ fn narrow_device_beside_wide_one() -> Outcome {
         bracket.end()?;
         for mapping in &mappings {
             window.device_sees(mapping, pattern)?;
+        }
+    }
+    Ok(())
+}
+
+/// Both are out of reach of the memory, and both write.
+fn narrow_devices_that_write() -> Outcome {
+    let (one, two) = (narrow(0)?, narrow(1)?);
+    let buffer = eight_pages()?;
+    let memory = buffer.map(Access::ReadWrite)?;
+    let (first, second) = (one.attach(&buffer)?, two.attach(&buffer)?);
+    let below = Window {
+        at: 0,
+        len: PAGE + 77,
+    };
+    let above = Window {
+        at: below.len,
+        len: PAGE,
+    };
+    for direction in [Direction::FromDevice, Direction::Bidirectional] {
+        let mappings = (first.map(direction)?, second.map(direction)?);
+        for seed in [94, 95] {
+            let theirs = Pattern::new(seed);
+            below.device_writes(&mappings.0, theirs)?;
+            above.device_writes(&mappings.1, theirs)?;
+            let reading = buffer.begin(Access::Read)?;
+            below.holds(&memory, theirs)?;
+            above.holds(&memory, theirs)?;
+            reading.end()?;
         }
     }
     Ok(())

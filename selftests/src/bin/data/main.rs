@@ -14,6 +14,7 @@ mod devices;
 mod fences;
 mod kernel;
 mod layout;
+mod scale;
 mod setup;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     ktap::main(&[
         cpu::TESTS,
         cost::TESTS,
+        scale::TESTS,
         layout::TESTS,
         device::TESTS,
         devices::TESTS,

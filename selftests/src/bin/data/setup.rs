@@ -10,7 +10,6 @@ use selftests::Window;
 use selftests::hugepage;
 use selftests::importer;
 use selftests::importer::Edu;
-use selftests::machine;
 use selftests::outcome::skip;
 
 /// Edu device `number`.
@@ -69,9 +68,4 @@ pub fn windows(size: usize, seams: &[usize]) -> Vec<Window> {
         });
     }
     windows
-}
-
-/// As [`machine::always_bounces`].
-pub fn always_bounces() -> Outcome<bool> {
-    Ok(machine::always_bounces()?)
 }
