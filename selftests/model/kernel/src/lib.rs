@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Stand-ins for what the module's value layer uses of the kernel crate.
+//!
+//! Names and meanings are the kernel's; what does not matter on the host does nothing. Whoever wants
+//! to see the atomic operations installs an [`observer`](sync::atomic::observe).
+
+/// Memory allocation.
+pub mod alloc {
+    /// How to allocate; the host always does it in the same way.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Flags;
+
+    impl std::ops::BitOr for Flags {
+        type Output = Self;
+
+        fn bitor(self, _: Self) -> Self {
+            self
+        }
+    }
+
+    /// All the same.
+    pub mod flags {
+        use super::Flags;
+
+        pub const GFP_KERNEL: Flags = Flags;
+        pub const GFP_KERNEL_ACCOUNT: Flags = Flags;
+        pub const __GFP_NOWARN: Flags = Flags;
+    }
+
+    use std::ops::{Deref, DerefMut};
+
+    /// There was no memory, which does not happen here.
+    #[derive(Clone, Copy, Debug)]
+    pub struct AllocError;
+
+    type Result<T = ()> = std::result::Result<T, AllocError>;
+
+    /// A vector whose growing may fail.
+    #[derive(Debug)]
+    pub struct KVec<T>(Vec<T>);
+
+    impl<T> Default for KVec<T> {
+        fn default() -> Self {
+            Self::new()
+        }
+    }
+
+    impl<T> KVec<T> {
+        pub const fn new() -> Self {
+            Self(Vec::new())
+        }
+
+        pub fn push(&mut self, value: T, _: Flags) -> Result {
+            self.0.push(value);
+            Ok(())
+        }
+
+        pub fn push_within_capacity(&mut self, value: T) -> Result {
+            self.0.push(value);
+            Ok(())
+        }
+
+        pub fn reserve(&mut self, additional: usize, _: Flags) -> Result {
+            self.0.reserve(additional);
+            Ok(())
+        }
+
+        pub fn capacity(&self) -> usize {
+            self.0.capacity()
+        }
+
+        pub fn shrink_to(&mut self, least: usize, _: Flags) -> Result {
+            self.0.shrink_to(least);
+            Ok(())
+        }
+
+        pub fn as_slice(&self) -> &[T] {
+            &self.0
+        }
+
+        pub fn retain(&mut self, keep: impl FnMut(&mut T) -> bool) {
+            self.0.retain_mut(keep);
+        }
+    }
+
+    impl<T> Deref for KVec<T> {
+        type Target = [T];
+
+        fn deref(&self) -> &[T] {
+            &self.0
+        }
+    }
+
+    impl<T> DerefMut for KVec<T> {
+        fn deref_mut(&mut self) -> &mut [T] {
+            &mut self.0
+        }
+    }
+}
+
+/// Errors are numbers.
+pub mod error {
+    /// A number from `errno.h`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Error(i32);
+
+    impl From<super::alloc::AllocError> for Error {
+        fn from(_: super::alloc::AllocError) -> Self {
+            code::ENOMEM
+        }
+    }
+
+    pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+    /// The numbers.
+    pub mod code {
+        use super::Error;
+
+        pub const EIO: Error = Error(-5);
+        pub const ENOMEM: Error = Error(-12);
+        pub const EINVAL: Error = Error(-22);
+    }
+}
+
+/// Pages of 4 KiB.
+pub mod page {
+    pub const PAGE_SHIFT: usize = 12;
+    pub const PAGE_SIZE: usize = 1 << PAGE_SHIFT;
+}
+
+/// Locking and atomics.
+pub mod sync {
+    use super::alloc::{AllocError, Flags};
+    use std::ops::Deref;
+
+    /// A reference-counted value.
+    #[derive(Debug)]
+    pub struct Arc<T>(std::sync::Arc<T>);
+
+    impl<T> Clone for Arc<T> {
+        fn clone(&self) -> Self {
+            Self(self.0.clone())
+        }
+    }
+
+    impl<T> Deref for Arc<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    impl<T> Arc<T> {
+        pub fn new(value: T, _: Flags) -> Result<Self, AllocError> {
+            Ok(Self(std::sync::Arc::new(value)))
+        }
+
+        pub fn ptr_eq(one: &Self, other: &Self) -> bool {
+            std::sync::Arc::ptr_eq(&one.0, &other.0)
+        }
+
+        pub fn into_unique_or_drop(this: Self) -> Option<T> {
+            std::sync::Arc::into_inner(this.0)
+        }
+    }
+
+    /// Atomic values, whose accesses can be observed.
+    pub mod atomic {
+        use std::cell::Cell;
+
+        #[derive(Clone, Copy, Debug)]
+        pub struct Acquire;
+        #[derive(Clone, Copy, Debug)]
+        pub struct Full;
+        #[derive(Clone, Copy, Debug)]
+        pub struct Relaxed;
+        #[derive(Clone, Copy, Debug)]
+        pub struct Release;
+
+        /// What is done to an atomic, or between accesses to it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Operation {
+            Load,
+            Store(bool),
+            /// A full barrier.
+            Barrier,
+        }
+
+        /// Decides what an operation returns.
+        pub type Observer = fn(Operation) -> bool;
+
+        thread_local! {
+            static OBSERVER: Cell<Option<Observer>> = const { Cell::new(None) };
+        }
+
+        /// From now on, `observer` stands for all atomics of this thread; without one, each is a
+        /// plain value.
+        pub fn observe(observer: Option<Observer>) {
+            OBSERVER.set(observer);
+        }
+
+        pub(super) fn barrier() {
+            if let Some(observer) = OBSERVER.get() {
+                observer(Operation::Barrier);
+            }
+        }
+
+        pub struct Atomic<T>(Cell<T>);
+
+        impl Atomic<bool> {
+            pub const fn new(value: bool) -> Self {
+                Self(Cell::new(value))
+            }
+
+            pub fn load<O>(&self, _: O) -> bool {
+                match OBSERVER.get() {
+                    Some(observer) => observer(Operation::Load),
+                    None => self.0.get(),
+                }
+            }
+
+            pub fn store<O>(&self, value: bool, _: O) {
+                match OBSERVER.get() {
+                    Some(observer) => {
+                        observer(Operation::Store(value));
+                    }
+                    None => self.0.set(value),
+                }
+            }
+        }
+    }
+
+    /// Memory barriers.
+    pub mod barrier {
+        pub fn smp_mb<O>(_: O) {
+            super::atomic::barrier();
+        }
+    }
+}
+
+/// What every file imports.
+pub mod prelude {
+    pub use super::{
+        alloc::{flags::*, KVec, KVec as KVVec},
+        error::{code::*, Error, Result},
+    };
+    pub use macros::kunit_tests;
+}

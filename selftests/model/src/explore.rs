@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every interleaving of the agents of many scripts, for a model checker.
+
+use stateright::{Checker, Model, Property};
+
+use crate::{
+    oracle::{Oracle, Start},
+    run::{self, Rules},
+    script::{Op, Script},
+    world::{Change, Step, World, WORDS},
+};
+
+/// How far an agent is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Agent {
+    /// Operations that are over.
+    done: usize,
+    /// Results of the accesses of the present one.
+    results: Vec<u64>,
+    start: Start,
+}
+
+/// A state of a script.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    script: usize,
+    world: World,
+    oracle: Oracle,
+    agents: Vec<Agent>,
+    wrong: bool,
+}
+
+/// What can happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// An agent's next access.
+    Agent(usize),
+    /// An agent's oldest store becomes visible.
+    Drain(usize),
+    /// The CPU fetches a line, or gives one up.
+    Fetch(usize),
+    Evict(usize),
+}
+
+/// Scripts, and the rules that they are run by.
+pub struct Exploration {
+    pub scripts: Vec<Script>,
+    pub rules: Rules,
+}
+
+impl Model for Exploration {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let state = |(index, script): (usize, &Script)| State {
+            script: index,
+            world: World::new(script.agents.len()),
+            oracle: Oracle::default(),
+            agents: vec![Agent::default(); script.agents.len()],
+            wrong: false,
+        };
+        self.scripts.iter().enumerate().map(state).collect()
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        let script = &self.scripts[state.script];
+        if state.wrong {
+            return;
+        }
+        let mut working = false;
+        for (number, agent) in state.agents.iter().enumerate() {
+            if agent.done < script.agents[number].len() {
+                working = true;
+                actions.push(Action::Agent(number));
+            }
+            if !state.world.is_drained(number) {
+                actions.push(Action::Drain(number));
+            }
+        }
+        if working && script.has_cache() {
+            for line in 0..WORDS {
+                actions.push(match state.world.is_cached(line) {
+                    true => Action::Evict(line),
+                    false => Action::Fetch(line),
+                });
+            }
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let script = &self.scripts[last.script];
+        let mut state = last.clone();
+        match action {
+            Action::Agent(agent) => state.advance(script, self.rules, agent)?,
+            Action::Drain(agent) => {
+                state.world.drain(agent);
+                state.oracle.drained();
+            }
+            Action::Fetch(line) => state.world.fetch(line),
+            Action::Evict(line) => state.world.evict(line),
+        }
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![Property::always(
+            "what is read was not superseded",
+            |_, state: &State| !state.wrong,
+        )]
+    }
+}
+
+impl State {
+    /// An agent's next access; nothing if it has to wait.
+    fn advance(&mut self, script: &Script, rules: Rules, number: usize) -> Option<()> {
+        let op = script.agents[number][self.agents[number].done];
+        let own = !self.world.is_drained(number);
+        match op {
+            Op::Load { byte } => {
+                let value = self.world.cpu_load(number, byte);
+                self.wrong |= !self.oracle.cpu_may_read(byte, value, own);
+            }
+            Op::Store { byte, value } => {
+                self.world.cpu_store(number, byte, value, script.buffered);
+                self.oracle.cpu_wrote(byte, value, script.buffered);
+            }
+            Op::DeviceLoad { device, byte } => {
+                let value = self.world.device_load(script, device, byte);
+                self.wrong |= !self.oracle.device_may_read(script, device, byte, value);
+            }
+            Op::DeviceStore {
+                device,
+                byte,
+                value,
+            } => {
+                self.world.device_store(script, device, byte, value);
+                self.oracle.device_wrote(script, device, byte, value);
+            }
+            Op::Begin(_) | Op::End(_) | Op::Map { .. } | Op::Unmap { .. } => {
+                if self.agents[number].results.is_empty() {
+                    self.agents[number].start = self.oracle.start(own);
+                }
+                return self.operate(script, rules, number, op);
+            }
+        }
+        self.agents[number].done += 1;
+        Some(())
+    }
+
+    /// The next access of an operation of the module.
+    fn operate(&mut self, script: &Script, rules: Rules, number: usize, op: Op) -> Option<()> {
+        let next = run::next(script, rules, &self.world, op, &self.agents[number].results);
+        let step = next.step?;
+        let result = self.world.step(number, step)?;
+        if step == Step::Unlock {
+            self.world.twins = next.twins;
+            self.commit(number, op, next.change, next.opens);
+        }
+        let agent = &mut self.agents[number];
+        agent.results.push(result);
+        // Unlocking is the last thing that any of them does.
+        let over = step == Step::Unlock
+            || run::next(script, rules, &self.world, op, &agent.results)
+                .step
+                .is_none();
+        if over {
+            self.oracle.end(script, op, agent.start);
+            *agent = Agent {
+                done: agent.done + 1,
+                ..Agent::default()
+            };
+        }
+        Some(())
+    }
+
+    /// What was changed under the mutex.
+    fn commit(&mut self, number: usize, op: Op, change: Option<Change>, opens: bool) {
+        self.world.history.extend(change);
+        if opens {
+            self.world.open.push(number);
+        }
+        if matches!(op, Op::End(access) if access.of_cpu().has_to_device()) {
+            let open = &mut self.world.open;
+            if let Some(at) = open.iter().position(|opener| *opener == number) {
+                open.remove(at);
+            }
+        }
+    }
+}
+
+/// What came of an exploration.
+pub struct Explored {
+    /// Different states.
+    pub states: usize,
+    /// The script and the actions that lead to a wrong read, if any does.
+    pub wrong: Option<String>,
+}
+
+/// Explores all of it, or until something is wrong.
+pub fn explore(scripts: Vec<Script>, rules: Rules) -> Explored {
+    let checker = Exploration { scripts, rules }.checker();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let checker = checker.threads(threads).spawn_bfs().join();
+    let wrong = checker.discoveries().into_iter().next().map(|(_, path)| {
+        let first = path.last_state().script;
+        let script = &checker.model().scripts[first];
+        format!("{script:?}: {:?}", path.into_actions())
+    });
+    Explored {
+        states: checker.unique_state_count(),
+        wrong,
+    }
+}

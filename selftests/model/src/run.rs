@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's operations, one access to the machine at a time.
+//!
+//! An operation is executed from its beginning each time, with the results of the accesses that it
+//! has made already. The first one beyond these is what it does next; from there on it goes on with
+//! zeros, and whatever it does is forgotten. What it changes under the mutex, the list and the twins,
+//! is taken over when it unlocks.
+
+use std::cell::RefCell;
+
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{observe, Operation},
+        Arc,
+    },
+};
+
+use crate::{
+    attach::{Attachments, Cached, Shadow},
+    merge::{self, Memory, Stands, Word},
+    pending::Pending,
+    script::{Access, Class, Op, Script, DEVICES},
+    world::{Change, Step, World, WORDS},
+};
+
+/// Which rules are followed: the module's, or broken ones, which the model has to notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rules {
+    /// The module's.
+    Real,
+    /// Of a word in which a byte changed, all are stored.
+    WholeWords,
+    /// Twin and shadow are filled from a load each.
+    FilledTwice,
+    /// A device gets what is in the pages before all is there.
+    PublishedEarly,
+    /// The twin of a shadow that is to be written from now on is made of the pages.
+    TwinOfThePages,
+    /// END looks at the word while stores are on their way.
+    NoBarrier,
+    /// Lines are cleaned, then invalidated.
+    TwoPasses,
+    /// Lines are invalidated.
+    InvalidatedAlone,
+    /// They are once more when a device has been unmapped.
+    InvalidatedAfterUnmap,
+    /// The word is cleared before unmap has brought home what the device wrote.
+    ClearedEarly,
+    /// Those of the module before it forgot who has a bracket open: bounce buffers are copied whole,
+    /// unless somebody has one open for writing.
+    Remembering,
+}
+
+/// What an operation under way has found, and where it has got to.
+#[derive(Default)]
+struct Run {
+    results: Vec<u64>,
+    done: usize,
+    next: Option<Step>,
+    /// The list is being made anew: nothing counts.
+    silent: bool,
+    rules: Option<Rules>,
+    twins: [Option<[u64; WORDS]>; DEVICES],
+}
+
+thread_local! {
+    static RUN: RefCell<Run> = RefCell::default();
+}
+
+fn access(step: Step) -> u64 {
+    RUN.with_borrow_mut(|run| {
+        if run.silent || run.next.is_some() {
+            return 0;
+        }
+        if let Some(&result) = run.results.get(run.done) {
+            run.done += 1;
+            return result;
+        }
+        run.next = Some(step);
+        0
+    })
+}
+
+fn rules() -> Rules {
+    RUN.with_borrow(|run| run.rules.unwrap_or(Rules::Real))
+}
+
+fn observer(operation: Operation) -> bool {
+    let step = match operation {
+        Operation::Load => Step::LoadPending,
+        Operation::Store(value) => Step::StorePending(value),
+        Operation::Barrier if rules() == Rules::NoBarrier => return false,
+        Operation::Barrier => Step::Barrier,
+    };
+    access(step) != 0
+}
+
+/// The pages, as hand-overs see them.
+struct Page;
+
+/// A shadow, likewise.
+struct Copied(usize);
+
+/// Stores the selected bytes one by one, or all together.
+fn store(
+    index: usize,
+    value: Word,
+    bytes: Word,
+    all: impl Fn(u64) -> Step,
+    one: impl Fn(usize, u8) -> Step,
+) {
+    if bytes == !0 || rules() == Rules::WholeWords {
+        access(all(value));
+        return;
+    }
+    for (at, (value, selected)) in value
+        .to_ne_bytes()
+        .into_iter()
+        .zip(bytes.to_ne_bytes())
+        .enumerate()
+    {
+        if selected != 0 {
+            access(one(index * 8 + at, value));
+        }
+    }
+}
+
+impl Memory for Page {
+    fn load(&self, index: usize) -> Word {
+        access(Step::LoadPage(index))
+    }
+
+    fn store(&self, index: usize, value: Word, bytes: Word) {
+        let all = |value| Step::StorePageWord { word: index, value };
+        store(index, value, bytes, all, |byte, value| Step::StorePage {
+            byte,
+            value,
+        });
+    }
+}
+
+impl Memory for Copied {
+    fn load(&self, index: usize) -> Word {
+        access(Step::LoadShadow {
+            device: self.0,
+            word: index,
+        })
+    }
+
+    fn store(&self, index: usize, value: Word, bytes: Word) {
+        let device = self.0;
+        let all = |value| Step::StoreShadowWord {
+            device,
+            word: index,
+            value,
+        };
+        store(index, value, bytes, all, |byte, value| Step::StoreShadow {
+            device,
+            byte,
+            value,
+        });
+    }
+}
+
+/// The shadow of a device; its twin is among those of the run.
+pub(crate) struct Model(usize);
+
+impl Model {
+    fn twin(&self) -> Option<[u64; WORDS]> {
+        RUN.with_borrow(|run| run.twins[self.0])
+    }
+
+    fn set_twin(&self, twin: Option<[u64; WORDS]>) {
+        RUN.with_borrow_mut(|run| run.twins[self.0] = twin);
+    }
+}
+
+impl Shadow for Model {
+    fn fill(&mut self) {
+        let mut twin = self.twin();
+        merge::fill(
+            &Page,
+            &Copied(self.0),
+            WORDS,
+            twin.as_mut().map(|twin| &mut twin[..]),
+        );
+        if rules() == Rules::FilledTwice {
+            if let Some(twin) = &mut twin {
+                merge::remember(&Page, twin);
+            }
+        }
+        self.set_twin(twin);
+    }
+
+    fn allow_writing(&mut self) -> Result {
+        if self.twin().is_none() {
+            let mut twin = [0; WORDS];
+            match rules() {
+                Rules::TwinOfThePages => merge::remember(&Page, &mut twin),
+                _ => merge::remember(&Copied(self.0), &mut twin),
+            }
+            self.set_twin(Some(twin));
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self, stands: Stands) -> usize {
+        let Some(mut twin) = self.twin() else {
+            return 0;
+        };
+        let taken = merge::collect(&Page, &Copied(self.0), &mut twin, stands);
+        self.set_twin(Some(twin));
+        if rules() == Rules::PublishedEarly {
+            return taken + self.bring();
+        }
+        taken
+    }
+
+    fn publish(&mut self) -> usize {
+        match rules() {
+            Rules::PublishedEarly => 0,
+            _ => self.bring(),
+        }
+    }
+}
+
+impl Model {
+    fn bring(&mut self) -> usize {
+        match self.twin() {
+            Some(mut twin) => {
+                let taken = merge::publish(&Page, &Copied(self.0), &mut twin);
+                self.set_twin(Some(twin));
+                taken
+            }
+            None => merge::refresh(&Page, &Copied(self.0), WORDS),
+        }
+    }
+}
+
+fn each_line(step: impl Fn(usize) -> Step) {
+    for line in 0..WORDS {
+        access(step(line));
+    }
+}
+
+/// A mapping of a device that does not snoop.
+pub(crate) struct Lines {
+    may_write: bool,
+}
+
+impl Cached for Lines {
+    fn may_write(&self) -> bool {
+        self.may_write
+    }
+
+    fn clean(&self) {
+        each_line(Step::Clean);
+    }
+
+    fn clean_and_invalidate(&self) {
+        match rules() {
+            Rules::TwoPasses => {
+                each_line(Step::Clean);
+                each_line(Step::Invalidate);
+            }
+            Rules::InvalidatedAlone => each_line(Step::Invalidate),
+            _ => each_line(Step::CleanAndInvalidate),
+        }
+    }
+}
+
+/// The list of attachments, with the mappings that are on it.
+struct List<'a> {
+    script: &'a Script,
+    attachments: Attachments<usize, Lines, Model>,
+    cached: Vec<(usize, Arc<Lines>)>,
+    pending: Pending,
+}
+
+impl<'a> List<'a> {
+    fn new(script: &'a Script, history: &[Change]) -> Self {
+        let mut list = List {
+            script,
+            attachments: Attachments::new(),
+            cached: Vec::new(),
+            pending: Pending::new(),
+        };
+        RUN.with_borrow_mut(|run| run.silent = true);
+        for &change in history {
+            match change {
+                Change::Mapped { device, access } => list.map(device, access),
+                Change::Unmapped { device } => list.unmap(device),
+            }
+        }
+        RUN.with_borrow_mut(|run| run.silent = false);
+        list
+    }
+
+    fn map(&mut self, device: usize, access: Access) {
+        let direction = access.of_device();
+        let may_write = direction.has_from_device();
+        let attached = self.attachments.attach(device);
+        let mapped = match self.script.classes[device] {
+            Class::Coherent => {
+                self.attachments.map_coherent();
+                Ok(())
+            }
+            Class::Cache => {
+                let map = || {
+                    // As dma_map_sgtable() does.
+                    each_line(Step::Clean);
+                    Ok(Arc::new(Lines { may_write }, GFP_KERNEL)?)
+                };
+                let mapping = self.attachments.map_cached(&self.pending, map);
+                mapping.map(|mapping| self.cached.push((device, mapping)))
+            }
+            Class::Shadow => {
+                let new = || Ok(Model(device));
+                self.attachments
+                    .map_shadow(&self.pending, device, direction, new, |_| Ok(()))
+            }
+        };
+        assert!(attached.is_ok() && mapped.is_ok(), "nothing is refused");
+    }
+
+    fn unmap(&mut self, device: usize) {
+        if rules() == Rules::ClearedEarly {
+            self.pending.clear();
+        }
+        match self.script.classes[device] {
+            Class::Coherent => self.attachments.unmap_coherent(),
+            Class::Cache => {
+                let at = self.cached.iter().position(|(other, _)| *other == device);
+                let (_, mapping) = self
+                    .cached
+                    .remove(at.expect("scripts unmap what is mapped"));
+                self.attachments.unmap_cached(&self.pending, &mapping);
+                if rules() == Rules::InvalidatedAfterUnmap {
+                    each_line(Step::Invalidate);
+                }
+            }
+            Class::Shadow => self.attachments.unmap_shadow(&self.pending, device),
+        }
+        self.attachments.detach(device);
+    }
+}
+
+/// What an operation does next.
+pub struct Next {
+    /// Nothing, if it is over.
+    pub step: Option<Step>,
+    /// What it has changed under the mutex, when it unlocks.
+    pub change: Option<Change>,
+    /// The twins as they are then.
+    pub twins: [Option<[u64; WORDS]>; DEVICES],
+    /// Whether it opens (or ends) a bracket, for rules that remember these.
+    pub opens: bool,
+}
+
+/// What operation `op`, which has made accesses with those `results`, does next.
+pub fn next(script: &Script, rules: Rules, world: &World, op: Op, results: &[u64]) -> Next {
+    RUN.set(Run {
+        results: results.to_vec(),
+        rules: Some(rules),
+        ..Run::default()
+    });
+    observe(Some(observer));
+    let mut change = None;
+    let opens = matches!(op, Op::Begin(access) if access.of_cpu().has_to_device());
+    if rules == Rules::Remembering {
+        change = remembering(script, world, op);
+    } else {
+        let mut list = List::new(script, &world.history);
+        RUN.with_borrow_mut(|run| run.twins = world.twins);
+        match op {
+            Op::Begin(_) if list.pending.at_begin() => {
+                access(Step::Lock);
+                list.attachments.begin();
+                access(Step::Unlock);
+            }
+            Op::End(bracket) if list.pending.at_end() => {
+                access(Step::Lock);
+                list.attachments.end(bracket.of_cpu());
+                access(Step::Unlock);
+            }
+            Op::Map {
+                device,
+                access: direction,
+            } => {
+                access(Step::Lock);
+                list.map(device, direction);
+                access(Step::Unlock);
+                change = Some(Change::Mapped {
+                    device,
+                    access: direction,
+                });
+            }
+            Op::Unmap { device } => {
+                access(Step::Lock);
+                list.unmap(device);
+                access(Step::Unlock);
+                change = Some(Change::Unmapped { device });
+            }
+            _ => {}
+        }
+    }
+    observe(None);
+    let run = RUN.take();
+    Next {
+        step: run.next,
+        change,
+        twins: run.twins,
+        opens,
+    }
+}
+
+/// Mapped devices, with what each may do.
+fn mapped(history: &[Change]) -> Vec<(usize, Access)> {
+    let mut mapped = Vec::new();
+    for &change in history {
+        match change {
+            Change::Mapped { device, access } => mapped.push((device, access)),
+            Change::Unmapped { device } => {
+                let at = mapped.iter().position(|(other, _)| *other == device);
+                mapped.remove(at.expect("scripts unmap what is mapped"));
+            }
+        }
+    }
+    mapped
+}
+
+/// Copies a bounce buffer home, or fills it.
+fn copy(device: usize, home: bool) {
+    for word in 0..WORDS {
+        if home {
+            let value = access(Step::LoadShadow { device, word });
+            access(Step::StorePageWord { word, value });
+        } else {
+            let value = access(Step::LoadPage(word));
+            access(Step::StoreShadowWord {
+                device,
+                word,
+                value,
+            });
+        }
+    }
+}
+
+/// The rules of before, in the model's words. Each agent is a process.
+fn remembering(script: &Script, world: &World, op: Op) -> Option<Change> {
+    let list = mapped(&world.history);
+    let class = |device: usize| script.classes[device];
+    let lines = |list: &[(usize, Access)], writes: bool| {
+        let cached = |&(device, access): &(usize, Access)| {
+            class(device) == Class::Cache && (!writes || access.of_device().has_from_device())
+        };
+        list.iter().any(cached)
+    };
+    access(Step::Lock);
+    let open = !world.open.is_empty();
+    let change = match op {
+        Op::Begin(_) => {
+            if !open {
+                if lines(&list, true) {
+                    each_line(Step::Clean);
+                    each_line(Step::Invalidate);
+                }
+                for &(device, may) in &list {
+                    if class(device) == Class::Shadow && may.of_device().has_from_device() {
+                        copy(device, true);
+                    }
+                }
+            }
+            None
+        }
+        Op::End(bracket) => {
+            for &(device, may) in &list {
+                let reads = !may.of_device().has_from_device();
+                if class(device) == Class::Shadow && (reads || bracket.of_cpu().has_to_device()) {
+                    copy(device, false);
+                }
+            }
+            if lines(&list, false) {
+                each_line(Step::Clean);
+            }
+            None
+        }
+        Op::Map {
+            device,
+            access: may,
+        } => {
+            match class(device) {
+                Class::Shadow => copy(device, false),
+                Class::Cache => each_line(Step::Clean),
+                Class::Coherent => {}
+            }
+            Some(Change::Mapped {
+                device,
+                access: may,
+            })
+        }
+        Op::Unmap { device } => {
+            match class(device) {
+                Class::Shadow if !open => copy(device, true),
+                Class::Cache => {
+                    each_line(Step::Clean);
+                    if !open {
+                        each_line(Step::Invalidate);
+                    }
+                }
+                _ => {}
+            }
+            Some(Change::Unmapped { device })
+        }
+        _ => None,
+    };
+    access(Step::Unlock);
+    change
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the agents do, and on which machine.
+
+use crate::direction::Direction;
+
+/// Devices of a machine, at most.
+pub const DEVICES: usize = 2;
+
+/// How a device is attached to memory; the module's classes, to be named outside this crate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    Coherent,
+    Cache,
+    Shadow,
+}
+
+impl Class {
+    pub const ALL: [Class; 3] = [Class::Coherent, Class::Cache, Class::Shadow];
+}
+
+/// What a bracket is for, or what a device may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    Read,
+    Write,
+    ReadWrite,
+}
+
+impl Access {
+    /// Of a bracket: a read has moved data from devices.
+    pub(crate) fn of_cpu(self) -> Direction {
+        match self {
+            Access::Read => Direction::FromDevice,
+            Access::Write => Direction::ToDevice,
+            Access::ReadWrite => Direction::Bidirectional,
+        }
+    }
+
+    /// Of a mapping: a device that reads is moved data to.
+    pub(crate) fn of_device(self) -> Direction {
+        match self {
+            Access::Read => Direction::ToDevice,
+            Access::Write => Direction::FromDevice,
+            Access::ReadWrite => Direction::Bidirectional,
+        }
+    }
+}
+
+/// One operation of an agent. Bytes are counted from the start of the buffer. An agent can be a
+/// thread, an importer with its device, or both, if it waits for the one before the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    Begin(Access),
+    End(Access),
+    Load {
+        byte: usize,
+    },
+    Store {
+        byte: usize,
+        value: u8,
+    },
+    /// Attach and map; may be done several times.
+    Map {
+        device: usize,
+        access: Access,
+    },
+    /// Unmap and detach.
+    Unmap {
+        device: usize,
+    },
+    DeviceLoad {
+        device: usize,
+        byte: usize,
+    },
+    DeviceStore {
+        device: usize,
+        byte: usize,
+        value: u8,
+    },
+}
+
+/// The agents' operations, one after the other each.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Script {
+    pub classes: [Class; DEVICES],
+    pub agents: Vec<Vec<Op>>,
+    /// Whether stores of the CPU stay in a store buffer for a while.
+    pub buffered: bool,
+}
+
+impl Script {
+    /// Whether anything depends on what is in the CPU's cache.
+    pub fn has_cache(&self) -> bool {
+        self.classes.contains(&Class::Cache)
+    }
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The machine: memory, a cache that all CPUs share, store buffers, shadows, a mutex, and the word
+//! that says whether anything is pending.
+
+use crate::script::{Access, Class, Script, DEVICES};
+
+/// Words of the buffer; each is a cache line.
+pub const WORDS: usize = 2;
+
+/// Bytes of the buffer.
+pub const BYTES: usize = WORDS * WORD;
+
+const WORD: usize = 8;
+
+/// A line in the cache.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Line {
+    dirty: bool,
+    word: u64,
+}
+
+/// What has happened to the list of attachments, from which it is made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    Mapped { device: usize, access: Access },
+    Unmapped { device: usize },
+}
+
+/// What an operation of the module does to the machine, all at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    LoadPage(usize),
+    StorePage {
+        byte: usize,
+        value: u8,
+    },
+    StorePageWord {
+        word: usize,
+        value: u64,
+    },
+    LoadShadow {
+        device: usize,
+        word: usize,
+    },
+    StoreShadow {
+        device: usize,
+        byte: usize,
+        value: u8,
+    },
+    StoreShadowWord {
+        device: usize,
+        word: usize,
+        value: u64,
+    },
+    /// Writes a line back.
+    Clean(usize),
+    /// Writes a line back and drops it.
+    CleanAndInvalidate(usize),
+    /// Drops a line.
+    Invalidate(usize),
+    LoadPending,
+    StorePending(bool),
+    Barrier,
+    Lock,
+    Unlock,
+}
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct World {
+    memory: [u64; WORDS],
+    cache: [Option<Line>; WORDS],
+    shadows: [[u64; WORDS]; DEVICES],
+    pending: bool,
+    owner: Option<usize>,
+    /// Stores that are not yet in the cache, for each agent, oldest first.
+    buffers: Vec<Vec<(usize, u8)>>,
+    /// Under the mutex.
+    pub twins: [Option<[u64; WORDS]>; DEVICES],
+    /// Under the mutex.
+    pub history: Vec<Change>,
+    /// Under the mutex: open write brackets, for rules that remember them.
+    pub open: Vec<usize>,
+}
+
+fn byte_of(word: u64, byte: usize) -> u8 {
+    word.to_ne_bytes()[byte % WORD]
+}
+
+fn with_byte(word: u64, byte: usize, value: u8) -> u64 {
+    let mut bytes = word.to_ne_bytes();
+    bytes[byte % WORD] = value;
+    u64::from_ne_bytes(bytes)
+}
+
+impl World {
+    pub fn new(agents: usize) -> Self {
+        World {
+            memory: [0; WORDS],
+            cache: [const { None }; WORDS],
+            shadows: [[0; WORDS]; DEVICES],
+            pending: false,
+            owner: None,
+            buffers: vec![Vec::new(); agents],
+            twins: [None; DEVICES],
+            history: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
+    /// What a CPU sees of a word, which is in the cache afterwards.
+    fn load(&mut self, word: usize) -> u64 {
+        let memory = self.memory[word];
+        let fetched = || Line {
+            dirty: false,
+            word: memory,
+        };
+        self.cache[word].get_or_insert_with(fetched).word
+    }
+
+    fn store(&mut self, word: usize, value: u64) {
+        self.cache[word] = Some(Line {
+            dirty: true,
+            word: value,
+        });
+    }
+
+    fn clean(&mut self, line: usize) {
+        if let Some(cached) = self.cache[line].as_mut().filter(|cached| cached.dirty) {
+            self.memory[line] = cached.word;
+            cached.dirty = false;
+        }
+    }
+
+    /// Whether the agent's stores are all in the cache.
+    pub fn is_drained(&self, agent: usize) -> bool {
+        self.buffers[agent].is_empty()
+    }
+
+    /// The oldest store of an agent reaches the cache.
+    pub fn drain(&mut self, agent: usize) {
+        let (byte, value) = self.buffers[agent].remove(0);
+        let word = with_byte(self.load(byte / WORD), byte, value);
+        self.store(byte / WORD, word);
+    }
+
+    /// The CPU fetches a line for no reason.
+    pub fn fetch(&mut self, line: usize) {
+        self.load(line);
+    }
+
+    /// The CPU needs the room.
+    pub fn evict(&mut self, line: usize) {
+        self.clean(line);
+        self.cache[line] = None;
+    }
+
+    /// Whether a line is in the cache.
+    pub fn is_cached(&self, line: usize) -> bool {
+        self.cache[line].is_some()
+    }
+
+    /// A program reads a byte.
+    pub fn cpu_load(&mut self, agent: usize, byte: usize) -> u8 {
+        let mut newest = self.buffers[agent].iter().rev();
+        match newest.find(|(stored, _)| *stored == byte) {
+            Some((_, value)) => *value,
+            None => byte_of(self.load(byte / WORD), byte),
+        }
+    }
+
+    /// A program writes a byte.
+    pub fn cpu_store(&mut self, agent: usize, byte: usize, value: u8, buffered: bool) {
+        self.buffers[agent].push((byte, value));
+        if !buffered {
+            self.drain(agent);
+        }
+    }
+
+    /// A device reads a byte.
+    pub fn device_load(&mut self, script: &Script, device: usize, byte: usize) -> u8 {
+        let word = byte / WORD;
+        let value = match script.classes[device] {
+            Class::Coherent => self.load(word),
+            Class::Cache => self.memory[word],
+            Class::Shadow => self.shadows[device][word],
+        };
+        byte_of(value, byte)
+    }
+
+    /// A device writes a byte.
+    pub fn device_store(&mut self, script: &Script, device: usize, byte: usize, value: u8) {
+        let word = byte / WORD;
+        match script.classes[device] {
+            Class::Coherent => {
+                let new = with_byte(self.load(word), byte, value);
+                self.store(word, new);
+            }
+            Class::Cache => self.memory[word] = with_byte(self.memory[word], byte, value),
+            Class::Shadow => {
+                let shadow = &mut self.shadows[device][word];
+                *shadow = with_byte(*shadow, byte, value);
+            }
+        }
+    }
+
+    /// Does a step of an agent; nothing if it has to wait.
+    pub fn step(&mut self, agent: usize, step: Step) -> Option<u64> {
+        match step {
+            Step::LoadPage(word) => return Some(self.load(word)),
+            Step::StorePage { byte, value } => {
+                let word = with_byte(self.load(byte / WORD), byte, value);
+                self.store(byte / WORD, word);
+            }
+            Step::StorePageWord { word, value } => self.store(word, value),
+            Step::LoadShadow { device, word } => return Some(self.shadows[device][word]),
+            Step::StoreShadow {
+                device,
+                byte,
+                value,
+            } => {
+                let shadow = &mut self.shadows[device][byte / WORD];
+                *shadow = with_byte(*shadow, byte, value);
+            }
+            Step::StoreShadowWord {
+                device,
+                word,
+                value,
+            } => self.shadows[device][word] = value,
+            Step::Clean(line) => self.clean(line),
+            Step::CleanAndInvalidate(line) => self.evict(line),
+            Step::Invalidate(line) => self.cache[line] = None,
+            Step::LoadPending => return Some(self.pending.into()),
+            Step::StorePending(value) => self.pending = value,
+            // Both wait for the store buffer.
+            Step::Barrier if self.is_drained(agent) => {}
+            Step::Lock if self.owner.is_none() && self.is_drained(agent) => {
+                self.owner = Some(agent);
+            }
+            Step::Barrier | Step::Lock => return None,
+            Step::Unlock => self.owner = None,
+        }
+        Some(0)
+    }
+}

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's rules hold, and each of those that were broken on purpose does not.
+
+use model::{
+    explore::explore,
+    run::Rules,
+    script::{
+        Access::{self, Read, ReadWrite, Write},
+        Class, Op, Script, DEVICES,
+    },
+};
+
+/// Two bytes of one word, and one of another.
+const A: usize = 0;
+const B: usize = 1;
+const C: usize = 8;
+
+/// Every sequence of `length` of the alphabet.
+fn sequences(alphabet: &[Op], length: usize) -> Vec<Vec<Op>> {
+    let mut all = vec![Vec::new()];
+    for _ in 0..length {
+        all = all
+            .iter()
+            .flat_map(|sequence: &Vec<Op>| {
+                alphabet
+                    .iter()
+                    .map(move |&op| [sequence.as_slice(), &[op]].concat())
+            })
+            .collect();
+    }
+    all
+}
+
+/// Gives each write a value of its own.
+fn numbered(agents: Vec<Vec<Op>>) -> Vec<Vec<Op>> {
+    let mut last = 0;
+    let mut number = |op| {
+        last += 1;
+        match op {
+            Op::Store { byte, .. } => Op::Store { byte, value: last },
+            Op::DeviceStore { device, byte, .. } => Op::DeviceStore {
+                device,
+                byte,
+                value: last,
+            },
+            other => other,
+        }
+    };
+    let agents = agents.into_iter();
+    agents
+        .map(|ops| ops.into_iter().map(&mut number).collect())
+        .collect()
+}
+
+fn script(classes: [Class; DEVICES], agents: Vec<Vec<Op>>) -> Script {
+    Script {
+        classes,
+        agents: numbered(agents),
+        buffered: false,
+    }
+}
+
+fn store(byte: usize) -> Op {
+    Op::Store { byte, value: 0 }
+}
+
+fn load(byte: usize) -> Op {
+    Op::Load { byte }
+}
+
+fn device_store(device: usize, byte: usize) -> Op {
+    Op::DeviceStore {
+        device,
+        byte,
+        value: 0,
+    }
+}
+
+fn device_load(device: usize, byte: usize) -> Op {
+    Op::DeviceLoad { device, byte }
+}
+
+fn map(device: usize, access: Access) -> Op {
+    Op::Map { device, access }
+}
+
+fn unmap(device: usize) -> Op {
+    Op::Unmap { device }
+}
+
+/// The device's byte: beside the CPU's, unless a cache line is the smallest piece.
+fn beside(classes: [Class; DEVICES]) -> usize {
+    match classes.contains(&Class::Cache) {
+        true => C,
+        false => B,
+    }
+}
+
+/// One device, and a CPU that brackets or not, in every order, on one byte.
+fn in_turns() -> Vec<Script> {
+    let alphabet = [
+        Op::Begin(ReadWrite),
+        Op::Begin(Read),
+        Op::End(ReadWrite),
+        Op::End(Read),
+        store(A),
+        load(A),
+        device_store(0, A),
+        device_load(0, A),
+    ];
+    let mut scripts = Vec::new();
+    for class in Class::ALL {
+        for middle in sequences(&alphabet, 5) {
+            let ops = [vec![map(0, ReadWrite)], middle, vec![unmap(0), load(A)]].concat();
+            scripts.push(script([class, Class::Coherent], vec![ops]));
+        }
+    }
+    scripts
+}
+
+/// Devices that come, go and come back, and one that is imported twice, for one byte.
+fn mappings() -> Vec<Script> {
+    let mut scripts = Vec::new();
+    let steps = [
+        vec![store(A)],
+        vec![load(A)],
+        vec![Op::Begin(Write), Op::End(Read)],
+        vec![device_store(0, A)],
+        vec![device_load(0, A)],
+        vec![map(1, ReadWrite), device_store(1, A), unmap(1)],
+        vec![map(1, Read), device_load(1, A), unmap(1)],
+    ];
+    for one in Class::ALL {
+        for other in Class::ALL {
+            for first in &steps {
+                for second in &steps {
+                    for third in &steps {
+                        // The second mapping may write, the first only reads.
+                        let ops = [
+                            &[map(0, Read), store(A), map(0, ReadWrite)][..],
+                            first,
+                            second,
+                            &[unmap(0)],
+                            third,
+                            &[
+                                unmap(0),
+                                load(A),
+                                map(0, ReadWrite),
+                                device_load(0, A),
+                                unmap(0),
+                            ],
+                        ];
+                        scripts.push(script([one, other], vec![ops.concat()]));
+                    }
+                }
+            }
+        }
+    }
+    scripts
+}
+
+/// A CPU beside a device, at the same time, each with a byte of its own.
+fn at_once() -> Vec<Script> {
+    let mut scripts = Vec::new();
+    for class in Class::ALL {
+        let classes = [class, Class::Coherent];
+        let theirs = beside(classes);
+        let alphabet = [
+            Op::Begin(ReadWrite),
+            Op::End(ReadWrite),
+            Op::End(Read),
+            store(A),
+            load(A),
+            load(theirs),
+        ];
+        for cpu in sequences(&alphabet, 4) {
+            let device = vec![
+                map(0, ReadWrite),
+                device_store(0, theirs),
+                device_load(0, A),
+                unmap(0),
+            ];
+            scripts.push(script(classes, vec![cpu, device]));
+        }
+    }
+    scripts
+}
+
+/// Two CPU threads whose brackets overlap, or are left open, while a device is mapped.
+fn two_threads() -> Vec<Script> {
+    let mut scripts = Vec::new();
+    for class in Class::ALL {
+        let classes = [class, Class::Coherent];
+        let theirs = beside(classes);
+        let writer = [
+            vec![Op::Begin(ReadWrite), store(A), Op::End(ReadWrite)],
+            vec![Op::Begin(Write), store(A)],
+            vec![store(A), Op::End(Write)],
+            vec![Op::Begin(ReadWrite), store(A), Op::End(Read)],
+        ];
+        let reader = vec![Op::Begin(Read), load(theirs), Op::End(Read)];
+        for writer in writer {
+            let first = [
+                vec![map(0, ReadWrite), device_store(0, theirs)],
+                writer,
+                vec![device_load(0, A), unmap(0), load(theirs)],
+            ];
+            scripts.push(script(classes, vec![first.concat(), reader.clone()]));
+        }
+    }
+    scripts
+}
+
+/// Two devices of every two classes, each with a byte of its own, and a CPU that hands over.
+fn two_devices() -> Vec<Script> {
+    let mut scripts = Vec::new();
+    for one in Class::ALL {
+        for other in Class::ALL {
+            let classes = [one, other];
+            let theirs = beside(classes);
+            for cpu in [
+                vec![Op::Begin(ReadWrite), Op::End(ReadWrite)],
+                vec![Op::End(Read)],
+            ] {
+                let first = vec![
+                    map(0, ReadWrite),
+                    device_store(0, A),
+                    device_load(0, theirs),
+                    unmap(0),
+                ];
+                let second = vec![map(1, ReadWrite), device_store(1, theirs), unmap(1)];
+                scripts.push(script(classes, vec![first, second.clone()]));
+                let all = [
+                    vec![map(0, ReadWrite), map(1, ReadWrite), device_store(0, A)],
+                    cpu,
+                    vec![
+                        device_load(1, A),
+                        unmap(0),
+                        device_load(1, A),
+                        load(A),
+                        unmap(1),
+                    ],
+                ];
+                scripts.push(script(
+                    classes,
+                    vec![all.concat(), vec![device_store(1, theirs)]],
+                ));
+            }
+        }
+    }
+    // What is not mapped yet writes nothing.
+    scripts.retain(|script| {
+        script
+            .agents
+            .iter()
+            .all(|ops| !matches!(ops[0], Op::DeviceStore { .. }))
+    });
+    scripts
+}
+
+/// END against map, with stores that are still in the CPU's store buffer.
+fn dekker() -> Vec<Script> {
+    let mut scripts = Vec::new();
+    for class in Class::ALL {
+        for end in [Read, Write] {
+            let cpu = vec![store(A), Op::End(end)];
+            let device = vec![map(0, Read), device_load(0, A), unmap(0)];
+            scripts.push(Script {
+                buffered: true,
+                ..script([class, Class::Coherent], vec![cpu, device])
+            });
+        }
+    }
+    scripts
+}
+
+fn families() -> Vec<(&'static str, Vec<Script>)> {
+    vec![
+        ("in turns", in_turns()),
+        ("mappings", mappings()),
+        ("at once", at_once()),
+        ("two threads", two_threads()),
+        ("two devices", two_devices()),
+        ("dekker", dekker()),
+    ]
+}
+
+#[test]
+fn the_rules_hold() {
+    let mut all = 0;
+    for (name, scripts) in families() {
+        let number = scripts.len();
+        let began = std::time::Instant::now();
+        let explored = explore(scripts, Rules::Real);
+        println!(
+            "{name:12} {number:6} scripts {:9} states {:5.1} s",
+            explored.states,
+            began.elapsed().as_secs_f64()
+        );
+        assert_eq!(explored.wrong, None, "{name}");
+        all += explored.states;
+    }
+    println!("{:12} {:6}         {all:9} states", "all", "");
+}
+
+fn is_wrong(rules: Rules, scripts: Vec<Script>) {
+    let explored = explore(scripts, rules);
+    let wrong = explored.wrong.expect("the broken rule is noticed");
+    println!("{rules:?}: {wrong}");
+}
+
+#[test]
+fn whole_words_lose_a_neighbour() {
+    is_wrong(Rules::WholeWords, at_once());
+}
+
+#[test]
+fn twin_and_shadow_want_one_load() {
+    is_wrong(Rules::FilledTwice, at_once());
+}
+
+#[test]
+fn all_is_collected_before_anything_is_published() {
+    is_wrong(Rules::PublishedEarly, two_devices());
+}
+
+#[test]
+fn a_twin_is_made_of_the_shadow() {
+    is_wrong(Rules::TwinOfThePages, mappings());
+}
+
+#[test]
+fn end_needs_its_barrier() {
+    is_wrong(Rules::NoBarrier, dekker());
+}
+
+#[test]
+fn a_store_between_two_passes_is_lost() {
+    is_wrong(Rules::TwoPasses, at_once());
+}
+
+#[test]
+fn invalidating_alone_loses_stores() {
+    is_wrong(Rules::InvalidatedAlone, at_once());
+}
+
+#[test]
+fn invalidating_after_unmap_loses_stores() {
+    is_wrong(Rules::InvalidatedAfterUnmap, at_once());
+}
+
+#[test]
+fn the_word_is_cleared_last() {
+    is_wrong(Rules::ClearedEarly, at_once());
+}
+
+#[test]
+fn remembering_brackets_goes_stale() {
+    is_wrong(Rules::Remembering, in_turns());
+}
