@@ -359,8 +359,12 @@ unsafe extern "C" fn access(
     // CAST: A length is not negative.
     let count = (len as usize).min(PAGE_SIZE - offset);
     // SAFETY: The page is pinned.
-    let memory = unsafe { helpers::page_address(helpers::pfn_to_page(pfn)) };
-    if memory.is_null() {
+    let page = unsafe { helpers::pfn_to_page(pfn) };
+    // SAFETY: As above.
+    let memory = unsafe { helpers::page_address(page) };
+    // Memory that has failed is not looked at.
+    // SAFETY: As above.
+    if memory.is_null() || unsafe { helpers::is_page_hwpoison(page) } {
         return EFAULT.to_errno();
     }
     // SAFETY: The offset lies in the page.
