@@ -10,7 +10,10 @@ use super::{
     cache,
     folio::PinnedPages,
     helpers,
-    scatterlist::SegmentLimits, //
+    scatterlist::{
+        SegmentLimits,
+        SgTable, //
+    },
 };
 use crate::coherency::{
     Coherency,
@@ -24,6 +27,9 @@ use kernel::{
         PAGE_SIZE, //
     }, //
 };
+
+/// Of a page.
+const LAST_BYTE: u64 = PAGE_SIZE as u64 - 1;
 
 /// A device that DMAs, which is not ours: an importer's.
 ///
@@ -95,10 +101,34 @@ impl Device {
             forced: unsafe { helpers::is_swiotlb_force_bounce(raw) },
             // SAFETY: A property of the machine.
             confidential: unsafe { helpers::guest_memory_is_encrypted() },
-            in_reach: translated || own_operations || self.reaches(pages),
+            in_reach: translated
+                || own_operations
+                || (!self.wants_decrypted() && self.reaches(pages)),
             // SAFETY: As above.
             snoops: unsafe { helpers::dev_is_dma_coherent(raw) },
         }
+    }
+
+    /// Whether memory is encrypted with the help of an address bit that is beyond what can be
+    /// allocated for the device (`force_dma_unencrypted()` of x86, which modules cannot call): then
+    /// the DMA API bounces whatever is mapped, too (`dma_capable()`).
+    fn wants_decrypted(&self) -> bool {
+        // SAFETY: A property of the machine.
+        let bit = unsafe { helpers::dma_encryption_bit() };
+        // SAFETY: The device is valid.
+        bit != 0 && unsafe { helpers::dma_coherent_limit(self.as_raw()) } < bit
+    }
+
+    /// Whether the DMA API has bounced a mapping of ours, which is then of no use to anybody: a rule
+    /// that is not known here.
+    pub(super) fn has_bounced(&self, table: &SgTable) -> bool {
+        // SAFETY: The device is valid. This is false once for all for a device that snoops, until
+        // something is bounced.
+        if !self.is_direct() || !unsafe { helpers::dma_dev_need_sync(self.as_raw()) } {
+            return false;
+        }
+        // SAFETY: The entry is of a table that is mapped for the device.
+        table.any(|entry| unsafe { !helpers::sg_is_direct(self.as_raw(), entry) })
     }
 
     /// Whether the device, without an IOMMU, reaches every page (`dma_capable()`, which modules
@@ -108,12 +138,7 @@ impl Device {
         let limit = unsafe { helpers::dma_limit(self.as_raw()) };
         // SAFETY: The device is valid.
         let shifted = !unsafe { (*self.as_raw()).dma_range_map }.is_null();
-        let within = |pfn: usize| {
-            let last = (pfn as u64) << PAGE_SHIFT | (PAGE_SIZE as u64 - 1);
-            // SAFETY: The device is valid; the rest is arithmetic.
-            let address = unsafe { helpers::phys_to_dma(self.as_raw(), last) };
-            address != u64::MAX && address <= limit
-        };
+        let within = |pfn: usize| self.reaches_byte((pfn as u64) << PAGE_SHIFT | LAST_BYTE, limit);
         let mut runs = pages.extents().iter();
         match (shifted, limit) {
             // Every piece may be elsewhere for the device, or nowhere.
@@ -130,7 +155,51 @@ impl Device {
     pub(super) fn wants_low_memory(&self) -> bool {
         // SAFETY: The device is valid, and its DMA mask is not null: a mapping is being made.
         let limit = unsafe { helpers::dma_limit(self.as_raw()) };
+        // SAFETY: The device is valid.
+        let limit = limit.min(unsafe { (*self.as_raw()).coherent_dma_mask });
         limit <= u64::from(u32::MAX) && self.is_direct()
+    }
+
+    fn reaches_byte(&self, address: u64, limit: u64) -> bool {
+        // SAFETY: The device is valid; the rest is arithmetic.
+        let address = unsafe { helpers::phys_to_dma(self.as_raw(), address) };
+        address != u64::MAX && address <= limit
+    }
+
+    /// Whether a DMA address is one that the device can be given.
+    pub(super) fn reaches_address(&self, address: bindings::dma_addr_t) -> bool {
+        // SAFETY: The device is valid, and its DMA mask is not null: a mapping is being made.
+        address <= unsafe { helpers::dma_limit(self.as_raw()) }
+    }
+
+    /// Whether page frame `pfn` and those behind it would be bounced, if they were mapped. Where the
+    /// bounce buffers are out of reach, the DMA API warns; users must not be able to make it.
+    pub(super) fn bounced(&self, pfn: usize, pages: usize) -> Bounced {
+        // SAFETY: The device is valid, here and below.
+        let start = unsafe { helpers::swiotlb_start(self.as_raw()) };
+        // SAFETY: As above.
+        let end = unsafe { helpers::swiotlb_end(self.as_raw()) };
+        // CAST: Memory, whose size fits.
+        let by = Bounced::By((end - start) as usize >> PAGE_SHIFT);
+        if !self.is_direct() {
+            // Nobody knows; and without bounce buffers, there are none to be drained.
+            return match end {
+                0 => Bounced::No,
+                _ => by,
+            };
+        }
+        // SAFETY: The DMA mask is not null: a mapping is being made.
+        let limit = unsafe { helpers::dma_limit(self.as_raw()) };
+        // SAFETY: As above.
+        let forced = unsafe { helpers::is_swiotlb_force_bounce(self.as_raw()) };
+        let last = ((pfn + pages - 1) as u64) << PAGE_SHIFT | LAST_BYTE;
+        if !forced && self.reaches_byte(last, limit) {
+            return Bounced::No;
+        }
+        match end != 0 && self.reaches_byte(end - 1, limit) {
+            true => by,
+            false => Bounced::OutOfReach,
+        }
     }
 
     fn is_translated(&self) -> bool {
@@ -167,6 +236,16 @@ impl Device {
                 .map_or(0, |bytes| bytes >> PAGE_SHIFT),
         }
     }
+}
+
+/// What stands between a device and pages that are mapped for it.
+pub(super) enum Bounced {
+    /// Nothing.
+    No,
+    /// Bounce buffers, so many pages in all.
+    By(usize),
+    /// Bounce buffers that the device does not reach either.
+    OutOfReach,
 }
 
 impl Clone for Device {

@@ -15,7 +15,10 @@
 //! What is asked for is charged to the caller's memory cgroup.
 
 use super::{
-    device::Device,
+    device::{
+        Bounced,
+        Device, //
+    },
     helpers,
     words::{
         Told,
@@ -28,7 +31,10 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
+    alloc::flags::{
+        __GFP_NOWARN, //
+        GFP_KERNEL_ACCOUNT,
+    },
     bindings,
     page::{
         PAGE_SHIFT,
@@ -41,8 +47,13 @@ use kernel::{
     },
 };
 
-/// The largest piece, 2 MiB: what comes of the page allocator without trouble.
-const MAX_BLOCK: usize = 0x20_0000 >> PAGE_SHIFT;
+/// The largest piece, in pages: 2 MiB, which comes of the page allocator without trouble. Where there
+/// is memory set aside for devices that need large pieces (`dma_alloc_contiguous()`), all but single
+/// pages come from there; it is not for shadows, and nobody would pay for it.
+const MAX_BLOCK: usize = match cfg!(CONFIG_DMA_CMA) {
+    true => 1,
+    false => 0x20_0000 >> PAGE_SHIFT,
+};
 
 /// Where a block comes from, and goes to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,7 +75,7 @@ struct Block {
     address: bindings::dma_addr_t,
     cpu: NonNull<Word>,
     origin: Origin,
-    low: Option<Low>,
+    share: Option<Share>,
 }
 
 /// Memory of a device, as many pages as a buffer has, indexed as those; freed on drop.
@@ -73,7 +84,7 @@ struct Block {
 ///
 /// The blocks are the device's, without gaps from page 0 on.
 pub(crate) struct DeviceMemory {
-    blocks: KVec<Block>,
+    blocks: KVVec<Block>,
     pages: usize,
     device: Device,
 }
@@ -90,28 +101,33 @@ impl DeviceMemory {
     pub(crate) fn new(device: Device, pages: usize) -> Result<Self> {
         // INVARIANT: There are no blocks yet.
         let mut memory = Self {
-            blocks: KVec::new(),
+            blocks: KVVec::new(),
             pages: 0,
             device,
         };
+        let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
         let mut largest = MAX_BLOCK;
         while memory.pages < pages {
+            // Every now and then, there may be large ones again.
+            if memory.pages % MAX_BLOCK == 0 {
+                largest = MAX_BLOCK;
+            }
             let left = pages - memory.pages;
             // The largest power of two that is not too much.
             let mut size = largest.min(1 << (usize::BITS - 1 - left.leading_zeros()));
-            memory.blocks.reserve(1, GFP_KERNEL_ACCOUNT)?;
+            memory.blocks.reserve(1, flags)?;
             let block = loop {
                 match Block::new(&memory.device, memory.pages, size) {
                     Ok(block) => break block,
                     Err(error) if size == 1 => return Err(error),
-                    // What there was none of, there is none of for the rest either.
+                    // What there was none of, there is none of for what comes next either.
                     Err(_) => {
                         size /= 2;
                         largest = size;
                     }
                 }
             };
-            memory.blocks.push(block, GFP_KERNEL_ACCOUNT)?;
+            memory.blocks.push(block, flags)?;
             // INVARIANT: The block begins where the others end.
             memory.pages += size;
             // SAFETY: May sleep: memory is being allocated.
@@ -265,16 +281,15 @@ impl Block {
         let first = NonNull::new(first).ok_or(ENOMEM)?;
         // SAFETY: The function gives no high memory.
         let cpu = unsafe { helpers::page_address(first.as_ptr()) };
-        let mut block = Self {
+        let block = Self {
             page,
             pages,
             address,
             cpu: NonNull::new(cpu.cast()).ok_or(ENOMEM)?,
             origin: Origin::Pages(first),
-            low: None,
+            share: None,
         };
-        block.count_low(device, first)?;
-        Ok(block)
+        block.judged(device, Some(first))
     }
 
     fn coherent(device: &Device, page: usize, pages: usize) -> Result<Self> {
@@ -292,20 +307,20 @@ impl Block {
                 bindings::DMA_ATTR_NO_WARN as usize,
             )
         };
-        let mut block = Self {
+        let block = Self {
             page,
             pages,
             address,
             cpu: NonNull::new(cpu.cast()).ok_or(ENOMEM)?,
             origin: Origin::Coherent,
-            low: None,
+            share: None,
         };
-        if device.wants_low_memory() {
-            // SAFETY: Without an IOMMU, what is allocated for a device is memory with a page.
-            let first = unsafe { helpers::dma_to_page(device.as_raw(), address) };
-            block.count_low(device, NonNull::new(first).ok_or(ENOMEM)?)?;
-        }
-        Ok(block)
+        let first = match device.is_direct() {
+            // SAFETY: The device is valid, and addresses are those of memory.
+            true => NonNull::new(unsafe { helpers::dma_to_page(device.as_raw(), address) }),
+            false => None,
+        };
+        block.judged(device, first)
     }
 
     fn mapped(device: &Device, page: usize, pages: usize) -> Result<Self> {
@@ -318,6 +333,18 @@ impl Block {
         // SAFETY: May sleep.
         let first = unsafe { bindings::alloc_pages(flags, order(pages)) };
         let first = NonNull::new(first).ok_or(ENOMEM)?;
+        // SAFETY: The page is ours.
+        let pfn = unsafe { helpers::page_to_pfn(first.as_ptr()) };
+        let share = match device.bounced(pfn, pages) {
+            Bounced::No => Some(None),
+            Bounced::By(all) => Share::new(&BOUNCED, pages, all / 4).map(Some),
+            Bounced::OutOfReach => None,
+        };
+        let Some(share) = share else {
+            // SAFETY: The pages are ours, and not mapped.
+            unsafe { bindings::__free_pages(first.as_ptr(), order(pages)) };
+            return Err(ENOMEM);
+        };
         // SAFETY: Without `__GFP_HIGHMEM`, it is no high memory.
         let cpu = unsafe { helpers::page_address(first.as_ptr()) };
         // SAFETY: The device is valid, the pages are ours.
@@ -340,7 +367,7 @@ impl Block {
                 address,
                 cpu,
                 origin: Origin::Mapped(first),
-                low: None,
+                share,
             }),
             _ => {
                 // SAFETY: The pages are ours, and not mapped: no page has no address.
@@ -350,20 +377,25 @@ impl Block {
         }
     }
 
-    /// Counts the block if it is of a small zone; frees it if there would be too many.
-    fn count_low(&mut self, device: &Device, first: NonNull<bindings::page>) -> Result {
-        if device.wants_low_memory() {
+    /// The block, if the device reaches it, and may have it; frees it if not. `first` is its first
+    /// page, if it is known to have one.
+    ///
+    /// The DMA API allocates what `coherent_dma_mask` allows, while the address will be used as that
+    /// of a mapping, for which `dma_mask` counts.
+    fn judged(mut self, device: &Device, first: Option<NonNull<bindings::page>>) -> Result<Self> {
+        let last = self.address + ((self.pages << PAGE_SHIFT) as u64 - 1);
+        let mut allowed = device.reaches_address(last);
+        if let Some(first) = first.filter(|_| allowed && device.wants_low_memory()) {
             // SAFETY: The page is valid.
-            match unsafe { Low::new(first, self.pages) } {
-                Some(low) => self.low = Some(low),
-                None => {
-                    // SAFETY: Nobody has it.
-                    unsafe { self.free(device) };
-                    return Err(ENOMEM);
-                }
-            }
+            self.share = unsafe { Share::of_zone(first, self.pages) };
+            allowed = self.share.is_some();
         }
-        Ok(())
+        if !allowed {
+            // SAFETY: Nobody has it.
+            unsafe { self.free(device) };
+            return Err(ENOMEM);
+        }
+        Ok(self)
     }
 
     /// # Safety
@@ -397,12 +429,11 @@ fn order(pages: usize) -> u32 {
     pages.trailing_zeros()
 }
 
-/// A share of the memory of one zone, given up on drop.
-///
-/// Zones for devices that reach little are small, and everybody's. All shadows together get half of
-/// one, so that nobody can drain it through this driver.
-struct Low {
-    zone: usize,
+/// A share of something small that is everybody's, given up on drop: memory of the zones for devices
+/// that reach little, of which all shadows together get half; and bounce buffers, of which they get a
+/// quarter. So nobody can drain these through this driver.
+struct Share {
+    taken: &'static Atomic<usize>,
     pages: usize,
 }
 
@@ -410,26 +441,32 @@ struct Low {
 static LOW: [Atomic<usize>; bindings::zone_type___MAX_NR_ZONES as usize] =
     [const { Atomic::new(0) }; bindings::zone_type___MAX_NR_ZONES as usize];
 
-impl Low {
+/// Pages behind bounce buffers.
+static BOUNCED: Atomic<usize> = Atomic::new(0);
+
+impl Share {
+    /// Of which all together get `most` pages.
+    fn new(taken: &'static Atomic<usize>, pages: usize, most: usize) -> Option<Self> {
+        let all = taken.fetch_add(pages, Relaxed) + pages;
+        // Dropped, it gives back what was added.
+        Some(Self { taken, pages }).filter(|_| all <= most)
+    }
+
     /// # Safety
     ///
     /// `page` is valid.
-    unsafe fn new(page: NonNull<bindings::page>, pages: usize) -> Option<Self> {
+    unsafe fn of_zone(page: NonNull<bindings::page>, pages: usize) -> Option<Self> {
         // SAFETY: The page is valid.
         let zone = unsafe { helpers::page_zonenum(page.as_ptr()) } as usize;
         // SAFETY: As above.
         let all = unsafe { helpers::page_zone_managed_pages(page.as_ptr()) };
-        let taken = LOW.get(zone)?.fetch_add(pages, Relaxed) + pages;
-        // Dropped, it gives back what was added.
-        Some(Self { zone, pages }).filter(|_| taken <= all / 2)
+        Self::new(LOW.get(zone)?, pages, all / 2)
     }
 }
 
-impl Drop for Low {
+impl Drop for Share {
     fn drop(&mut self) {
-        if let Some(taken) = LOW.get(self.zone) {
-            taken.fetch_sub(self.pages, Relaxed);
-        }
+        self.taken.fetch_sub(self.pages, Relaxed);
     }
 }
 
@@ -563,22 +600,48 @@ mod tests {
         let Origin::Pages(page) = memory.blocks[0].origin else {
             return Err(EINVAL);
         };
-        let low = memory.blocks[0].low.as_ref().ok_or(EINVAL)?;
-        let taken = || LOW[low.zone].load(Relaxed);
+        let taken = memory.blocks[0].share.as_ref().ok_or(EINVAL)?.taken;
         // SAFETY: The page is valid.
         let all = unsafe { helpers::page_zone_managed_pages(page.as_ptr()) };
-        let before = taken();
+        let before = taken.load(Relaxed);
         // SAFETY: The page is valid.
-        let too_many = unsafe { Low::new(page, all / 2 + 1 - before) };
-        let refused = too_many.is_none();
-        let after = taken();
+        let refused = unsafe { Share::of_zone(page, all / 2 + 1 - before) }.is_none();
+        let after = taken.load(Relaxed);
         // SAFETY: The page is valid.
-        let most = unsafe { Low::new(page, all / 2 - before) }.is_some();
-        let given_back = taken();
+        let most = unsafe { Share::of_zone(page, all / 2 - before) }.is_some();
+        let given_back = taken.load(Relaxed);
         drop(memory);
         let nobody = LOW.iter().all(|taken| taken.load(Relaxed) == 0);
         assert!(wants && refused && most && nobody);
         assert_eq!((before, after, given_back), (1, 1, 1));
         Ok(())
+    }
+
+    /// A device whose mappings have to lie lower than what is allocated for it.
+    #[test]
+    fn what_is_out_of_reach_of_mappings_is_not_taken() -> Result {
+        let fake = Fake::new(u64::MAX)?;
+        let raw = fake.device.as_raw();
+        let mut mask = (1u64 << 20) - 1;
+        // SAFETY: Nobody else uses the device, which is not used after `mask` is gone.
+        unsafe { (*raw).dma_mask = &raw mut mask };
+        let result = DeviceMemory::new(fake.device.clone(), 1).err();
+        // SAFETY: As above.
+        unsafe { (*raw).dma_mask = core::ptr::null_mut() };
+        assert_eq!(result, Some(ENOMEM));
+        Ok(())
+    }
+
+    #[test]
+    fn a_share_has_its_bounds() {
+        static TAKEN: Atomic<usize> = Atomic::new(0);
+        let first = Share::new(&TAKEN, 3, 4);
+        let second = Share::new(&TAKEN, 2, 4);
+        let third = Share::new(&TAKEN, 1, 4);
+        let got = (first.is_some(), second.is_some(), third.is_some());
+        let during = TAKEN.load(Relaxed);
+        drop((first, second, third));
+        assert_eq!(got, (true, false, true));
+        assert_eq!((during, TAKEN.load(Relaxed)), (4, 0));
     }
 }

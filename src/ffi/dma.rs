@@ -88,7 +88,8 @@ impl Mapping {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EIO`, and whatever else `dma_map_sgtable()` meets.
+    /// `ENOMEM`, `EIO`, and whatever else `dma_map_sgtable()` meets; `EIO` also if it has bounced
+    /// after all: nobody would bring home what the device wrote.
     pub(crate) fn new(
         device: Device,
         pages: Arc<PinnedPages>,
@@ -113,6 +114,9 @@ impl Mapping {
             table,
             pages,
         };
+        if mapping.device.has_bounced(&mapping.table) {
+            return Err(EIO);
+        }
         Ok(Arc::new(mapping, GFP_KERNEL_ACCOUNT)?)
     }
 

@@ -52,6 +52,16 @@ bool rust_helper_guest_memory_is_encrypted(void)
 
 /* dma-direct.h */
 
+u64 rust_helper_dma_coherent_limit(struct device *dev)
+{
+	return min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit);
+}
+
+u64 rust_helper_dma_encryption_bit(void)
+{
+	return dma_addr_encrypted(0) ^ dma_addr_unencrypted(0);
+}
+
 u64 rust_helper_dma_limit(struct device *dev)
 {
 	return min_not_zero(*dev->dma_mask, dev->bus_dma_limit);
@@ -59,7 +69,14 @@ u64 rust_helper_dma_limit(struct device *dev)
 
 struct page *rust_helper_dma_to_page(struct device *dev, dma_addr_t addr)
 {
-	return pfn_to_page(PHYS_PFN(dma_to_phys(dev, addr)));
+	unsigned long pfn = PHYS_PFN(dma_to_phys(dev, addr));
+
+	return pfn_valid(pfn) ? pfn_to_page(pfn) : NULL;
+}
+
+bool rust_helper_sg_is_direct(struct device *dev, struct scatterlist *sg)
+{
+	return sg_dma_address(sg) == phys_to_dma(dev, sg_phys(sg));
 }
 
 dma_addr_t rust_helper_phys_to_dma(struct device *dev, phys_addr_t addr)
@@ -80,6 +97,11 @@ bool rust_helper_has_dma_ops(struct device *dev)
 }
 
 /* dma-mapping.h */
+
+bool rust_helper_dma_dev_need_sync(const struct device *dev)
+{
+	return dma_dev_need_sync(dev);
+}
 
 unsigned int rust_helper_dma_get_max_seg_size(struct device *dev)
 {
@@ -195,6 +217,11 @@ bool rust_helper_is_page_hwpoison(const struct page *page)
 void *rust_helper_page_address(const struct page *page)
 {
 	return page_address(page);
+}
+
+unsigned long rust_helper_page_to_pfn(const struct page *page)
+{
+	return page_to_pfn(page);
 }
 
 unsigned long rust_helper_page_zone_managed_pages(const struct page *page)
@@ -341,4 +368,21 @@ struct file *rust_helper_shmem_file_setup(const char *name, loff_t size)
 bool rust_helper_is_swiotlb_force_bounce(struct device *dev)
 {
 	return is_swiotlb_force_bounce(dev);
+}
+
+#ifdef CONFIG_SWIOTLB
+#define BOUNCE_BUFFERS(dev, field) ((dev)->dma_io_tlb_mem ? (dev)->dma_io_tlb_mem->defpool.field : 0)
+#else
+#define BOUNCE_BUFFERS(dev, field) 0
+#endif
+
+/* First byte of the bounce buffers, and behind the last; 0 if there are none. */
+phys_addr_t rust_helper_swiotlb_start(struct device *dev)
+{
+	return BOUNCE_BUFFERS(dev, start);
+}
+
+phys_addr_t rust_helper_swiotlb_end(struct device *dev)
+{
+	return BOUNCE_BUFFERS(dev, end);
 }

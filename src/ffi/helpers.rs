@@ -24,10 +24,16 @@ extern "C" {
     #[link_name = "rust_helper_guest_memory_is_encrypted"]
     pub(super) fn guest_memory_is_encrypted() -> bool;
 
+    #[link_name = "rust_helper_dma_coherent_limit"]
+    pub(super) fn dma_coherent_limit(dev: *mut device) -> u64_;
+    #[link_name = "rust_helper_dma_encryption_bit"]
+    pub(super) fn dma_encryption_bit() -> u64_;
     #[link_name = "rust_helper_dma_limit"]
     pub(super) fn dma_limit(dev: *mut device) -> u64_;
     #[link_name = "rust_helper_dma_to_page"]
     pub(super) fn dma_to_page(dev: *mut device, addr: dma_addr_t) -> *mut page;
+    #[link_name = "rust_helper_sg_is_direct"]
+    pub(super) fn sg_is_direct(dev: *mut device, sg: *mut scatterlist) -> bool;
     #[link_name = "rust_helper_phys_to_dma"]
     pub(super) fn phys_to_dma(dev: *mut device, addr: phys_addr_t) -> dma_addr_t;
 
@@ -36,6 +42,8 @@ extern "C" {
     #[link_name = "rust_helper_has_dma_ops"]
     pub(super) fn has_dma_ops(dev: *mut device) -> bool;
 
+    #[link_name = "rust_helper_dma_dev_need_sync"]
+    pub(super) fn dma_dev_need_sync(dev: *const device) -> bool;
     #[link_name = "rust_helper_dma_get_max_seg_size"]
     pub(super) fn dma_get_max_seg_size(dev: *mut device) -> c_uint;
     #[link_name = "rust_helper_dma_get_seg_boundary"]
@@ -96,6 +104,8 @@ extern "C" {
     pub(super) fn is_page_hwpoison(page: *const page) -> bool;
     #[link_name = "rust_helper_page_address"]
     pub(super) fn page_address(page: *const page) -> *mut c_void;
+    #[link_name = "rust_helper_page_to_pfn"]
+    pub(super) fn page_to_pfn(page: *const page) -> c_ulong;
     #[link_name = "rust_helper_page_zone_managed_pages"]
     pub(super) fn page_zone_managed_pages(page: *const page) -> c_ulong;
     #[link_name = "rust_helper_page_zonenum"]
@@ -160,6 +170,10 @@ extern "C" {
 
     #[link_name = "rust_helper_is_swiotlb_force_bounce"]
     pub(super) fn is_swiotlb_force_bounce(dev: *mut device) -> bool;
+    #[link_name = "rust_helper_swiotlb_start"]
+    pub(super) fn swiotlb_start(dev: *mut device) -> phys_addr_t;
+    #[link_name = "rust_helper_swiotlb_end"]
+    pub(super) fn swiotlb_end(dev: *mut device) -> phys_addr_t;
 
     // mm/vmalloc.c
     pub(super) fn vm_map_ram(pages: *mut *mut page, count: c_uint, node: c_int) -> *mut c_void;

@@ -144,6 +144,19 @@ impl SgTable {
         self.0.get()
     }
 
+    /// Whether any entry is such.
+    pub(super) fn any(&self, is: impl Fn(*mut bindings::scatterlist) -> bool) -> bool {
+        let mut entry = self.first();
+        while !entry.is_null() {
+            if is(entry) {
+                return true;
+            }
+            // SAFETY: `entry` is one of the table; behind the last comes null.
+            entry = unsafe { bindings::sg_next(entry) };
+        }
+        false
+    }
+
     fn first(&self) -> *mut bindings::scatterlist {
         // SAFETY: The table is allocated by the type invariant.
         unsafe { (*self.as_raw()).sgl }

@@ -6,6 +6,7 @@ use selftests::Access;
 use selftests::Backing;
 use selftests::DmaBuf;
 use selftests::Errno;
+use selftests::Ledger;
 use selftests::Memfd;
 use selftests::Outcome;
 use selftests::PAGE;
@@ -28,6 +29,7 @@ pub const TESTS: &[Test] = tests![
     narrow_device,
     narrow_device_beside_wide_one,
     narrow_devices_that_write,
+    too_much_for_a_narrow_device,
     mapped_several_times,
 ];
 
@@ -223,6 +225,46 @@ fn narrow_devices_that_write() -> Outcome {
         }
     }
     Ok(())
+}
+
+/// A device of 28 bits reaches 256 MiB, of which others have a part: what does not fit is an error,
+/// after which nothing is lost, and what does fit still works.
+fn too_much_for_a_narrow_device() -> Outcome {
+    const SIZE: usize = 512 << 20;
+    let edu = match Narrow::new(setup::edu(0)?, 28) {
+        // No memory at all lies that low.
+        Err(Errno::IO) => return Ok(()),
+        edu => edu?,
+    };
+    let memfd = Memfd::new(SIZE)?;
+    let memory = memfd.map()?;
+    let windows = setup::windows(SIZE, &[SIZE / 2]);
+    let ours = Pattern::new(96);
+    for window in &windows {
+        window.fill(&memory, ours);
+    }
+    let before = Ledger::now()?;
+    let buffer = Udmabuf::open()?.create(memfd.whole())?;
+    let attachment = edu.attach(&buffer)?;
+    match attachment.map(Direction::Bidirectional) {
+        // Behind an IOMMU it reaches everything.
+        Ok(mapping) => windows[1].device_sees(&mapping, ours)?,
+        // The second is what the C driver says.
+        Err(Errno::NOMEM | Errno::IO) => {}
+        Err(other) => return Err(other.into()),
+    }
+    buffer.begin(Access::ReadWrite)?.end()?;
+    for window in &windows {
+        window.holds(&memory, ours)?;
+    }
+    drop(attachment);
+    drop(buffer);
+    equal("at the end", Ledger::now()?, before)?;
+
+    let small = Udmabuf::open()?.create(memfd.range(0, 8 * PAGE))?;
+    let attachment = edu.attach(&small)?;
+    let mapping = attachment.map(Direction::Bidirectional)?;
+    windows[0].device_sees(&mapping, ours)
 }
 
 /// One attachment, mapped more than once at a time.
