@@ -95,8 +95,9 @@ impl Model for Exploration {
         match action {
             Action::Agent(agent) => state.advance(script, self.rules, agent)?,
             Action::Drain(agent) => {
-                state.world.drain(agent);
-                state.oracle.drained();
+                if state.world.drain(agent) {
+                    state.oracle.drained();
+                }
             }
             Action::Fetch(line) => state.world.fetch(line),
             Action::Evict(line) => state.world.evict(line),
@@ -153,7 +154,7 @@ impl State {
     fn operate(&mut self, script: &Script, rules: Rules, number: usize, op: Op) -> Option<()> {
         let next = run::next(script, rules, &self.world, op, &self.agents[number].results);
         let step = next.step?;
-        let result = self.world.step(number, step)?;
+        let result = self.world.step(number, step, script.buffered)?;
         if step == Step::Unlock {
             self.world.twins = next.twins;
             self.commit(number, op, next.change, next.opens);

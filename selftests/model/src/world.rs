@@ -13,6 +13,9 @@ pub const BYTES: usize = WORDS * WORD;
 
 const WORD: usize = 8;
 
+/// In a store buffer: the word that says whether anything is pending.
+const PENDING: usize = BYTES;
+
 /// A line in the cache.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Line {
@@ -74,7 +77,8 @@ pub struct World {
     shadows: [[u64; WORDS]; DEVICES],
     pending: bool,
     owner: Option<usize>,
-    /// Stores that are not yet in the cache, for each agent, oldest first.
+    /// Stores that are not yet in the cache, for each agent, oldest first; one behind the last byte
+    /// is to the word that says whether anything is pending.
     buffers: Vec<Vec<(usize, u8)>>,
     /// Under the mutex.
     pub twins: [Option<[u64; WORDS]>; DEVICES],
@@ -138,11 +142,16 @@ impl World {
         self.buffers[agent].is_empty()
     }
 
-    /// The oldest store of an agent reaches the cache.
-    pub fn drain(&mut self, agent: usize) {
+    /// The oldest store of an agent reaches the cache. Returns whether it is a program's.
+    pub fn drain(&mut self, agent: usize) -> bool {
         let (byte, value) = self.buffers[agent].remove(0);
+        if byte == PENDING {
+            self.pending = value != 0;
+            return false;
+        }
         let word = with_byte(self.load(byte / WORD), byte, value);
         self.store(byte / WORD, word);
+        true
     }
 
     /// The CPU fetches a line for no reason.
@@ -205,8 +214,9 @@ impl World {
         }
     }
 
-    /// Does a step of an agent; nothing if it has to wait.
-    pub fn step(&mut self, agent: usize, step: Step) -> Option<u64> {
+    /// Does a step of an agent; nothing if it has to wait. If `buffered`, others see later that
+    /// something is pending.
+    pub fn step(&mut self, agent: usize, step: Step, buffered: bool) -> Option<u64> {
         match step {
             Step::LoadPage(word) => return Some(self.load(word)),
             Step::StorePage { byte, value } => {
@@ -231,15 +241,22 @@ impl World {
             Step::Clean(line) => self.clean(line),
             Step::CleanAndInvalidate(line) => self.evict(line),
             Step::Invalidate(line) => self.cache[line] = None,
-            Step::LoadPending => return Some(self.pending.into()),
+            Step::LoadPending => {
+                let mut newest = self.buffers[agent].iter().rev();
+                let own = newest.find(|(stored, _)| *stored == PENDING);
+                return Some(own.map_or(self.pending.into(), |(_, value)| u64::from(*value)));
+            }
+            Step::StorePending(value) if buffered => {
+                self.buffers[agent].push((PENDING, value.into()));
+            }
             Step::StorePending(value) => self.pending = value,
-            // Both wait for the store buffer.
+            // All three wait for the store buffer.
             Step::Barrier if self.is_drained(agent) => {}
             Step::Lock if self.owner.is_none() && self.is_drained(agent) => {
                 self.owner = Some(agent);
             }
-            Step::Barrier | Step::Lock => return None,
-            Step::Unlock => self.owner = None,
+            Step::Unlock if self.is_drained(agent) => self.owner = None,
+            Step::Barrier | Step::Lock | Step::Unlock => return None,
         }
         Some(0)
     }

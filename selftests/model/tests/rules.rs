@@ -242,20 +242,10 @@ fn two_devices() -> Vec<Script> {
                         unmap(1),
                     ],
                 ];
-                scripts.push(script(
-                    classes,
-                    vec![all.concat(), vec![device_store(1, theirs)]],
-                ));
+                scripts.push(script(classes, vec![all.concat(), second.clone()]));
             }
         }
     }
-    // What is not mapped yet writes nothing.
-    scripts.retain(|script| {
-        script
-            .agents
-            .iter()
-            .all(|ops| !matches!(ops[0], Op::DeviceStore { .. }))
-    });
     scripts
 }
 
@@ -333,6 +323,11 @@ fn a_twin_is_made_of_the_shadow() {
 #[test]
 fn end_needs_its_barrier() {
     is_wrong(Rules::NoBarrier, dekker());
+}
+
+#[test]
+fn map_needs_its_barrier() {
+    is_wrong(Rules::NoBarrierAtMap, dekker());
 }
 
 #[test]
