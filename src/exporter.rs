@@ -97,28 +97,6 @@ impl Udmabuf {
             }),
         )
     }
-
-    /// Begins an access where something may have to be brought home.
-    #[inline(never)]
-    fn begin(&self, access: Direction, fences: &Fences<'_>) -> Result {
-        for _ in 0..2 {
-            fences.wait(access)?;
-            let moved = self.attachments.lock_interruptible()?.begin();
-            STATS.synced_for_cpu.add(usize::from(moved));
-            if fences.are_signaled(access) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends an access where something may have to be handed over.
-    #[inline(never)]
-    fn end(&self, access: Direction) -> Result {
-        let moved = self.attachments.lock_killable()?.end(access);
-        STATS.synced_for_device.add(usize::from(moved));
-        Ok(())
-    }
 }
 
 #[vtable]
@@ -182,19 +160,31 @@ impl Exporter for Udmabuf {
     }
 
     #[inline]
-    fn begin_cpu_access(&self, direction: Direction, fences: &Fences<'_>) -> Result {
-        match self.pending.at_begin() {
-            false => Ok(()),
-            true => self.begin(direction, fences),
-        }
+    fn needs_begin(&self) -> bool {
+        self.pending.at_begin()
     }
 
     #[inline]
-    fn end_cpu_access(&self, direction: Direction) -> Result {
-        match self.pending.at_end() {
-            false => Ok(()),
-            true => self.end(direction),
+    fn needs_end(&self) -> bool {
+        self.pending.at_end()
+    }
+
+    fn begin_cpu_access(&self, access: Direction, fences: &Fences<'_>) -> Result {
+        for _ in 0..2 {
+            fences.wait(access)?;
+            let moved = self.attachments.lock_interruptible()?.begin();
+            STATS.synced_for_cpu.add(usize::from(moved));
+            if fences.are_signaled(access) {
+                break;
+            }
         }
+        Ok(())
+    }
+
+    fn end_cpu_access(&self, access: Direction) -> Result {
+        let moved = self.attachments.lock_killable()?.end(access);
+        STATS.synced_for_device.add(usize::from(moved));
+        Ok(())
     }
 
     fn vmap(&self, pages: &Arc<PinnedPages>, _: &Held<'_>) -> Result<NonNull<c_void>> {

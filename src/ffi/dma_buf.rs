@@ -70,6 +70,12 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
     /// Takes back what [`map`](Self::map) returned (`unmap_dma_buf`).
     fn unmap(&self, mapping: Arc<Mapping>, held: &Held<'_>);
 
+    /// Whether [`begin_cpu_access`](Self::begin_cpu_access) has anything to do, or may be left out.
+    fn needs_begin(&self) -> bool;
+
+    /// Whether [`end_cpu_access`](Self::end_cpu_access) has anything to do, or may be left out.
+    fn needs_end(&self) -> bool;
+
     /// The CPU is about to access the buffer (`begin_cpu_access`). Core waits for the fences
     /// only after this.
     fn begin_cpu_access(&self, direction: Direction, fences: &Fences<'_>) -> Result;
@@ -160,8 +166,7 @@ impl Drop for DmaBuf {
     }
 }
 
-/// What a callback returns. Unlike `from_result()`, it takes no closure, which the compiler would
-/// carry through the two callbacks that have to be quick.
+/// What a callback returns.
 fn errno(result: Result) -> c_int {
     result.map_or_else(|error| error.to_errno(), |()| 0)
 }
@@ -308,6 +313,8 @@ impl<T: Exporter> Operations<T> {
         drop(unsafe { Pin::<KBox<Private<T>>>::from_foreign(private.cast()) });
     }
 
+    /// Mostly there is nothing to do, which has to be quick: all else is elsewhere.
+    ///
     /// # Safety
     ///
     /// Called by `dma_buf_begin_cpu_access()` on a live buffer with these operations.
@@ -316,16 +323,31 @@ impl<T: Exporter> Operations<T> {
         direction: bindings::dma_data_direction,
     ) -> c_int {
         // SAFETY: As this function's.
+        match unsafe { Self::private(buf) }.exporter.needs_begin() {
+            false => 0,
+            // SAFETY: As this function's.
+            true => unsafe { Self::begin(buf, direction) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As of [`begin_cpu_access`](Self::begin_cpu_access).
+    #[inline(never)]
+    unsafe extern "C" fn begin(
+        buf: *mut bindings::dma_buf,
+        direction: bindings::dma_data_direction,
+    ) -> c_int {
+        // SAFETY: As this function's.
         let private = unsafe { Self::private(buf) };
         // SAFETY: The buffer is live, and has a reservation object for all its life.
         let fences = unsafe { Fences::of((*buf).resv) };
-        let result = match Direction::from_raw(direction) {
-            Ok(direction) => private.exporter.begin_cpu_access(direction, &fences),
-            Err(error) => Err(error),
-        };
-        errno(result)
+        let direction = Direction::from_raw(direction);
+        errno(direction.and_then(|direction| private.exporter.begin_cpu_access(direction, &fences)))
     }
 
+    /// As [`begin_cpu_access`](Self::begin_cpu_access).
+    ///
     /// # Safety
     ///
     /// Called by `dma_buf_end_cpu_access()` on a live buffer with these operations.
@@ -334,12 +356,25 @@ impl<T: Exporter> Operations<T> {
         direction: bindings::dma_data_direction,
     ) -> c_int {
         // SAFETY: As this function's.
+        match unsafe { Self::private(buf) }.exporter.needs_end() {
+            false => 0,
+            // SAFETY: As this function's.
+            true => unsafe { Self::end(buf, direction) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As of [`end_cpu_access`](Self::end_cpu_access).
+    #[inline(never)]
+    unsafe extern "C" fn end(
+        buf: *mut bindings::dma_buf,
+        direction: bindings::dma_data_direction,
+    ) -> c_int {
+        // SAFETY: As this function's.
         let private = unsafe { Self::private(buf) };
-        let result = match Direction::from_raw(direction) {
-            Ok(direction) => private.exporter.end_cpu_access(direction),
-            Err(error) => Err(error),
-        };
-        errno(result)
+        let direction = Direction::from_raw(direction);
+        errno(direction.and_then(|direction| private.exporter.end_cpu_access(direction)))
     }
 
     /// # Safety
