@@ -23,7 +23,7 @@
 //!    reading; the page's at an end that may have written, at map and at unmap.
 //! 4. Mapping for whatever device hands over what the others have; so does unmapping.
 //! 5. A device has one shadow, however many importers attach it and map: from the first mapping to
-//!    the last detach.
+//!    the last detach, or to the last unmap if it is of what there is little of.
 //! 6. [`Pending`] tells begin and end whether there is anything to do, without the mutex.
 
 use crate::{
@@ -50,6 +50,8 @@ pub(crate) trait Cached {
 
 /// The copy of the pages that one device works on.
 pub(crate) trait Shadow {
+    /// Whether it is of memory that others may be waiting for.
+    fn is_scarce(&self) -> bool;
     /// Gives it what is in the pages, before any device sees it.
     fn fill(&mut self);
     /// Its device may write from now on.
@@ -221,6 +223,10 @@ impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
         self.hand_over(Purpose::Receive, Stands::Page);
         if let Some(attached) = self.find(device) {
             attached.mappings -= 1;
+            // Everything has been collected.
+            if attached.mappings == 0 && attached.shadow.as_ref().is_some_and(S::is_scarce) {
+                attached.shadow = None;
+            }
         }
         self.settle(pending);
     }
@@ -366,7 +372,13 @@ mod tests {
         }
     }
 
+    /// The shadow of this device is of what there is little of.
+    const SCARCE: u32 = 100;
+
     impl Shadow for Fake {
+        fn is_scarce(&self) -> bool {
+            self.number == SCARCE
+        }
         fn fill(&mut self) {
             self.log.note(Fill(self.number));
         }
@@ -578,6 +590,21 @@ mod tests {
         s.log.saw(&[]);
         s.attach_and_map(1, ToDevice)?;
         assert!(s.saw(&[Fill(1)]));
+        Ok(())
+    }
+
+    #[test]
+    fn what_there_is_little_of_is_given_back_at_the_last_unmap() -> Result {
+        let mut s = Setup::new()?;
+        s.attach_and_map(SCARCE, ToDevice)?;
+        s.map_shadow(SCARCE, ToDevice)?;
+        s.log.saw(&[]);
+        s.list.unmap_shadow(&s.pending, SCARCE);
+        assert!(s.saw(&[Collect(SCARCE, Stands::Page), Publish(SCARCE)]));
+        s.list.unmap_shadow(&s.pending, SCARCE);
+        s.log.saw(&[]);
+        s.map_shadow(SCARCE, ToDevice)?;
+        assert!(s.saw(&[Fill(SCARCE)]));
         Ok(())
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod dma_buf;
 pub(crate) mod dma_resv;
 pub(crate) mod folio;
 mod helpers;
+pub(crate) mod kvmalloc;
 pub(crate) mod memfd;
 pub(crate) mod mutex;
 mod page;

@@ -11,6 +11,7 @@ use crate::{
         device::Device,
         device_memory::DeviceMemory,
         folio::PinnedPages,
+        kvmalloc::Zeroes,
         words::WORDS, //
     },
     merge::{
@@ -34,19 +35,19 @@ use kernel::{
 const BLOCK: usize = 0x20_0000 >> PAGE_SHIFT;
 
 /// What page and shadow held at the last hand-over.
-struct Twin(KVec<KVVec<Word>>);
+struct Twin(KVVec<Zeroes>);
 
 impl Twin {
     /// # Errors
     ///
     /// `ENOMEM`.
     fn new(pages: usize) -> Result<Self> {
-        let mut blocks = KVec::with_capacity(pages.div_ceil(BLOCK), GFP_KERNEL_ACCOUNT)?;
+        let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+        let mut blocks = KVVec::with_capacity(pages.div_ceil(BLOCK), flags)?;
         let mut left = pages;
         while left > 0 {
             let size = left.min(BLOCK);
-            let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
-            blocks.push(KVVec::from_elem(0, size * WORDS, flags)?, flags)?;
+            blocks.push(Zeroes::new(size * WORDS)?, flags)?;
             left -= size;
         }
         Ok(Self(blocks))
@@ -57,7 +58,7 @@ impl Twin {
         let block = self.0.get_mut(page / BLOCK);
         let start = page % BLOCK * WORDS;
         block
-            .and_then(|block| block.get_mut(start..start + WORDS))
+            .and_then(|block| block.as_mut_slice().get_mut(start..start + WORDS))
             .unwrap_or_default()
     }
 }
@@ -94,6 +95,10 @@ impl DeviceShadow {
 }
 
 impl Shadow for DeviceShadow {
+    fn is_scarce(&self) -> bool {
+        self.memory.is_scarce()
+    }
+
     fn fill(&mut self) {
         let Self { memory, twin, .. } = self;
         self.pages.for_each_page(|page, words| {

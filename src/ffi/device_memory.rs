@@ -136,6 +136,11 @@ impl DeviceMemory {
         Ok(memory)
     }
 
+    /// Whether others may be waiting for some of it.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.blocks.iter().any(|block| block.share.is_some())
+    }
+
     pub(crate) fn pages(&self) -> usize {
         self.pages
     }

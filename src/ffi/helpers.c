@@ -23,6 +23,7 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
+#include <linux/slab.h>
 #include <linux/swiotlb.h>
 #ifdef CONFIG_ARM64
 #include <asm/cpufeature.h>
@@ -362,6 +363,13 @@ struct file *rust_helper_shmem_file_setup(const char *name, loff_t size)
 	return shmem_file_setup(name, size, EMPTY_VMA_FLAGS);
 }
 #endif
+
+/* slab.h */
+
+void *rust_helper_kvzalloc(size_t size, gfp_t flags)
+{
+	return kvzalloc(size, flags);
+}
 
 /* swiotlb.h */
 

@@ -168,6 +168,9 @@ extern "C" {
     #[link_name = "rust_helper_shmem_file_setup"]
     pub(super) fn shmem_file_setup(name: *const c_char, size: loff_t) -> *mut file;
 
+    #[link_name = "rust_helper_kvzalloc"]
+    pub(super) fn kvzalloc(size: usize, flags: gfp_t) -> *mut c_void;
+
     #[link_name = "rust_helper_is_swiotlb_force_bounce"]
     pub(super) fn is_swiotlb_force_bounce(dev: *mut device) -> bool;
     #[link_name = "rust_helper_swiotlb_start"]

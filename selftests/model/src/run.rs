@@ -194,6 +194,10 @@ impl Model {
 }
 
 impl Shadow for Model {
+    fn is_scarce(&self) -> bool {
+        false
+    }
+
     fn fill(&mut self) {
         let mut twin = self.twin();
         merge::fill(
