@@ -73,7 +73,7 @@ pub(crate) mod test {
 
     /// Pins items of `memfd`: first page and number of pages.
     pub(crate) fn pinned(memfd: &Memfd, items: &[(u64, u64)]) -> Result<Arc<PinnedPages>> {
-        let locked = memfd.lock();
+        let locked = memfd.lock()?;
         let sealed = locked.check_seals()?;
         let mut builder = Builder::new();
         for &(first, pages) in items {

@@ -56,7 +56,7 @@ pub(crate) fn create(items: &[Item], flags: u32, limits: Limits) -> Result<u32> 
     let mut builder = Builder::new();
     for item in items {
         let memfd = Memfd::get(item.memfd)?;
-        let locked = memfd.lock();
+        let locked = memfd.lock()?;
         builder.append(&locked.check_seals()?, item.offset, item.size)?;
     }
 

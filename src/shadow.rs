@@ -12,6 +12,7 @@ use crate::{
         device_memory::DeviceMemory,
         folio::PinnedPages,
         kvmalloc::Zeroes,
+        signal::check_killed,
         words::WORDS, //
     },
     merge::{
@@ -40,7 +41,7 @@ struct Twin(KVVec<Zeroes>);
 impl Twin {
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`; `EINTR` if the process is being killed.
     fn new(pages: usize) -> Result<Self> {
         let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
         let mut blocks = KVVec::with_capacity(pages.div_ceil(BLOCK), flags)?;
@@ -48,6 +49,7 @@ impl Twin {
         while left > 0 {
             let size = left.min(BLOCK);
             blocks.push(Zeroes::new(size * WORDS)?, flags)?;
+            check_killed()?;
             left -= size;
         }
         Ok(Self(blocks))

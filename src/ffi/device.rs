@@ -193,10 +193,14 @@ impl Device {
         // SAFETY: As above.
         let forced = unsafe { helpers::is_swiotlb_force_bounce(self.as_raw()) };
         let last = ((pfn + pages - 1) as u64) << PAGE_SHIFT | LAST_BYTE;
-        if !forced && self.reaches_byte(last, limit) {
+        if !forced && !self.wants_decrypted() && self.reaches_byte(last, limit) {
             return Bounced::No;
         }
-        match end != 0 && self.reaches_byte(end - 1, limit) {
+        // SAFETY: The device is valid; the rest is arithmetic. Bounce buffers are decrypted, where
+        // memory is encrypted.
+        let reached =
+            || unsafe { helpers::phys_to_dma_unencrypted(self.as_raw(), end - 1) } <= limit;
+        match end != 0 && reached() {
             true => by,
             false => Bounced::OutOfReach,
         }

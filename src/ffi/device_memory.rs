@@ -20,6 +20,7 @@ use super::{
         Device, //
     },
     helpers,
+    signal::check_killed,
     words::{
         Told,
         Words, //
@@ -97,7 +98,7 @@ impl DeviceMemory {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`; `EINTR` if the process is being killed.
     pub(crate) fn new(device: Device, pages: usize) -> Result<Self> {
         // INVARIANT: There are no blocks yet.
         let mut memory = Self {
@@ -132,6 +133,7 @@ impl DeviceMemory {
             memory.pages += size;
             // SAFETY: May sleep: memory is being allocated.
             unsafe { helpers::cond_resched() };
+            check_killed()?;
         }
         Ok(memory)
     }

@@ -424,7 +424,7 @@ mod tests {
         let before = pins(&pages, 3);
 
         let mut batch = FolioBatch::new();
-        let locked = memfd.lock();
+        let locked = memfd.lock()?;
         locked
             .check_seals()?
             .pin(0, 4 * PAGE_SIZE as u64, &mut batch)?;
@@ -444,7 +444,7 @@ mod tests {
         let before = pins(&pages, 0);
 
         let mut batch = FolioBatch::new();
-        let locked = memfd.lock();
+        let locked = memfd.lock()?;
         let sealed = locked.check_seals()?;
         sealed.pin(0, 4 * PAGE_SIZE as u64, &mut batch)?;
         sealed.pin(0, PAGE_SIZE as u64, &mut batch)?;
@@ -463,7 +463,7 @@ mod tests {
         let pages = pinned(&memfd, &[(0, 4)])?;
 
         let mut batch = FolioBatch::new();
-        let locked = memfd.lock();
+        let locked = memfd.lock()?;
         locked
             .check_seals()?
             .pin(0, 4 * PAGE_SIZE as u64, &mut batch)?;

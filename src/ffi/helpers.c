@@ -85,6 +85,11 @@ dma_addr_t rust_helper_phys_to_dma(struct device *dev, phys_addr_t addr)
 	return phys_to_dma(dev, addr);
 }
 
+dma_addr_t rust_helper_phys_to_dma_unencrypted(struct device *dev, phys_addr_t addr)
+{
+	return phys_to_dma_unencrypted(dev, addr);
+}
+
 /* dma-map-ops.h */
 
 bool rust_helper_dev_is_dma_coherent(struct device *dev)
@@ -161,9 +166,9 @@ bool rust_helper_file_writable(const struct file *file)
 	return file->f_mode & FMODE_WRITE;
 }
 
-void rust_helper_inode_lock_shared(struct inode *inode)
+int rust_helper_inode_lock_shared_killable(struct inode *inode)
 {
-	inode_lock_shared(inode);
+	return down_read_killable(&inode->i_rwsem);
 }
 
 void rust_helper_inode_unlock_shared(struct inode *inode)

@@ -36,6 +36,8 @@ extern "C" {
     pub(super) fn sg_is_direct(dev: *mut device, sg: *mut scatterlist) -> bool;
     #[link_name = "rust_helper_phys_to_dma"]
     pub(super) fn phys_to_dma(dev: *mut device, addr: phys_addr_t) -> dma_addr_t;
+    #[link_name = "rust_helper_phys_to_dma_unencrypted"]
+    pub(super) fn phys_to_dma_unencrypted(dev: *mut device, addr: phys_addr_t) -> dma_addr_t;
 
     #[link_name = "rust_helper_dev_is_dma_coherent"]
     pub(super) fn dev_is_dma_coherent(dev: *mut device) -> bool;
@@ -80,8 +82,8 @@ extern "C" {
     pub(super) fn file_readable(file: *const file) -> bool;
     #[link_name = "rust_helper_file_writable"]
     pub(super) fn file_writable(file: *const file) -> bool;
-    #[link_name = "rust_helper_inode_lock_shared"]
-    pub(super) fn inode_lock_shared(inode: *mut inode);
+    #[link_name = "rust_helper_inode_lock_shared_killable"]
+    pub(super) fn inode_lock_shared_killable(inode: *mut inode) -> c_int;
     #[link_name = "rust_helper_inode_unlock_shared"]
     pub(super) fn inode_unlock_shared(inode: *mut inode);
 

@@ -21,6 +21,7 @@ use super::{
 };
 use kernel::{
     bindings,
+    error::to_result,
     fs::file::LocalFile,
     prelude::*,
     sync::aref::ARef,
@@ -40,9 +41,24 @@ impl Memfd {
     ///
     /// # Errors
     ///
-    /// `EBADFD` if the descriptor is not open (and not `EBADF`, as in C).
+    /// `EBADFD` if the descriptor is not open (and not `EBADF`, as in C), or of a file that can have
+    /// no seals: its lock is never asked for, which a file system of the user's may hold for long.
     pub(crate) fn get(fd: u32) -> Result<Self> {
-        Ok(Self(LocalFile::fget(fd).map_err(|_| EBADFD)?))
+        let memfd = Self(LocalFile::fget(fd).map_err(|_| EBADFD)?);
+        match memfd.is_shmem() || memfd.is_hugetlb() {
+            true => Ok(memfd),
+            false => Err(EBADFD),
+        }
+    }
+
+    fn is_shmem(&self) -> bool {
+        // SAFETY: The file is open.
+        unsafe { helpers::shmem_file(self.as_raw()) }
+    }
+
+    fn is_hugetlb(&self) -> bool {
+        // SAFETY: The file is open.
+        unsafe { helpers::is_file_hugepages(self.as_raw()) }
     }
 
     fn as_raw(&self) -> *mut bindings::file {
@@ -61,17 +77,21 @@ impl Memfd {
     }
 
     /// Keeps the seals as they are until the guard is dropped.
-    pub(crate) fn lock(&self) -> Locked<'_> {
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the process is to die while it waits.
+    pub(crate) fn lock(&self) -> Result<Locked<'_>> {
         // SAFETY: The file is open, so it has an inode.
         let inode = unsafe { helpers::file_inode(self.as_raw()) };
         // SAFETY: The inode is valid as long as the file is open.
-        unsafe { helpers::inode_lock_shared(inode) };
+        to_result(unsafe { helpers::inode_lock_shared_killable(inode) })?;
         // INVARIANT: Just locked, by this task.
-        Locked {
+        Ok(Locked {
             memfd: self,
             inode,
             _not_send: NotThreadSafe,
-        }
+        })
     }
 }
 
@@ -111,14 +131,11 @@ impl Locked<'_> {
 
     /// The seals, if the file can have any (`memfd_file_seals_ptr()` in `mm/memfd.c`).
     fn seals(&self) -> Option<u32> {
-        let file = self.memfd.as_raw();
-        // SAFETY: The file is open.
-        if unsafe { helpers::shmem_file(file) } {
+        if self.memfd.is_shmem() {
             // SAFETY: The inode of a shmem file is part of a `shmem_inode_info`.
             return Some(unsafe { helpers::shmem_seals(self.inode) });
         }
-        // SAFETY: The file is open.
-        if unsafe { helpers::is_file_hugepages(file) } {
+        if self.memfd.is_hugetlb() {
             // SAFETY: The inode of a hugetlbfs file is part of a `hugetlbfs_inode_info`.
             return Some(unsafe { helpers::hugetlbfs_seals(self.inode) });
         }
