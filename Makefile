@@ -44,7 +44,7 @@ test: ## Every test there is
 	@ci/prepare x86_64 x86_64-check arm64
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
 
-matrix: ## Both drivers on every machine, a table
+matrix: ## Both drivers and the system heap on every machine, a table
 	@ci/prepare x86_64 arm64
 	@ci/harness matrix $(ARGS)
 
@@ -71,7 +71,7 @@ vm: ## EXEC="./program arguments": runs it in a guest
 	@ci/prepare '$(kernel)'
 	@ci/harness vm --machine '$(MACHINE)' --driver '$(DRIVER)' "$$EXEC"
 
-check: ## Formatting, lints, licences, ABI: no boot
+check: ## Formatting, lints, licences, ABI, a model of the hand-over: no boot
 	@ci/setup x86_64 arm64
 	@ci/check
 

@@ -16,11 +16,14 @@
 //! 1. First, what devices of class [`Cache`](crate::coherency::Coherency::Cache) wrote, then, from every shadow, what
 //!    its device changed comes to the pages; only then do the shadows get what changed in the
 //!    pages. So one hand-over takes data from each device to every other.
-//! 2. Begin and unmap write each cache line back and drop it, in one instruction; end only writes
-//!    back. Between memory and a shadow a line is dropped at end, too: the shadow wants what the
-//!    other device wrote. What was collected goes to memory before the next device may look.
+//! 2. Begin, map and unmap write each cache line back and drop it, in one instruction, if a device of
+//!    that class may write; end only writes back. Beside a shadow a line is dropped at end, too: the
+//!    shadow wants what the other device wrote. What was collected goes to memory before the next
+//!    device may look.
 //! 3. Where page and shadow both changed a byte, the device's stands at begin, and at an end of
-//!    reading; the page's at an end that may have written, at map and at unmap.
+//!    reading, for a program that says it only reads has not written on purpose; the page's at an end
+//!    that may have written, and at map and unmap, which come when they like: whoever writes then
+//!    without a bracket, as a virtual CPU does, finds it again.
 //! 4. Mapping for whatever device hands over what the others have; so does unmapping.
 //! 5. A device has one shadow, however many importers attach it and map: from the first mapping to
 //!    the last detach, or to the last unmap if it is of what there is little of.
@@ -119,8 +122,8 @@ impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
         Ok(self.attached.push(attached, GFP_KERNEL_ACCOUNT)?)
     }
 
-    /// The reverse of [`attach`](Self::attach). With the last importer goes the shadow, unless
-    /// somebody has forgotten to unmap it: the device may still write there.
+    /// The reverse of [`attach`](Self::attach). With the last importer goes the shadow, if
+    /// it is still there, unless somebody has forgotten to unmap it: the device may still write there.
     pub(crate) fn detach(&mut self, device: D) {
         if let Some(attached) = self.find(device) {
             attached.attachments -= 1;
@@ -178,7 +181,7 @@ impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
         new: impl FnOnce() -> Result<S>,
         map: impl FnOnce(&S) -> Result<R>,
     ) -> Result<R> {
-        // Whatever may fail does before anything changes.
+        // Whatever may fail does before any data moves. A twin that is left behind does no harm.
         let attached = self.find(device).ok_or(EINVAL)?;
         let mut fresh = match attached.shadow {
             None => Some(new()?),

@@ -24,7 +24,7 @@ pub(crate) struct Path {
     pub(crate) translated: bool,
     /// Its driver may not be trusted with what lies beside the pages (`pci_dev.untrusted`).
     pub(crate) untrusted: bool,
-    /// Smallest piece that its IOMMU can map, in bytes.
+    /// Smallest piece that its IOMMU can map, in bytes; only for an untrusted device.
     pub(crate) granule: usize,
     /// It has DMA operations of its own (`dma_map_ops`), and what these do is not known.
     pub(crate) own_operations: bool,
@@ -47,7 +47,8 @@ impl Path {
     /// instruction that writes a cache line back and drops it, with no store in between.
     pub(crate) fn coherency(&self, page_size: usize, lossless: bool) -> Coherency {
         let direct = match *self {
-            // An IOMMU reaches everything, if it can map single pages.
+            // An IOMMU reaches everything. What lies beside a page in a larger granule is kept from an
+            // untrusted device, by bouncing.
             Self {
                 translated: true, ..
             } => !self.untrusted || self.granule <= page_size,

@@ -4,7 +4,8 @@
 //!
 //! # Ordering
 //!
-//! What the mutex of the attachments would order, the word has to, for those who do not take it.
+//! Begin and end leave the mutex of the attachments alone where the word is clear, so the word has to
+//! order what the mutex would. It is written with the mutex held only.
 //!
 //! - End against map: whoever ends an access has written to the pages and then looks at the word;
 //!   map writes the word and then looks at the pages. Each writes one thing and reads another, so

@@ -32,7 +32,8 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Pages of a twin that are allocated at once: 2 MiB.
+/// Pages of a twin that are allocated at once: 2 MiB, so that a process that is being killed does not
+/// wait for all of it.
 const BLOCK: usize = 0x20_0000 >> PAGE_SHIFT;
 
 /// What page and shadow held at the last hand-over.
@@ -69,6 +70,7 @@ impl Twin {
 pub(crate) struct DeviceShadow {
     memory: DeviceMemory,
     twin: Option<Twin>,
+    /// Whether there is anything in the memory that a twin could be made of.
     filled: bool,
     pages: Arc<PinnedPages>,
 }

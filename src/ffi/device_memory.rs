@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that a device reaches, and the CPU too, with nothing in between.
+//! Memory that a device reaches, and the CPU too, with nothing in between where that can be had.
 //!
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 //!
 //! It is not bounced, and decrypted where that is needed: the DMA API sees to it. A device that
-//! snoops gets pages (`dma_alloc_pages()`), any other memory that needs no syncs whatever stands
-//! between (`dma_alloc_coherent()`), and that the CPU does not cache if the device does not snoop. Where there is no such memory left, which happens in the small zones
+//! snoops, without an IOMMU or operations of its own, gets pages (`dma_alloc_pages()`); any other gets
+//! memory that needs no syncs whatever stands between (`dma_alloc_coherent()`), and that the CPU does
+//! not cache if the device does not snoop. Where there is no such memory left, which happens in the small zones
 //! of devices that reach little, a device that snoops gets ordinary pages behind a bounce buffer:
 //! then the CPU's side is [fetched](DeviceMemory::fetch) before it is read, and just those bytes
 //! that were stored are sent, for sending a whole page would undo what the device wrote meanwhile.
@@ -243,7 +244,7 @@ impl Block {
     ///
     /// `ENOMEM`.
     fn new(device: &Device, page: usize, pages: usize) -> Result<Self> {
-        // Pages need syncs, unless all that these could do is known, and nothing.
+        // Pages need syncs, which are known to do nothing for such a device only.
         let block = match device.snoops() && device.is_direct() {
             true => Self::of_pages(device, page, pages),
             false => Self::coherent(device, page, pages),
@@ -444,7 +445,8 @@ struct Share {
     pages: usize,
 }
 
-/// Pages taken from each zone, by its number.
+/// Pages taken from each zone, by its number. Zones that are counted are those of low memory, of which
+/// a machine has one each, whatever nodes it has.
 static LOW: [Atomic<usize>; bindings::zone_type___MAX_NR_ZONES as usize] =
     [const { Atomic::new(0) }; bindings::zone_type___MAX_NR_ZONES as usize];
 

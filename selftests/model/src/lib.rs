@@ -3,15 +3,16 @@
 //! The rules of the hand-over, explored on the host: every interleaving, at the granularity at which
 //! the kernel can be interrupted.
 //!
-//! The files of the module's value layer, and those that decide in a hand-over, are compiled here as
-//! they are, without a copy; the crate `kernel` stands in for the kernel's. Their KUnit suites run as
+//! `attach.rs`, `merge.rs`, `pending.rs`, which decide in a hand-over, and `coherency.rs`,
+//! `direction.rs`, `extent.rs` are compiled here as they are, without a copy; the crate `kernel` stands in for the kernel's. Their KUnit suites run as
 //! ordinary tests. [`world`] is the machine that they run on: memory, a CPU cache, shadows, store
 //! buffers, one mutex. [`run`] executes an operation of the module again and again, each time up to
 //! its next access to that machine, so that whatever else there is can happen between any two of
 //! them. [`oracle`] knows what a read may return. [`explore`] gives all of it to a model checker.
 //!
 //! What is not modelled: reordering by a CPU other than that of stores behind later loads (x86-TSO),
-//! more than one buffer, allocation failures, and the exporter's glue around the mutex, three lines
+//! on machines with a cache to be maintained too; more than one buffer, allocation failures, fences and
+//! begin's second round, shadows that are given back at unmap, the loops of `shadow.rs` over pages, and the exporter's glue around the mutex, three lines
 //! each, which [`run`] repeats.
 
 // The module's files use of each other what the module needs, not what the model does.
