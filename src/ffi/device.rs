@@ -198,9 +198,8 @@ impl Device {
         }
         // SAFETY: The device is valid; the rest is arithmetic. Bounce buffers are decrypted, where
         // memory is encrypted.
-        let reached =
-            || unsafe { helpers::phys_to_dma_unencrypted(self.as_raw(), end - 1) } <= limit;
-        match end != 0 && reached() {
+        let last = unsafe { helpers::phys_to_dma_unencrypted(self.as_raw(), end.wrapping_sub(1)) };
+        match end != 0 && last != u64::MAX && last <= limit {
             true => by,
             false => Bounced::OutOfReach,
         }

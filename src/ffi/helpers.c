@@ -25,6 +25,7 @@
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/swiotlb.h>
+#include <linux/vmalloc.h>
 #ifdef CONFIG_ARM64
 #include <asm/cpufeature.h>
 #include <asm/sysreg.h>
@@ -398,4 +399,11 @@ phys_addr_t rust_helper_swiotlb_start(struct device *dev)
 phys_addr_t rust_helper_swiotlb_end(struct device *dev)
 {
 	return BOUNCE_BUFFERS(dev, end);
+}
+
+/* vmalloc.h */
+
+void *rust_helper_vmalloc(size_t size, gfp_t flags)
+{
+	return __vmalloc(size, flags);
 }

@@ -180,6 +180,9 @@ extern "C" {
     #[link_name = "rust_helper_swiotlb_end"]
     pub(super) fn swiotlb_end(dev: *mut device) -> phys_addr_t;
 
+    #[link_name = "rust_helper_vmalloc"]
+    pub(super) fn vmalloc(size: usize, flags: gfp_t) -> *mut c_void;
+
     // mm/vmalloc.c
     pub(super) fn vm_map_ram(pages: *mut *mut page, count: c_uint, node: c_int) -> *mut c_void;
     pub(super) fn vm_unmap_ram(mem: *const c_void, count: c_uint);

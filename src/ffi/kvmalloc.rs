@@ -2,7 +2,8 @@
 
 //! Memory of a size that a user chooses, for which nobody is killed.
 //!
-//! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
+//! C headers: [`include/linux/slab.h`](srctree/include/linux/slab.h),
+//! [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h)
 //!
 //! `kernel::alloc` has no flag for that: where memory is short, single pages never fail, and the OOM
 //! killer makes room, at whoever's cost.
@@ -15,6 +16,7 @@ use core::{
 };
 use kernel::{
     bindings,
+    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -40,8 +42,13 @@ impl Zeroes {
             | bindings::__GFP_NOWARN
             | 1 << bindings::___GFP_RETRY_MAYFAIL_BIT;
         let size = len.checked_mul(size_of::<Word>()).ok_or(ENOMEM)?;
-        // SAFETY: May sleep.
-        let start = unsafe { helpers::kvzalloc(size, flags) };
+        // What is larger than a page need not be one piece, and others' memory is not moved for it.
+        let start = match size <= PAGE_SIZE {
+            // SAFETY: May sleep.
+            true => unsafe { helpers::kvzalloc(size, flags) },
+            // SAFETY: As above.
+            false => unsafe { helpers::vmalloc(size, flags | bindings::__GFP_ZERO) },
+        };
         // INVARIANT: Just allocated.
         Ok(Self {
             start: NonNull::new(start.cast()).ok_or(ENOMEM)?,
@@ -57,7 +64,7 @@ impl Zeroes {
 
 impl Drop for Zeroes {
     fn drop(&mut self) {
-        // SAFETY: Allocated by `kvzalloc()`.
+        // SAFETY: Allocated by `kvzalloc()` or `__vmalloc()`.
         unsafe { bindings::kvfree(self.start.as_ptr().cast()) };
     }
 }

@@ -343,7 +343,7 @@ fn in_write_bracket(
     Ok(())
 }
 
-/// One attachment, mapped for a moment. Device 0 touches nothing: its memory is in use by the
+/// One attachment or two, mapped for a moment each. Device 0 touches nothing: its memory is in use by the
 /// other thread.
 fn come_and_go(
     arena: &Arena<'_>,
@@ -351,11 +351,12 @@ fn come_and_go(
     (number, edu): (usize, &Edu),
     memory: &Mapping,
 ) -> Outcome {
-    let attachment = edu.attach(arena.dma_buf)?;
+    let attachments = (0..rng.usize(1..3)).map(|_| edu.attach(arena.dma_buf));
+    let attachments: Vec<_> = attachments.collect::<Result<_, _>>()?;
     let mut mappings = Vec::new();
-    for _ in 0..rng.usize(1..3) {
+    for attachment in &attachments {
         let direction = DIRECTIONS[rng.usize(0..DIRECTIONS.len())];
-        let mapping = map(arena, number, &attachment, direction)?;
+        let mapping = map(arena, number, attachment, direction)?;
         if number != 0 {
             if direction != Direction::FromDevice {
                 let owner = rng.usize(0..CPU_OWNERS);

@@ -83,10 +83,16 @@ fn device_cpu_device(stage: &Stage) -> Outcome {
         let (writer, reader) = (stage.edu(writer)?, stage.edu(reader)?);
         let pages = stage.pages(2)?;
         let buffer = pages.buffer()?;
+        // One attachment for each mapping: the heap keeps one table for an attachment.
         let from = writer.attach(&buffer.dma_buf)?;
+        let beside = writer.attach(&buffer.dma_buf)?;
         let to = reader.attach(&buffer.dma_buf)?;
-        let map_readers =
-            || -> Outcome<_> { Ok([from.map(Direction::ToDevice)?, to.map(Direction::ToDevice)?]) };
+        let map_readers = || -> Outcome<_> {
+            Ok([
+                beside.map(Direction::ToDevice)?,
+                to.map(Direction::ToDevice)?,
+            ])
+        };
         let (readers, writes) = if readers_first {
             (map_readers()?, from.map(Direction::FromDevice)?)
         } else {
