@@ -13,9 +13,9 @@
 //! Nobody is remembered: not who has a bracket open, nor who wrote. A hand-over moves only what
 //! changed, so it can come at any time, and as often as it likes, without undoing anything.
 //!
-//! 1. First, what devices of class [`Cache`](crate::coherency::Coherency::Cache) wrote, then, from every shadow, what
-//!    its device changed comes to the pages; only then do the shadows get what changed in the
-//!    pages. So one hand-over takes data from each device to every other.
+//! 1. First, what devices of class [`Cache`](crate::coherency::Coherency::Cache) wrote, then, from
+//!    every shadow, what its device changed comes to the pages; only then do the shadows get what
+//!    changed in the pages. So one hand-over takes data from each device to every other.
 //! 2. Begin, map and unmap write each cache line back and drop it, in one instruction, if a device of
 //!    that class may write; end only writes back. Beside a shadow a line is dropped at end, too: the
 //!    shadow wants what the other device wrote. What was collected goes to memory before the next
@@ -36,8 +36,8 @@ use crate::{
 };
 use kernel::{
     alloc::flags::{
-        __GFP_NOWARN, //
-        GFP_KERNEL_ACCOUNT,
+        __GFP_NOWARN,
+        GFP_KERNEL_ACCOUNT, //
     },
     prelude::*,
     sync::Arc, //

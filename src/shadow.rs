@@ -24,8 +24,8 @@ use crate::{
 };
 use kernel::{
     alloc::flags::{
-        __GFP_NOWARN, //
-        GFP_KERNEL_ACCOUNT,
+        __GFP_NOWARN,
+        GFP_KERNEL_ACCOUNT, //
     },
     page::PAGE_SHIFT,
     prelude::*,
@@ -80,7 +80,7 @@ impl DeviceShadow {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`; `EINTR` if the process is being killed.
     pub(crate) fn new(device: Device, pages: Arc<PinnedPages>) -> Result<Self> {
         let memory = DeviceMemory::new(device, pages.extents().pages())?;
         STATS.shadows.add(1);
