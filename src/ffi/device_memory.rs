@@ -489,7 +489,7 @@ mod tests {
         faux, //
     };
 
-    /// A device that DMAs, as far as the DMA API can tell.
+    /// A device that DMAs and snoops, as far as the DMA API can tell.
     struct Fake {
         device: Device,
         _registration: faux::Registration,
@@ -508,6 +508,8 @@ mod tests {
             unsafe { (*raw).coherent_dma_mask = mask };
             // SAFETY: As above; the mask lives as long as the device.
             unsafe { (*raw).dma_mask = &raw mut (*raw).coherent_dma_mask };
+            // SAFETY: As above.
+            unsafe { helpers::dev_assign_dma_coherent(raw, true) };
             let raw = NonNull::new(raw).ok_or(EINVAL)?;
             Ok(Self {
                 // SAFETY: The device is registered.
@@ -563,6 +565,23 @@ mod tests {
         }
         assert_eq!((memory.pages(), blocks), (5, 2));
         assert_eq!(seen, [[true; 3]; 5]);
+        Ok(())
+    }
+
+    /// Elsewhere than on arm64, every device snoops.
+    #[cfg(CONFIG_ARM64)]
+    #[test]
+    fn bytes_are_seen_by_a_device_that_does_not_snoop() -> Result {
+        let fake = Fake::new(u64::MAX)?;
+        // SAFETY: Nobody else uses the device, for which nothing is mapped.
+        unsafe { helpers::dev_assign_dma_coherent(fake.device.as_raw(), false) };
+        let memory = DeviceMemory::new(fake.device.clone(), 2)?;
+        let seen = [
+            both_sides_see(&fake, &memory, 0)?,
+            both_sides_see(&fake, &memory, 1)?,
+        ];
+        assert!(memory.blocks[0].origin == Origin::Coherent);
+        assert_eq!(seen, [[true; 3]; 2]);
         Ok(())
     }
 

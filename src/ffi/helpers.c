@@ -52,6 +52,15 @@ bool rust_helper_guest_memory_is_encrypted(void)
 	return cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT);
 }
 
+/* device.h */
+
+#if IS_ENABLED(CONFIG_KUNIT)
+void rust_helper_dev_assign_dma_coherent(struct device *dev, bool value)
+{
+	dev_assign_dma_coherent(dev, value);
+}
+#endif
+
 /* dma-direct.h */
 
 u64 rust_helper_dma_coherent_limit(struct device *dev)

@@ -24,6 +24,10 @@ extern "C" {
     #[link_name = "rust_helper_guest_memory_is_encrypted"]
     pub(super) fn guest_memory_is_encrypted() -> bool;
 
+    #[cfg(CONFIG_KUNIT)]
+    #[link_name = "rust_helper_dev_assign_dma_coherent"]
+    pub(super) fn dev_assign_dma_coherent(dev: *mut device, value: bool);
+
     #[link_name = "rust_helper_dma_coherent_limit"]
     pub(super) fn dma_coherent_limit(dev: *mut device) -> u64_;
     #[link_name = "rust_helper_dma_encryption_bit"]
