@@ -25,6 +25,11 @@ have() {
 	command -v "$1" >/dev/null
 }
 
+# What a log says went wrong, in one line.
+last_error() {
+	{ grep -aE '(^|: |\*\*\* )(fatal |E: ?)?[Ee]rror' "$1" || tail -n 1 "$1"; } | tail -n 1
+}
+
 # Runs a command with its output in a log, and shows that it is alive: a
 # ticking line on a terminal, a line every half minute elsewhere. Silent if it
 # is over within seconds. If it fails, its last error and the log are named.
@@ -54,7 +59,7 @@ progress() {
 	[ ! -t 2 ] || printf '\r\033[K' >&2
 	if [ "$status" -ne 0 ]; then
 		printf '%s: failed after %d:%02d\n' "$title" $((elapsed / 60)) $((elapsed % 60)) >&2
-		{ grep -aE '(^|: |\*\*\* )(fatal |E: ?)?[Ee]rror' "$log" || tail -n 1 "$log"; } | tail -n 1 >&2
+		last_error "$log" >&2
 		printf 'The whole log is %s\n' "${log#"$ROOT"/}" >&2
 		return "$status"
 	fi

@@ -5,6 +5,9 @@
 use std::fs;
 use std::io;
 
+/// The leak detector, which only a kernel has that checks itself.
+const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
+
 /// The device tree's root, whose properties hold for all devices that have no other.
 const DEVICE_TREE: &str = "/proc/device-tree";
 
@@ -15,6 +18,16 @@ const DEVICE_TREE: &str = "/proc/device-tree";
 /// Those of reading the kernel's command line.
 pub fn always_bounces() -> io::Result<bool> {
     Ok(forces_bounces(&fs::read_to_string("/proc/cmdline")?))
+}
+
+/// `much` of something that takes time, or `little` of it where the kernel checks each of its memory
+/// accesses: there the same takes ten times as long, and is for what the checks find.
+///
+/// # Errors
+///
+/// Those of looking for the kernel's leak detector.
+pub fn scaled(much: usize, little: usize) -> io::Result<usize> {
+    Ok(if fs::exists(KMEMLEAK)? { little } else { much })
 }
 
 /// Whether devices snoop the CPU's caches, by the device tree of the machine: without one they do.

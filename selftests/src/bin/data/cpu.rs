@@ -11,6 +11,7 @@ use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
 use selftests::ktap::Test;
+use selftests::machine;
 use selftests::tests;
 
 use crate::setup;
@@ -161,14 +162,14 @@ fn read_only_mapping() -> Outcome {
 
 /// Fills the memfd, checks the buffer byte by byte.
 fn one_gibibyte(backing: Backing) -> Outcome {
-    const SIZE: usize = 1 << 30;
-    let memfd = setup::memfd(backing, SIZE)?;
+    let size = machine::scaled(1 << 30, 128 << 20)?;
+    let memfd = setup::memfd(backing, size)?;
     let pattern = Pattern::new(11);
-    pattern.write_to(&memfd.map()?, 0, SIZE);
+    pattern.write_to(&memfd.map()?, 0, size);
     let buffer = Udmabuf::open()?.create(memfd.whole())?;
     let mapping = buffer.map_aligned(Access::Read)?;
     let bracket = buffer.begin(Access::Read)?;
-    pattern.check_in(&mapping, 0, SIZE)?;
+    pattern.check_in(&mapping, 0, size)?;
     bracket.end()?;
     Ok(())
 }

@@ -2,8 +2,6 @@
 
 //! One device and the CPU.
 
-use std::path::Path;
-
 use selftests::Access;
 use selftests::Backing;
 use selftests::Errno;
@@ -18,6 +16,7 @@ use selftests::importer::Direction;
 use selftests::importer::Edu;
 use selftests::importer::MEMORY;
 use selftests::ktap::Test;
+use selftests::machine;
 use selftests::outcome::equal;
 use selftests::outcome::errno;
 use selftests::tests;
@@ -546,9 +545,7 @@ fn importer_refuses_nonsense() -> Outcome {
 
 /// Places all over a large buffer: it is no matter how much the pool of bounce buffers holds.
 fn device_in_one_gibibyte() -> Outcome {
-    // Where every access of the kernel is checked, comparing so many words takes many minutes.
-    let checked = Path::new("/sys/kernel/debug/kmemleak").exists();
-    let size = if checked { 32 << 20 } else { 1 << 30 };
+    let size = machine::scaled(1 << 30, 32 << 20)?;
     let edu = setup::edu(0)?;
     let memfd = Memfd::new(size)?;
     let buffer = Udmabuf::open()?.create(memfd.whole())?;

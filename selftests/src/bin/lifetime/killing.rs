@@ -20,6 +20,7 @@ use selftests::Udmabuf;
 use selftests::driver::Driver;
 use selftests::hugepage;
 use selftests::ktap::Test;
+use selftests::machine;
 use selftests::outcome::check;
 use selftests::outcome::equal;
 use selftests::outcome::fail;
@@ -36,8 +37,10 @@ pub const TESTS: &[Test] = tests![
 /// Huge pages that take long enough to clear, and are more than are taken at once; more are better.
 const HUGE_PAGES: usize = 128;
 
-/// Of pages of 4 KiB, as much.
-const SIZE: usize = 256 << 20;
+/// Bytes of base pages.
+fn size() -> Outcome<usize> {
+    Ok(machine::scaled(256 << 20, 64 << 20)?)
+}
 
 /// How long to wait for a child that has not begun.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -110,7 +113,8 @@ fn stops_early(backing: Backing, size: usize, piece: usize) -> Outcome {
 
 fn killed_while_it_creates() -> Outcome {
     need_check()?;
-    stops_early(Backing::Base, SIZE, SIZE)
+    let size = size()?;
+    stops_early(Backing::Base, size, size)
 }
 
 fn killed_while_it_creates_of_huge_pages() -> Outcome {
@@ -125,7 +129,8 @@ fn killed_while_it_creates_of_huge_pages() -> Outcome {
 
 fn killed_between_items() -> Outcome {
     need_check()?;
+    let size = size()?;
     let limit = Driver::under_test().parameter("list_limit");
-    let _raised = limit.set(&(SIZE / PAGE).to_string())?;
-    stops_early(Backing::Base, SIZE, PAGE)
+    let _raised = limit.set(&(size / PAGE).to_string())?;
+    stops_early(Backing::Base, size, PAGE)
 }

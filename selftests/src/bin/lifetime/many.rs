@@ -18,6 +18,7 @@ use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
 use selftests::ktap::Test;
+use selftests::machine;
 use selftests::outcome::equal;
 use selftests::tests;
 
@@ -31,7 +32,7 @@ fn ten_thousand_one_after_the_other() -> Outcome {
     let device = Udmabuf::open()?;
     let memfd = Memfd::new(4 * PAGE)?;
     let before = Ledger::now()?;
-    for _ in 0..10_000 {
+    for _ in 0..machine::scaled(10_000, 1000)? {
         device.create(memfd.whole())?;
     }
     equal("at the end", Ledger::now()?, before)
@@ -63,13 +64,14 @@ fn two_thousand_at_once() -> Outcome {
 fn from_four_threads() -> Outcome {
     let device = Udmabuf::open()?;
     let memfd = Memfd::new(16 * PAGE)?;
+    let rounds = machine::scaled(500, 100)?;
     let before = Ledger::now()?;
     thread::scope(|scope| -> Outcome {
         let threads: Vec<_> = (0..4)
             .map(|number| {
                 let (device, memfd) = (&device, &memfd);
                 scope.spawn(move || -> Result<(), Errno> {
-                    for _ in 0..500 {
+                    for _ in 0..rounds {
                         let first = device.create(memfd.whole())?;
                         let second =
                             device.create_list(&[memfd.range(number * PAGE, 4 * PAGE); 3])?;

@@ -21,6 +21,7 @@ use selftests::PAGE;
 use selftests::Udmabuf;
 use selftests::hugepage;
 use selftests::ktap::Test;
+use selftests::machine;
 use selftests::outcome::fail;
 use selftests::outcome::skip;
 use selftests::tests;
@@ -35,15 +36,14 @@ pub const TESTS: &[Test] = tests![
 /// page of it: a huge entry and a page table for the same place. What goes wrong, the kernel's log
 /// tells.
 fn huge_pages_forbidden_during_faults() -> Outcome {
-    const ROUNDS: u32 = 5_000;
-
+    let rounds = machine::scaled(5000, 500)?;
     if hugepage::free()? == 0 {
         return skip("a free huge page of 2 MiB");
     }
     let memfd = Memfd::builder(HUGE_PAGE).backing(Backing::Huge).create()?;
     let buffer = Udmabuf::open()?.create(memfd.whole())?;
     let mut random = fastrand::Rng::with_seed(2);
-    let result = (0..ROUNDS).try_for_each(|_| -> Outcome {
+    let result = (0..rounds).try_for_each(|_| -> Outcome {
         hugepage::forbid(false)?;
         let mapping = buffer.map_aligned(Access::ReadWrite)?;
         let start = Barrier::new(2);
