@@ -34,8 +34,12 @@ fn bytes(content: Content) -> Vec<u8> {
 /// Page, shadow and twin, of which many bytes are the same.
 fn contents() -> impl Strategy<Value = [Content; 3]> {
     let byte = prop_oneof![Just(0u8), Just(0x80), Just(0xff), any::<u8>()];
-    let word = proptest::array::uniform8(byte).prop_map(u64::from_ne_bytes);
-    proptest::array::uniform3(proptest::array::uniform3(word))
+    proptest::collection::vec(byte, 3 * WORDS * size_of::<Word>()).prop_map(|bytes| {
+        let mut words = bytes
+            .chunks_exact(size_of::<Word>())
+            .map(|word| Word::from_ne_bytes(word.try_into().expect("eight bytes")));
+        std::array::from_fn(|_| std::array::from_fn(|_| words.next().expect("nine words")))
+    })
 }
 
 proptest! {

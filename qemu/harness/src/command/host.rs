@@ -31,13 +31,19 @@ pub fn unit_tests(layout: &Layout) -> Result<Vec<Test>> {
     let failed = tests
         .iter()
         .any(|test| matches!(test.verdict, Verdict::Failed(_)));
-    if !output.status.success() && !failed {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let errors = stderr.lines().filter(|line| line.starts_with("error"));
-        let verdict = Verdict::Failed(errors.map(str::to_owned).collect());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let why = match crashes(&stderr) {
+        // Such as a program that does not build.
+        why if why.is_empty() && !output.status.success() && !failed => {
+            let errors = stderr.lines().filter(|line| line.starts_with("error"));
+            errors.map(str::to_owned).collect()
+        }
+        why => why,
+    };
+    if !why.is_empty() {
         tests.push(Test {
             path: vec!["cargo test".into()],
-            verdict,
+            verdict: Verdict::Failed(why),
         });
     }
     Ok(tests)
@@ -65,6 +71,14 @@ fn results(output: &str) -> Vec<Test> {
     output.lines().filter_map(result).collect()
 }
 
+/// Programs that a signal ended, of which no result says so, and what the tests last printed.
+fn crashes(errors: &str) -> Vec<String> {
+    let tells =
+        |line: &&str| line.contains("has overflowed its stack") || line.contains("(signal: ");
+    let lines = errors.lines().filter(tells);
+    lines.map(|line| line.trim().to_owned()).collect()
+}
+
 /// What a failed test printed.
 fn why(output: &str, name: &str) -> Vec<String> {
     let title = format!("---- {name} stdout ----");
@@ -79,6 +93,24 @@ fn why(output: &str, name: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crash_is_told_whatever_else_failed() {
+        let errors = "
+thread 'a::deep' (6053) has overflowed its stack
+fatal runtime error: stack overflow, aborting
+error: test failed, to rerun pass `-p model --lib`
+
+Caused by:
+  process didn't exit successfully: `model` (signal: 6, SIGABRT: process abort signal)
+error: 1 target failed:
+    `-p model --lib`
+";
+        let why = crashes(errors);
+        assert_eq!(why.len(), 2);
+        assert!(why[0].contains("a::deep") && why[1].contains("SIGABRT"));
+        assert!(crashes("error: test failed, to rerun pass `-p model --lib`").is_empty());
+    }
 
     #[test]
     fn results_of_rusts_runner_are_understood() {
