@@ -7,6 +7,7 @@
 
 #![expect(unsafe_code, reason = "this is where C is called")]
 
+pub(crate) mod atomic;
 mod cache;
 pub(crate) mod device;
 pub(crate) mod device_memory;

@@ -14,6 +14,7 @@
 //! - Begin against unmap: what unmap brought to the pages is there for whoever sees the word
 //!   cleared: a release, and an acquire.
 
+use crate::ffi::atomic::load_relaxed;
 use kernel::sync::{
     atomic::{
         Acquire,
@@ -54,6 +55,6 @@ impl Pending {
     #[inline]
     pub(crate) fn at_end(&self) -> bool {
         smp_mb(Full);
-        self.0.load(Relaxed)
+        load_relaxed(&self.0)
     }
 }

@@ -3,9 +3,9 @@
 //! The rules of the hand-over, explored on the host: every interleaving, at the granularity at which
 //! the kernel can be interrupted.
 //!
-//! `attach.rs`, `merge.rs`, `pending.rs`, which decide in a hand-over, and `coherency.rs`,
-//! `direction.rs`, `extent.rs` are compiled here as they are, without a copy; the crate `kernel` stands in for the kernel's. Their KUnit suites run as
-//! ordinary tests. [`world`] is the machine that they run on: memory, a CPU cache, shadows, store
+//! `attach.rs`, `merge.rs`, `pending.rs`, which decide in a hand-over, and `abi.rs`, `coherency.rs`,
+//! `direction.rs`, `extent.rs`, `limits.rs` are compiled here as they are, without a copy; the crate
+//! `kernel` stands in for the kernel's. Their KUnit suites run as ordinary tests. [`world`] is the machine that they run on: memory, a CPU cache, shadows, store
 //! buffers, one mutex. [`run`] executes an operation of the module again and again, each time up to
 //! its next access to that machine, so that whatever else there is can happen between any two of
 //! them. [`oracle`] knows what a read may return. [`explore`] gives all of it to a model checker.
@@ -16,6 +16,9 @@
 //! each, which [`run`] repeats.
 
 // The module's files use of each other what the module needs, not what the model does.
+#[allow(dead_code)]
+#[path = "../../../src/abi.rs"]
+mod abi;
 #[allow(dead_code)]
 #[path = "../../../src/attach.rs"]
 mod attach;
@@ -28,6 +31,10 @@ mod direction;
 #[allow(dead_code)]
 #[path = "../../../src/extent.rs"]
 mod extent;
+mod ffi;
+#[allow(dead_code)]
+#[path = "../../../src/limits.rs"]
+mod limits;
 #[allow(dead_code)]
 #[path = "../../../src/merge.rs"]
 mod merge;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The merge against its definition, byte by byte, for any content.
+//! Merge, extents and limits against their definitions: byte by byte, and page by page.
 
 use std::cell::Cell;
 
 use proptest::prelude::*;
 
+use crate::abi::Item;
+use crate::extent::{Extents, Run};
+use crate::limits::Limits;
 use crate::merge::{self, Memory, Stands, Word};
 
 const WORDS: usize = 3;
@@ -42,7 +45,90 @@ fn contents() -> impl Strategy<Value = [Content; 3]> {
     })
 }
 
+/// What is pinned of each item of a request: page frames and lengths, in pages. Few enough that
+/// neighbours are often contiguous.
+fn pinned() -> impl Strategy<Value = Vec<Vec<(usize, usize)>>> {
+    let piece = (0..12usize, 1..4usize);
+    let item = proptest::collection::vec(piece, 0..4);
+    proptest::collection::vec(item, 0..6)
+}
+
+/// The page frame of every page that runs cover, and the page index at which each run begins.
+fn frames(runs: impl Iterator<Item = Run>) -> (Vec<usize>, Vec<usize>) {
+    let (mut frames, mut starts) = (Vec::new(), Vec::new());
+    for run in runs {
+        assert_eq!(run.page, frames.len(), "neither gap nor overlap");
+        starts.push(run.page);
+        frames.extend(run.pfn..run.pfn + run.pages);
+    }
+    (frames, starts)
+}
+
 proptest! {
+    #[test]
+    fn extents_are_the_pages_that_were_pinned(items in pinned(), range in (0..40usize, 0..40usize)) {
+        let mut extents = Extents::new();
+        let (mut pages, mut items_at) = (Vec::new(), Vec::new());
+        for item in &items {
+            extents.start_item();
+            items_at.push(pages.len());
+            for &(pfn, length) in item {
+                extents.push(pfn, length).unwrap();
+                pages.extend(pfn..pfn + length);
+            }
+        }
+        extents.shrink();
+        prop_assert_eq!(extents.pages(), pages.len());
+        // Where a page does not follow the one before it.
+        let jumps = |page: &usize| *page == 0 || pages[*page] != pages[*page - 1] + 1;
+        let new_run: Vec<_> = (0..pages.len()).filter(jumps).collect();
+        let new_extent: Vec<_> = (0..pages.len())
+            .filter(|page| jumps(page) || items_at.contains(page))
+            .collect();
+
+        prop_assert_eq!(frames(extents.runs()), (pages.clone(), new_run.clone()));
+        prop_assert_eq!(extents.run_count(), new_run.len());
+        prop_assert_eq!(frames(extents.iter()), (pages.clone(), new_extent.clone()));
+        prop_assert_eq!(extents.len(), new_extent.len());
+        for page in 0..pages.len() + 2 {
+            let first = extents.iter_at(page).next();
+            prop_assert_eq!(extents.find(page), first);
+            let holds = first.map(|run| pages[page] == run.pfn + (page - run.page));
+            prop_assert_eq!(holds, (page < pages.len()).then_some(true));
+        }
+
+        let (start, length) = range;
+        let wanted = pages.get(start..start + length).filter(|pages| !pages.is_empty());
+        let piece = wanted.filter(|pages| pages.windows(2).all(|pair| pair[1] == pair[0] + 1));
+        if length > 0 {
+            let first = extents.contiguous(&(start..start + length));
+            prop_assert_eq!(first, piece.map(|pages| pages[0]));
+        }
+    }
+
+    #[test]
+    fn limits_are_those_of_the_whole_request(
+        parts in proptest::collection::vec((0..5u64, 0..5u64, 0..16u8), 0..5),
+        size_mb in 0..2u32,
+    ) {
+        const UNIT: u64 = 256 << 10;
+        let items: Vec<_> = parts
+            .iter()
+            .map(|&(offset, size, odd)| Item {
+                memfd: 0,
+                pad: 0,
+                // Mostly aligned.
+                offset: offset * UNIT + u64::from(odd == 1),
+                size: size * UNIT + u64::from(odd == 2),
+            })
+            .collect();
+        let aligned = parts.iter().all(|part| part.2 != 1 && part.2 != 2);
+        let bytes: u64 = parts.iter().map(|part| part.1 * UNIT).sum();
+        let fits = aligned && bytes > 0 && bytes <= u64::from(size_mb) << 20;
+        let pages = Limits { list: 0, size_mb }.check_items(&items).ok();
+        prop_assert_eq!(pages, fits.then_some((bytes >> 12) as usize));
+    }
+
     #[test]
     fn collect_and_publish_are_what_they_are_said_to_be(
         [page, shadow, twin] in contents(),

@@ -111,6 +111,18 @@ pub mod error {
         }
     }
 
+    impl From<std::num::TryFromIntError> for Error {
+        fn from(_: std::num::TryFromIntError) -> Self {
+            code::EINVAL
+        }
+    }
+
+    impl Error {
+        pub fn to_errno(self) -> i32 {
+            self.0
+        }
+    }
+
     pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
     /// The numbers.
@@ -120,6 +132,20 @@ pub mod error {
         pub const EIO: Error = Error(-5);
         pub const ENOMEM: Error = Error(-12);
         pub const EINVAL: Error = Error(-22);
+    }
+}
+
+/// Numbers of C headers.
+pub mod bindings {
+    pub const EINVAL: u32 = 22;
+}
+
+/// Numbers of requests.
+pub mod ioctl {
+    /// The program writes a `T`.
+    #[allow(non_snake_case)]
+    pub const fn _IOW<T>(kind: u32, number: u32) -> u32 {
+        1 << 30 | (size_of::<T>() as u32) << 16 | kind << 8 | number
     }
 }
 

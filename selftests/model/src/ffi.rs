@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Stand-ins for what the module's value layer takes from its `ffi`.
+
+pub mod atomic {
+    use kernel::sync::atomic::{Atomic, Relaxed};
+
+    /// Observed, as every access to an atomic is.
+    pub fn load_relaxed(atomic: &Atomic<bool>) -> bool {
+        atomic.load(Relaxed)
+    }
+}
