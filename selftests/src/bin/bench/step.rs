@@ -36,6 +36,13 @@ pub struct Step {
     pub attachments: u32,
 }
 
+impl Step {
+    /// Whether a device is mapped; the C driver has one of its own, for its brackets.
+    pub fn maps(&self) -> bool {
+        matches!(self.case, Case::MapUnmap | Case::BeginEnd)
+    }
+}
+
 /// Everything that is to be measured and for which there are enough huge pages.
 pub fn plan(arguments: &Arguments) -> Result<Vec<Step>, Stop> {
     let huge = hugepage::free()? * HUGE_PAGE;
