@@ -31,20 +31,21 @@ pub fn unit_tests(layout: &Layout) -> Result<Vec<Test>> {
     let failed = tests
         .iter()
         .any(|test| matches!(test.verdict, Verdict::Failed(_)));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let why = match crashes(&stderr) {
-        // Such as a program that does not build.
-        why if why.is_empty() && !output.status.success() && !failed => {
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let mut why = crashes(&stderr);
+        let crashed = !why.is_empty();
+        if !crashed {
+            // Such as a program that does not build.
             let errors = stderr.lines().filter(|line| line.starts_with("error"));
-            errors.map(str::to_owned).collect()
+            why.extend(errors.map(str::to_owned));
         }
-        why => why,
-    };
-    if !why.is_empty() {
-        tests.push(Test {
-            path: vec!["cargo test".into()],
-            verdict: Verdict::Failed(why),
-        });
+        if crashed || !failed {
+            tests.push(Test {
+                path: vec!["cargo test".into()],
+                verdict: Verdict::Failed(why),
+            });
+        }
     }
     Ok(tests)
 }

@@ -67,8 +67,7 @@ pub fn step(step: &Step, subject: &Subject, contenders: &Contenders) -> Result<V
         }
         return Ok(records);
     }
-    // Others may run out of bounce buffers, and fare differently with each buffer: of who cannot
-    // there is no figure. We have to.
+    // Others may run out of bounce buffers: of who cannot there is no figure. We have to.
     let may_fail = |maker: &Maker| {
         step.maps() && !matches!(maker.contender(), Contender::Rust | Contender::Floor)
     };
