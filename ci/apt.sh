@@ -25,6 +25,17 @@ apt_install() {
 		die "apt-get cannot install $*: is there a network?"
 }
 
+# Installs those of the packages that are missing.
+install_missing() {
+	local package status missing=()
+	for package in "$@"; do
+		# shellcheck disable=SC2016 # The dollar is dpkg's.
+		status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+		[ "$status" = installed ] || missing+=("$package")
+	done
+	[ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+}
+
 # The Debian archive that this machine is configured for.
 archive() {
 	local codename
@@ -61,6 +72,11 @@ other_suites() {
 # The versions of a package in those suites, newest first.
 versions_of() {
 	apt-cache "${APT_OPTIONS[@]}" madison "$1" | awk -F'|' '{ gsub(/ /, "", $2); print $2 }' | sort -ruV
+}
+
+# The packages whose names match a pattern from beginning to end, the newest last.
+package_names() {
+	apt-cache "${APT_OPTIONS[@]}" search --names-only "^$1\$" | cut -d' ' -f1 | sort -V
 }
 
 # Downloads one version of a package (apt checks its hash) and unpacks it into a directory.

@@ -52,6 +52,35 @@ UDMABUF_KERNELS=$KERNELS
 UDMABUF_MODULES=$MODULES
 export RUST_LIB_SRC LIBCLANG_PATH PATH UDMABUF_ROOT UDMABUF_KERNELS UDMABUF_MODULES
 
+# The Debian release of this machine, as in bookworm.
+machine_suite() {
+	(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
+}
+
+# Sets what there is to know about a kernel that Debian builds: the suite that has it, its series,
+# architecture, the end of its name, and the release whose compilers built it. Fails for a name
+# that is none of DEBIAN_KERNELS.
+debian_kernel() {
+	DEBIAN_SUITE=trixie-backports
+	DEBIAN_SERIES=7.3
+	DEBIAN_ROOT=trixie
+	DEBIAN_ARCHITECTURE=amd64
+	case $1 in
+	x86_64-debian) DEBIAN_SUFFIX=deb13-amd64 ;;
+	x86_64-debian-rt) DEBIAN_SUFFIX=deb13-rt-amd64 ;;
+	x86_64-debian-7.2) DEBIAN_SUFFIX=deb13-amd64 DEBIAN_SERIES=7.2 ;;
+	x86_64-debian-sid)
+		DEBIAN_SUITE=sid DEBIAN_SERIES=7.2 DEBIAN_ROOT=sid
+		DEBIAN_SUFFIX='deb[0-9]*-amd64'
+		;;
+	arm64-debian) DEBIAN_SUFFIX=deb13-arm64 DEBIAN_ARCHITECTURE=arm64 ;;
+	arm64-debian-16k) DEBIAN_SUFFIX=deb13-arm64-16k DEBIAN_ARCHITECTURE=arm64 ;;
+	*) return 1 ;;
+	esac
+}
+DEBIAN_KERNELS=(x86_64-debian x86_64-debian-rt x86_64-debian-7.2 x86_64-debian-sid
+	arm64-debian arm64-debian-16k)
+
 # What the kernel's make calls the architecture of one of our kernels.
 kernel_arch() {
 	case $1 in

@@ -21,6 +21,18 @@ pub enum Flavour {
     Check,
     /// With nothing that looks for mistakes, for measurements.
     Bench,
+    /// Debian's own, as its users have it.
+    Debian,
+    /// Debian's own with PREEMPT_RT.
+    DebianRt,
+    /// Debian's own with pages of 16 KiB.
+    #[value(name = "debian-16k")]
+    Debian16k,
+    /// Debian's own of the series before.
+    #[value(name = "debian-7.2")]
+    DebianOlder,
+    /// Debian's own of the distribution in development, with its compilers.
+    DebianSid,
 }
 
 impl fmt::Display for Flavour {
@@ -29,6 +41,11 @@ impl fmt::Display for Flavour {
             Flavour::Plain => "plain",
             Flavour::Check => "check",
             Flavour::Bench => "bench",
+            Flavour::Debian => "debian",
+            Flavour::DebianRt => "debian-rt",
+            Flavour::Debian16k => "debian-16k",
+            Flavour::DebianOlder => "debian-7.2",
+            Flavour::DebianSid => "debian-sid",
         })
     }
 }
@@ -37,8 +54,8 @@ impl Flavour {
     /// How much longer everything takes than in the plain kernel, at most.
     pub fn slowness(self) -> u32 {
         match self {
-            Flavour::Plain | Flavour::Bench => 1,
             Flavour::Check => 4,
+            _ => 1,
         }
     }
 
@@ -46,8 +63,13 @@ impl Flavour {
     pub fn of(self, kernel: &str) -> String {
         match self {
             Flavour::Plain => kernel.to_owned(),
-            Flavour::Check | Flavour::Bench => format!("{kernel}-{self}"),
+            _ => format!("{kernel}-{self}"),
         }
+    }
+
+    /// Whether it was built elsewhere, by the distribution.
+    fn is_fetched(self) -> bool {
+        !matches!(self, Flavour::Plain | Flavour::Check | Flavour::Bench)
     }
 
     /// Whether the kernel can find leaked memory.
@@ -56,7 +78,7 @@ impl Flavour {
     }
 }
 
-/// A built kernel with the modules built against it.
+/// A kernel with the modules built against it.
 pub struct Kernel {
     /// Which one.
     pub flavour: Flavour,
@@ -80,7 +102,10 @@ impl Kernel {
         let board = machine.board();
         let name = flavour.of(board.kernel);
         let directory = layout.kernels().join(&name);
-        let image = directory.join(board.image);
+        let image = match flavour.is_fetched() {
+            true => directory.join("vmlinuz"),
+            false => directory.join(board.image),
+        };
         if !image.is_file() {
             bail!(
                 "no {flavour} kernel at {}: run ci/setup {name}",
