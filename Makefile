@@ -12,10 +12,15 @@ MACHINE ?= x86_64-direct
 DRIVER ?= rust
 MACHINES := x86_64-direct x86_64-swiotlb x86_64-iommu x86_64-28bit \
 	arm64-coherent arm64-noncoherent arm64-smmu arm64-mixed
+# Debian's kernel, which is fetched, unless there is a tree of the user's own to build one from.
+suffix := $(if $(KSRC),,-debian)
 # A machine's name begins with that of the kernel it boots. A misspelt one is refused before
 # minutes are spent on set-up.
-kernel = $(if $(filter $(MACHINES),$(MACHINE)),$(firstword $(subst -, ,$(MACHINE))),$(error \
+kernel = $(if $(filter $(MACHINES),$(MACHINE)),$(firstword $(subst -, ,$(MACHINE)))$(suffix),$(error \
 	unknown machine '$(MACHINE)': say one of $(MACHINES)))
+# All that tests boot. KUnit is in kernels of our own only.
+tested := x86_64$(suffix) arm64$(suffix) x86_64-check arm64 \
+	$(if $(KSRC),,x86_64-debian-rt x86_64-debian-7.2 arm64-debian-16k)
 
 # One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:
@@ -41,15 +46,15 @@ run: ## The main job as a story; sets everything up first
 	@ci/harness run --machine '$(MACHINE)' --driver '$(DRIVER)'
 
 test: ## Every test there is
-	@ci/prepare x86_64 x86_64-check arm64
+	@ci/prepare $(tested)
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
 
 matrix: ## Both drivers and the system heap on every machine, a table
-	@ci/prepare x86_64 arm64
+	@ci/prepare x86_64$(suffix) arm64$(suffix)
 	@ci/harness matrix $(ARGS)
 
 virtio-gpu: ## A guest in the guest: what its screen shows has gone through the driver
-	@ci/prepare x86_64
+	@ci/prepare x86_64$(suffix)
 	@ci/harness virtio-gpu --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
 
 bench: ## What both drivers cost, in instructions, a table and plots
@@ -57,7 +62,7 @@ bench: ## What both drivers cost, in instructions, a table and plots
 	@ci/harness bench $(ARGS)
 
 mutants: ## Broken variants of the module, which the tests have to notice
-	@ci/prepare x86_64
+	@ci/prepare x86_64$(suffix) x86_64-check arm64
 	@ci/harness mutants $(if $(ONLY),--only '$(ONLY)')
 
 shell: ## A shell in a guest with the module loaded

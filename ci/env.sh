@@ -35,6 +35,7 @@ if [ -n "${KSRC:-}" ]; then
 	own=$BUILD/ksrc/$(printf '%s' "$SOURCE" | cksum | cut -d' ' -f1)
 	KERNELS=$own/kernel
 	MODULES=$own/modules
+	export UDMABUF_KERNEL=plain
 else
 	for series in $KERNEL_SERIES; do
 		SOURCE=$(unpacked_source "$series")

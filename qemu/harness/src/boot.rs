@@ -307,7 +307,16 @@ impl<'a> Boot<'a> {
             file: IMPORTER_MODULE.to_owned(),
             parameters: self.machine.importer_parameters(),
         };
-        let mut modules = vec![importer];
+        let mut modules = Vec::new();
+        // Programs may want them; suites inside our module do not.
+        if !self.tasks.is_empty() {
+            for (module, file) in self.kernel.further_modules()? {
+                archive.add(&guest_path(&module), &file);
+                modules.push(module);
+            }
+        }
+        let own = modules.len();
+        modules.push(importer);
         if self.floor {
             modules.push(Module {
                 name: FLOOR_MODULE.to_owned(),
@@ -315,7 +324,7 @@ impl<'a> Boot<'a> {
                 parameters: String::new(),
             });
         }
-        for module in &modules {
+        for module in &modules[own..] {
             archive.add(&guest_path(module), &self.kernel.module(&module.name)?);
         }
         for (place, file) in &self.files {

@@ -29,7 +29,7 @@ pub struct Guest {
     #[arg(long, default_value = "x86_64-direct", value_parser = parse_machine)]
     pub machine: &'static dyn Machine,
     /// The kernel.
-    #[arg(long, value_enum, default_value_t = Flavour::Plain)]
+    #[arg(long, value_enum, env = "UDMABUF_KERNEL", default_value_t = Flavour::Debian)]
     pub kernel: Flavour,
     /// The driver behind /dev/udmabuf: rust or c.
     #[arg(long, default_value_t = Driver::Rust)]

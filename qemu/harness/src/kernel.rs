@@ -3,19 +3,20 @@
 //! The kernels of every architecture.
 
 use std::{
-    fmt, fs,
+    env, fmt, fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
+use protocol::Module;
 
 use crate::{layout::Layout, machine::Machine};
 
 /// Which of the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Flavour {
-    /// As people run it.
+    /// One that works as any other, with KUnit in it.
     Plain,
     /// With everything that can catch a driver in the act, and slow.
     Check,
@@ -51,6 +52,20 @@ impl fmt::Display for Flavour {
 }
 
 impl Flavour {
+    /// The one that tests boot which need nothing special: Debian's, or the one of a tree of the
+    /// user's own (`KSRC=`), as `$UDMABUF_KERNEL` says.
+    ///
+    /// # Errors
+    ///
+    /// When that is the name of no kernel.
+    pub fn usual() -> Result<Self> {
+        match env::var("UDMABUF_KERNEL") {
+            Ok(name) => Flavour::from_str(&name, false)
+                .map_err(|_| anyhow!("UDMABUF_KERNEL is '{name}', which is no kernel")),
+            Err(_) => Ok(Flavour::Debian),
+        }
+    }
+
     /// How much longer everything takes than in the plain kernel, at most.
     pub fn slowness(self) -> u32 {
         match self {
@@ -68,8 +83,13 @@ impl Flavour {
     }
 
     /// Whether it was built elsewhere, by the distribution.
-    fn is_fetched(self) -> bool {
+    pub fn is_fetched(self) -> bool {
         !matches!(self, Flavour::Plain | Flavour::Check | Flavour::Bench)
+    }
+
+    /// Whether KUnit suites run in it.
+    pub fn runs_suites(self) -> bool {
+        matches!(self, Flavour::Plain | Flavour::Check)
     }
 
     /// Whether the kernel can find leaked memory.
@@ -135,6 +155,40 @@ impl Kernel {
             bail!("no module at {}: run ci/modules", path.display());
         }
         Ok(path)
+    }
+
+    /// Modules with what our own kernels have built in, in the order in which they can be loaded,
+    /// and their files.
+    ///
+    /// # Errors
+    ///
+    /// When they were not fetched.
+    pub fn further_modules(&self) -> Result<Vec<(Module, PathBuf)>> {
+        if !self.flavour.is_fetched() {
+            return Ok(Vec::new());
+        }
+        let directory = self.directory.join("further");
+        let entries = fs::read_dir(&directory)
+            .with_context(|| format!("no modules at {}: run ci/setup", directory.display()))?;
+        let mut files = entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<Vec<_>>>()?;
+        files.sort();
+        let module = |path: PathBuf| {
+            let file = path.file_stem()?.to_str()?.to_owned();
+            // Its place comes first, and the kernel knows no hyphens.
+            let name = file.split_once('-')?.1.replace('-', "_");
+            let parameters = String::new();
+            Some((
+                Module {
+                    name,
+                    file,
+                    parameters,
+                },
+                path,
+            ))
+        };
+        Ok(files.into_iter().filter_map(module).collect())
     }
 
     /// Where its functions are, as the linker says.

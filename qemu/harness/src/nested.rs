@@ -83,7 +83,7 @@ impl<'a> Nested<'a> {
 
     /// The kernel of both guests.
     pub fn kernel(layout: &Layout) -> Result<Kernel> {
-        Kernel::find(layout, MACHINE, Flavour::Plain)
+        Kernel::find(layout, MACHINE, Flavour::usual()?)
     }
 
     /// Where screens and the inner guest's logs are.

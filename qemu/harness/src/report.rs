@@ -46,7 +46,13 @@ impl Area {
 
     /// The columns as one text, which filters look into.
     pub fn name(&self) -> String {
-        format!("{} {} {}", self.machine, self.kernel, self.program)
+        let words = [&self.machine, &self.kernel, &self.program];
+        let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        words
+            .iter()
+            .map(|word| word.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -272,7 +278,7 @@ impl Report {
 
 fn columns(area: &Area) -> String {
     format!(
-        "{:<16} {:<6} {:<16}",
+        "{:<17} {:<10} {:<16}",
         area.machine, area.kernel, area.program
     )
 }

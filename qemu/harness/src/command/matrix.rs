@@ -115,7 +115,7 @@ fn choose(flows: Vec<Flow>, names: &[String]) -> Result<Vec<Flow>> {
 
 /// The area of a machine, or of everything about the matrix.
 pub fn area(machine: &str) -> Area {
-    Area::new(machine, Flavour::Plain, "matrix")
+    Area::new(machine, "", "matrix")
 }
 
 /// Makes the matrix, or the part of it that was asked for.
@@ -166,7 +166,8 @@ struct Matrix<'a> {
 impl Matrix<'_> {
     fn run(&self, report: &mut Report, show: bool) -> Result<()> {
         let controls = plan::controls(&self.flows, &variant::patches(self.layout)?)?;
-        let variants = self.build(report, &controls)?;
+        let flavour = Flavour::usual()?;
+        let variants = self.build(report, flavour, &controls)?;
         let colour = io::stdout().is_terminal();
         let none = Variants::new();
         let mut columns: Vec<Column> = Vec::new();
@@ -184,6 +185,7 @@ impl Matrix<'_> {
                     machine: *machine,
                     flows: &self.flows,
                     controls: &controls,
+                    flavour,
                     variants: variants.get(machine.board().kernel).unwrap_or(&none),
                     selection: self.selection,
                     cost: self.all_flows && self.selection.rust && self.selection.c,
@@ -250,6 +252,7 @@ impl Matrix<'_> {
     fn build(
         &self,
         report: &mut Report,
+        flavour: Flavour,
         controls: &[Control],
     ) -> Result<BTreeMap<&'static str, Variants>> {
         let mut all: BTreeMap<&'static str, Vec<Patch>> = BTreeMap::new();
@@ -268,7 +271,7 @@ impl Matrix<'_> {
         let mut variants = BTreeMap::new();
         for (kernel, patches) in all {
             report.progress(format!("builds {} for {kernel}", patches.len()));
-            let built = variant::build_all(self.layout, kernel, &patches);
+            let built = variant::build_all(self.layout, &flavour.of(kernel), &patches);
             let built = built
                 .into_iter()
                 .map(|built| built.map_err(|error| format!("{error:#}")));

@@ -6,8 +6,8 @@
 //!
 //!     # expect: PROGRAM:FILTER on MACHINE [KERNEL]
 //!
-//! before the diff: these tests have to fail there, in the plain kernel unless it says `check`. PROGRAM is one of the
-//! selftests, or `kunit` for the suites inside the module, or `virtio-gpu` for
+//! before the diff: these tests have to fail there, in the usual kernel, or for suites in the plain
+//! one, unless another is named. PROGRAM is one of the selftests, or `kunit` for the suites inside the module, or `virtio-gpu` for
 //! the steps with a guest in the guest; FILTER is a part of the tests' names.
 //! The same tests run with the unchanged module first and have to pass, for a
 //! test that fails anyway has noticed nothing. A patch that has a line
@@ -16,6 +16,7 @@
 use std::{collections::BTreeMap, process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use protocol::{DRIVER_MODULE, Event};
 
 use crate::{
@@ -59,11 +60,13 @@ struct Expectation {
 
 impl std::fmt::Display for Expectation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{} on {}", self.program, self.filter, self.machine)?;
-        match self.flavour {
-            Flavour::Plain => Ok(()),
-            flavour => write!(f, " {flavour}"),
-        }
+        let Self {
+            program,
+            filter,
+            machine,
+            flavour,
+        } = self;
+        write!(f, "{program}:{filter} on {machine} {flavour}")
     }
 }
 
@@ -102,7 +105,7 @@ struct Mutant {
 
 /// The area of a mutant, or of everything about mutants.
 pub fn area(name: &str) -> Area {
-    Area::new("mutants", Flavour::Plain, name)
+    Area::new("mutants", "", name)
 }
 
 /// Runs the mutants alone.
@@ -452,9 +455,12 @@ fn expectation(line: &str) -> Result<Expectation> {
         bail!("unknown program '{program}' in '{line}'");
     }
     let (machine, flavour) = match machine.trim().split_once(' ') {
-        None => (machine.trim(), Flavour::Plain),
-        Some((machine, "check")) if program != VIRTIO_GPU => (machine, Flavour::Check),
-        Some((_, kernel)) => bail!("no kernel '{kernel}' for {program} in '{line}'"),
+        None if program == KUNIT => (machine.trim(), Flavour::Plain),
+        None => (machine.trim(), Flavour::usual()?),
+        Some((machine, kernel)) => match Flavour::from_str(kernel, false) {
+            Ok(flavour) if flavour.runs_suites() && program != VIRTIO_GPU => (machine, flavour),
+            _ => bail!("no kernel '{kernel}' for {program} in '{line}'"),
+        },
     };
     let machine: &dyn Machine = machine::find(machine)?;
     if program == VIRTIO_GPU && machine.name() != nested::MACHINE.name() {
@@ -492,8 +498,8 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "data:write_sync on x86_64-swiotlb",
-                "kunit:udmabuf_attach on x86_64-direct",
+                "data:write_sync on x86_64-swiotlb debian",
+                "kunit:udmabuf_attach on x86_64-direct plain",
                 "lifetime:charged on x86_64-direct check"
             ]
         );

@@ -25,15 +25,41 @@ pub const PROGRAMS: &[&str] = &["errors", "clients", "data", "lifetime"];
 /// How long one of them may take in the plain kernel.
 pub const TIME_LIMIT: Duration = Duration::from_secs(240);
 
-/// The machines on which all programs run, for each kernel, those that take longest first. The
-/// others are the matrix's.
-const PLAN: &[(Flavour, &[&dyn Machine])] = &[
-    (Flavour::Check, &[&X86Direct, &X86Swiotlb]),
-    (
-        Flavour::Plain,
-        &[&X86Direct, &X86Swiotlb, &Arm64Coherent, &Arm64Noncoherent],
-    ),
-];
+/// Machines on which all programs run with the usual kernel. The others are the matrix's.
+const USUAL: &[&dyn Machine] = &[&X86Direct, &X86Swiotlb, &Arm64Coherent, &Arm64Noncoherent];
+
+/// What runs on a machine with a kernel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// The programs.
+    Programs,
+    /// The suites inside the module.
+    Suites,
+}
+
+/// The kernels with their machines, those that take longest first.
+fn kernels(usual: Flavour) -> Vec<(Flavour, &'static [&'static dyn Machine], What)> {
+    use What::{Programs, Suites};
+    const CHECKED: &[&dyn Machine] = &[&X86Direct, &X86Swiotlb];
+    const ARM64: &[&dyn Machine] = &[&Arm64Coherent, &Arm64Noncoherent];
+    let mut all = vec![
+        (Flavour::Check, CHECKED, Programs),
+        (Flavour::Check, CHECKED, Suites),
+        (usual, USUAL, Programs),
+        // The checking kernel runs those of the other architecture.
+        (Flavour::Plain, ARM64, Suites),
+    ];
+    if usual.is_fetched() {
+        let direct: &[&dyn Machine] = &[&X86Direct];
+        let others: [(_, &[&dyn Machine]); 3] = [
+            (Flavour::DebianRt, direct),
+            (Flavour::DebianOlder, direct),
+            (Flavour::Debian16k, &[&Arm64Noncoherent]),
+        ];
+        all.extend(others.map(|(flavour, machines)| (flavour, machines, Programs)));
+    }
+    all
+}
 
 /// The arguments of `test`.
 #[derive(clap::Args)]
@@ -61,7 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let tests = host::unit_tests(&layout)?;
         report.end(&area, tests, None)?;
     }
-    let boots = plan(&layout, &chosen);
+    let boots = plan(&layout, Flavour::usual()?, &chosen);
     ran |= !boots.is_empty();
     run_all(&layout, &mut report, &boots)?;
     let machines = machine::ALL.iter().copied();
@@ -103,28 +129,32 @@ struct Planned {
 }
 
 /// The boots that it takes to run what was chosen.
-fn plan(layout: &Layout, chosen: &dyn Fn(&Area) -> bool) -> Vec<Planned> {
+fn plan(layout: &Layout, usual: Flavour, chosen: &dyn Fn(&Area) -> bool) -> Vec<Planned> {
     let mut boots = Vec::new();
-    for (flavour, machines) in PLAN {
-        for machine in *machines {
+    for (flavour, machines, what) in kernels(usual) {
+        for machine in machines {
             let area = |program: &str| Area::new(machine.name(), flavour, program);
-            let boot = area("boot");
-            let programs: Vec<_> = programs(layout, *machine, *flavour)
-                .into_iter()
-                .map(|(name, file)| (area(&name), file))
-                .filter(|(area, _)| chosen(area) || chosen(&boot))
-                .collect();
             let planned = |own, programs| Planned {
                 machine: *machine,
-                flavour: *flavour,
+                flavour,
                 own,
                 programs,
             };
-            if !programs.is_empty() {
-                boots.push(planned(boot, programs));
+            let own = area(match what {
+                What::Programs => "boot",
+                What::Suites => KUNIT,
+            });
+            if what == What::Suites {
+                boots.extend(chosen(&own).then(|| planned(own, Vec::new())));
+                continue;
             }
-            if chosen(&area(KUNIT)) {
-                boots.push(planned(area(KUNIT), Vec::new()));
+            let programs: Vec<_> = programs(layout, *machine, flavour)
+                .into_iter()
+                .map(|(name, file)| (area(&name), file))
+                .filter(|(area, _)| chosen(area) || chosen(&own))
+                .collect();
+            if !programs.is_empty() {
+                boots.push(planned(own, programs));
             }
         }
     }
@@ -269,7 +299,7 @@ mod tests {
 
     fn areas(only: &str) -> Vec<String> {
         let layout = Layout::for_tests(Path::new("/nonexistent"));
-        let boots = plan(&layout, &|area| area.name().contains(only));
+        let boots = plan(&layout, Flavour::Debian, &|area| area.name().contains(only));
         let areas = boots.iter().flat_map(|planned| {
             let programs = planned.programs.iter().map(|(area, _)| area.name());
             programs.chain([planned.own.name()])
@@ -288,8 +318,8 @@ mod tests {
             ]
         );
         assert_eq!(
-            areas("arm64-coherent plain errors"),
-            ["arm64-coherent plain errors", "arm64-coherent plain boot"]
+            areas("arm64-coherent debian errors"),
+            ["arm64-coherent debian errors", "arm64-coherent debian boot"]
         );
         assert!(areas("no such thing").is_empty());
     }
@@ -297,13 +327,25 @@ mod tests {
     #[test]
     fn every_program_runs_on_every_planned_machine_with_one_kernel() {
         let areas = areas("");
-        for (_, machines) in PLAN {
-            for machine in *machines {
-                for program in PROGRAMS.iter().chain([&KERNEL_SELFTEST, &KUNIT]) {
-                    let name = format!("{} plain {program}", machine.name());
-                    assert!(areas.contains(&name), "{name}");
-                }
+        for machine in USUAL {
+            for program in PROGRAMS.iter().chain([&KERNEL_SELFTEST]) {
+                let name = format!("{} debian {program}", machine.name());
+                assert!(areas.contains(&name), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn suites_run_on_every_architecture_and_programs_in_every_kernel() {
+        let areas = areas("");
+        for name in [
+            "x86_64-direct check kunit",
+            "arm64-noncoherent plain kunit",
+            "x86_64-direct debian-rt lifetime",
+            "x86_64-direct debian-7.2 errors",
+            "arm64-noncoherent debian-16k data",
+        ] {
+            assert!(areas.iter().any(|area| area == name), "{name}");
         }
     }
 
@@ -315,9 +357,11 @@ mod tests {
             sender: &sender,
             progress: &|_| {},
         };
-        let boots = plan(&layout, &|area| area.name() == "x86_64-direct plain errors");
+        let boots = plan(&layout, Flavour::Debian, &|area| {
+            area.name() == "x86_64-direct debian errors"
+        });
         let error = boot(&layout, &caller, &boots[0]).unwrap_err();
-        assert!(error.to_string().contains("no plain kernel"), "{error}");
+        assert!(error.to_string().contains("no debian kernel"), "{error}");
         let part = parts.try_recv().unwrap();
         assert_eq!(part.area.program, "errors");
         let why = format!("{:?}", part.tests);

@@ -13,7 +13,6 @@ use protocol::{Driver, Event, Outcome, Stream};
 use crate::{
     boot::{Boot, Booted},
     guest,
-    kernel::Flavour,
     ktap::{Test, Verdict},
     layout::Layout,
     nested::Nested,
@@ -49,7 +48,7 @@ pub struct Arguments {
 
 /// The area of a run, or of everything about them.
 pub fn area(ram: &str) -> Area {
-    Area::new("virtio-gpu", Flavour::Plain, ram)
+    Area::new("virtio-gpu", "", ram)
 }
 
 /// Runs every step with every kind of memory, and tells about each.

@@ -41,6 +41,8 @@ pub struct Trial<'a> {
     pub layout: &'a Layout,
     /// The machine.
     pub machine: &'static dyn Machine,
+    /// Which kernel it boots.
+    pub flavour: Flavour,
     /// The flows.
     pub flows: &'a [Flow],
     /// The controls that they name.
@@ -66,7 +68,7 @@ impl Trial<'_> {
     /// Boots and runs everything. A guest that fails is no error: it leaves cells missing.
     pub fn run(&self, progress: &dyn Fn(String)) -> Result<Column> {
         let started = Instant::now();
-        let kernel = Kernel::find(self.layout, self.machine, Flavour::Plain)?;
+        let kernel = Kernel::find(self.layout, self.machine, self.flavour)?;
         let program = self.layout.programs(self.machine.board().target);
         let program = program.join(PROGRAM);
         missing(&program)?;
