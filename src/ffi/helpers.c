@@ -270,20 +270,15 @@ bool rust_helper_pte_is_none(pte_t *entry)
 	return pte_none(ptep_get(entry));
 }
 
-pte_t rust_helper_pte_next_pfn(pte_t value)
+/*
+ * In one function, as in i915_mm.c, so that the compiler sees that the entry is
+ * special. arm64 does more for others: it calls mte_sync_tags(), which modules
+ * cannot.
+ */
+void rust_helper_set_special_pte(struct vm_area_struct *vma, unsigned long address, pte_t *entry,
+				 unsigned long pfn)
 {
-	return pte_next_pfn(value);
-}
-
-pte_t rust_helper_pte_special(struct vm_area_struct *vma, unsigned long pfn)
-{
-	return pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot));
-}
-
-void rust_helper_set_pte_at(struct mm_struct *mm, unsigned long address, pte_t *entry,
-			    pte_t value)
-{
-	set_pte_at(mm, address, entry, value);
+	set_pte_at(vma->vm_mm, address, entry, pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot)));
 }
 
 void rust_helper_update_mmu_cache_range(struct vm_area_struct *vma, unsigned long address,

@@ -124,12 +124,13 @@ extern "C" {
     pub(super) fn pmd_order() -> c_uint;
     #[link_name = "rust_helper_pte_is_none"]
     pub(super) fn pte_is_none(entry: *mut pte_t) -> bool;
-    #[link_name = "rust_helper_pte_next_pfn"]
-    pub(super) fn pte_next_pfn(value: pte_t) -> pte_t;
-    #[link_name = "rust_helper_pte_special"]
-    pub(super) fn pte_special(vma: *mut vm_area_struct, pfn: c_ulong) -> pte_t;
-    #[link_name = "rust_helper_set_pte_at"]
-    pub(super) fn set_pte_at(mm: *mut mm_struct, address: c_ulong, entry: *mut pte_t, value: pte_t);
+    #[link_name = "rust_helper_set_special_pte"]
+    pub(super) fn set_special_pte(
+        vma: *mut vm_area_struct,
+        address: c_ulong,
+        entry: *mut pte_t,
+        pfn: c_ulong,
+    );
     #[link_name = "rust_helper_update_mmu_cache_range"]
     pub(super) fn update_mmu_cache_range(
         vma: *mut vm_area_struct,

@@ -236,25 +236,20 @@ unsafe extern "C" fn make_entries(
         extents,
         pages,
     } = unsafe { &*data.cast::<Entries<'_>>() };
-    // SAFETY: The mapping is valid.
-    let mm = unsafe { (*vma).vm_mm };
     for extent in extents.iter_at(pages.start) {
         let Some(run) = extent.within(pages) else {
             break;
         };
-        // SAFETY: The mapping is valid, and the pages are its own.
-        let mut value = unsafe { helpers::pte_special(vma, run.pfn) };
-        for page in run.range() {
+        for (page, pfn) in run.range().zip(run.pfn..) {
             let index = page - pages.start;
             // SAFETY: The table has an entry for each of the pages.
             let entry = unsafe { first.add(index) };
             // SAFETY: As above, and the table is locked.
             if unsafe { helpers::pte_is_none(entry) } {
-                // SAFETY: As above.
-                unsafe { helpers::set_pte_at(mm, address + (index << PAGE_SHIFT), entry, value) };
+                let address = address + (index << PAGE_SHIFT);
+                // SAFETY: As above; the mapping is valid, and the page is its own.
+                unsafe { helpers::set_special_pte(vma, address, entry, pfn) };
             }
-            // SAFETY: Plain arithmetic.
-            value = unsafe { helpers::pte_next_pfn(value) };
         }
     }
     // CAST: A page table has fewer.
