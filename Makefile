@@ -39,7 +39,7 @@ help: ## This list
 	@echo 'ARGS="--machine M --case C"  for bench: the same, see ci/harness bench --help'
 	@echo 'ONLY=text                   for test, virtio-gpu and mutants: only what has the text in its name'
 	@echo 'KSRC=directory              a kernel tree of your own for the test kernels'
-	@echo 'KDIR=directory              for module: a configured kernel build, such as /lib/modules/$$(uname -r)/build'
+	@echo 'KDIR=directory              for module: a kernel build, or the headers of a distribution's kernel'
 
 run: ## The main job as a story; sets everything up first
 	@ci/prepare '$(kernel)'
@@ -80,18 +80,19 @@ check: ## Formatting, lints, licences, ABI, a model of the hand-over: no boot
 	@ci/setup x86_64 arm64
 	@ci/check
 
-module: ## Just the module, against KDIR= if given
-ifdef KDIR
-	@mkdir -p build/module
-	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/module' modules
-	@echo 'The module is build/module/udmabuf_rs.ko'
-else
-	@ci/setup x86_64
-	@ci/modules x86_64
-endif
+# The kernel's name: that of the running one, unless another one's build or headers are given.
+RELEASE = $(if $(KDIR),$(or $(shell cat '$(KDIR)/include/config/kernel.release' 2>/dev/null),$(error \
+	KDIR=$(KDIR) has no include/config/kernel.release: name a kernel build or headers)),$(shell uname -r))
+
+module: ## Just the module, for the running kernel or for KDIR=
+	@ci/packaging/build-module '$(RELEASE)' '$(or $(KDIR),/lib/modules/$(RELEASE)/build)' \
+		build/crates build/module >/dev/null || \
+		{ echo 'For another kernel, say make module KDIR=directory' >&2; exit 1; }
+	@echo 'The module is build/module/udmabuf_rs.ko, for $(RELEASE).'
+	@echo "Load it with 'insmod build/module/udmabuf_rs.ko'; 'make deb' makes a package that keeps it there."
 
 clean: ## Removes what builds and tests made, keeps what set-up fetched and the kernels
-	rm -rf build/target build/modules build/module build/mutants build/check build/kernel-selftest \
+	rm -rf build/target build/modules build/module build/deb build/mutants build/check build/kernel-selftest \
 		build/results build/bench build/screens build/logs
 
 distclean: ## Removes everything that was made or fetched
