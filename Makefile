@@ -20,7 +20,7 @@ kernel = $(if $(filter $(MACHINES),$(MACHINE)),$(firstword $(subst -, ,$(MACHINE
 	unknown machine '$(MACHINE)': say one of $(MACHINES)))
 # All that tests boot. KUnit is in kernels of our own only.
 tested := x86_64$(suffix) arm64$(suffix) x86_64-check arm64 \
-	$(if $(KSRC),,x86_64-debian-rt x86_64-debian-7.2 arm64-debian-16k)
+	$(if $(KSRC),,x86_64-debian-rt x86_64-debian-7.2)
 
 # One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:

@@ -3,6 +3,7 @@
  * What the bindings are made from. The request numbers are macros that bindgen
  * does not evaluate; as enumerators the C compiler evaluates them.
  */
+#include <stddef.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/udmabuf.h>
@@ -15,6 +16,46 @@ struct sw_sync_fence {
 	__u32 value;
 	char  name[32];
 	__s32 fence;		/* out: a sync file */
+};
+
+/*
+ * The requests of vgem, a graphics driver without a device whose fences programs signal. Its headers
+ * are not among those that every machine has.
+ */
+struct drm_version_of {
+	__s32 major, minor, patch;
+	size_t name_length;	/* in: room, out: what there is */
+	char *name;
+	size_t date_length;
+	char *date;
+	size_t description_length;
+	char *description;
+};
+
+struct drm_dumb_buffer {
+	__u32 height, width, bits;
+	__u32 flags;
+	__u32 handle;		/* out */
+	__u32 pitch;		/* out */
+	__u64 size;		/* out */
+};
+
+struct drm_prime {
+	__u32 handle;
+	__u32 flags;
+	__s32 fd;		/* out: a dma-buf */
+};
+
+struct vgem_attach {
+	__u32 handle;
+	__u32 flags;		/* 1: the buffer is written */
+	__u32 fence;		/* out */
+	__u32 pad;
+};
+
+struct vgem_signal {
+	__u32 fence;
+	__u32 flags;
 };
 
 enum request {
@@ -37,6 +78,12 @@ enum request {
 	REQUEST_EDU_NOTE = EDU_NOTE,
 	REQUEST_FLOOR_PIN = FLOOR_PIN,
 	REQUEST_DMA_BUF_IMPORT_SYNC_FILE = DMA_BUF_IOCTL_IMPORT_SYNC_FILE,
+	REQUEST_DMA_BUF_EXPORT_SYNC_FILE = DMA_BUF_IOCTL_EXPORT_SYNC_FILE,
+	REQUEST_DRM_VERSION = _IOWR('d', 0x00, struct drm_version_of),
+	REQUEST_DRM_PRIME_HANDLE_TO_FD = _IOWR('d', 0x2d, struct drm_prime),
+	REQUEST_DRM_MODE_CREATE_DUMB = _IOWR('d', 0xb2, struct drm_dumb_buffer),
+	REQUEST_VGEM_FENCE_ATTACH = _IOWR('d', 0x41, struct vgem_attach),
+	REQUEST_VGEM_FENCE_SIGNAL = _IOW('d', 0x42, struct vgem_signal),
 	REQUEST_SW_SYNC_CREATE_FENCE = _IOWR('W', 0, struct sw_sync_fence),
 	REQUEST_SW_SYNC_INCREMENT = _IOW('W', 1, __u32),
 	REQUEST_V4L2_SET_FORMAT = VIDIOC_S_FMT,

@@ -18,7 +18,7 @@ use crate::{
     device_tree,
     guest::{self, Ending, Limits},
     initramfs::Initramfs,
-    kernel::Kernel,
+    kernel::{Further, Kernel},
     layout::Layout,
     log::{self, Complaint},
     machine::{DeviceTree, Machine},
@@ -119,6 +119,8 @@ pub struct Boot<'a> {
     pub huge_pages: u32,
     /// Further files of the host, with their places in the guest.
     pub files: Vec<(String, PathBuf)>,
+    /// What the kernel needs besides.
+    pub further: Vec<Further>,
     /// Directories of the host that the guest can mount.
     pub shares: Vec<Share>,
     /// Loads the module that measures the kernel without a driver; only there for bench kernels.
@@ -191,6 +193,7 @@ impl<'a> Boot<'a> {
             memory: MEMORY,
             huge_pages: HUGE_PAGES,
             files: Vec::new(),
+            further: Vec::new(),
             shares: Vec::new(),
             floor: false,
             cache_model: false,
@@ -307,16 +310,10 @@ impl<'a> Boot<'a> {
             file: IMPORTER_MODULE.to_owned(),
             parameters: self.machine.importer_parameters(),
         };
-        let mut modules = Vec::new();
-        // Programs may want them; suites inside our module do not.
-        if !self.tasks.is_empty() {
-            for (module, file) in self.kernel.further_modules()? {
-                archive.add(&guest_path(&module), &file);
-                modules.push(module);
-            }
+        for (place, file) in self.kernel.further_modules(&self.further)? {
+            archive.add(&place, &file);
         }
-        let own = modules.len();
-        modules.push(importer);
+        let mut modules = vec![importer];
         if self.floor {
             modules.push(Module {
                 name: FLOOR_MODULE.to_owned(),
@@ -324,7 +321,7 @@ impl<'a> Boot<'a> {
                 parameters: String::new(),
             });
         }
-        for module in &modules[own..] {
+        for module in &modules {
             archive.add(&guest_path(module), &self.kernel.module(&module.name)?);
         }
         for (place, file) in &self.files {

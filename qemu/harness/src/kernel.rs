@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
-use protocol::Module;
+use protocol::FURTHER_MODULES;
 
 use crate::{layout::Layout, machine::Machine};
 
@@ -87,6 +87,15 @@ impl Flavour {
         !matches!(self, Flavour::Plain | Flavour::Check | Flavour::Bench)
     }
 
+    /// What QEMU is told of the CPU, where the board's cannot run the kernel: Cortex-A72 has no pages
+    /// of 16 KiB.
+    pub fn cpu(self) -> &'static [&'static str] {
+        match self {
+            Flavour::Debian16k => &["-cpu", "cortex-a76"],
+            _ => &[],
+        }
+    }
+
     /// Whether KUnit suites run in it.
     pub fn runs_suites(self) -> bool {
         matches!(self, Flavour::Plain | Flavour::Check)
@@ -95,6 +104,30 @@ impl Flavour {
     /// Whether the kernel can find leaked memory.
     pub fn finds_leaks(self) -> bool {
         self == Flavour::Check
+    }
+}
+
+/// What a kernel that was fetched has in modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Further {
+    /// vivid, which captures into dma-bufs.
+    Camera,
+    /// vgem, whose fences programs signal.
+    Fences,
+    /// Directories of the host, over 9p.
+    HostFiles,
+    /// virtio-gpu.
+    Screen,
+}
+
+impl Further {
+    fn directory(self) -> &'static str {
+        match self {
+            Further::Camera => "camera",
+            Further::Fences => "fences",
+            Further::HostFiles => "host-files",
+            Further::Screen => "screen",
+        }
     }
 }
 
@@ -157,38 +190,42 @@ impl Kernel {
         Ok(path)
     }
 
-    /// Modules with what our own kernels have built in, in the order in which they can be loaded,
-    /// and their files.
+    /// Modules for what our own kernels have built in: their places in the guest, from which init
+    /// loads them in the order of their names, and their files.
     ///
     /// # Errors
     ///
     /// When they were not fetched.
-    pub fn further_modules(&self) -> Result<Vec<(Module, PathBuf)>> {
-        if !self.flavour.is_fetched() {
-            return Ok(Vec::new());
+    pub fn further_modules(&self, further: &[Further]) -> Result<Vec<(String, PathBuf)>> {
+        let mut all = Vec::new();
+        for wanted in further.iter().filter(|_| self.flavour.is_fetched()) {
+            let directory = self.directory.join("further").join(wanted.directory());
+            let entries = fs::read_dir(&directory)
+                .with_context(|| format!("no modules at {}: run ci/setup", directory.display()))?;
+            for entry in entries {
+                let entry = entry?;
+                let name = entry.file_name();
+                let place = Path::new(FURTHER_MODULES).join(&name);
+                all.push((place.to_string_lossy().into_owned(), entry.path()));
+            }
         }
-        let directory = self.directory.join("further");
-        let entries = fs::read_dir(&directory)
-            .with_context(|| format!("no modules at {}: run ci/setup", directory.display()))?;
-        let mut files = entries
-            .map(|entry| Ok(entry?.path()))
-            .collect::<Result<Vec<_>>>()?;
-        files.sort();
-        let module = |path: PathBuf| {
-            let file = path.file_stem()?.to_str()?.to_owned();
-            // Its place comes first, and the kernel knows no hyphens.
-            let name = file.split_once('-')?.1.replace('-', "_");
-            let parameters = String::new();
-            Some((
-                Module {
-                    name,
-                    file,
-                    parameters,
-                },
-                path,
-            ))
+        Ok(all)
+    }
+
+    /// Whether an option is built in.
+    ///
+    /// # Errors
+    ///
+    /// When its configuration cannot be read.
+    pub fn has(&self, option: &str) -> Result<bool> {
+        let file = match self.flavour.is_fetched() {
+            true => self.directory.join("tree/.config"),
+            false => self.directory.join(".config"),
         };
-        Ok(files.into_iter().filter_map(module).collect())
+        let configuration =
+            fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let line = format!("{option}=y");
+        Ok(configuration.lines().any(|other| other == line))
     }
 
     /// Where its functions are, as the linker says.

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::{
     boot::{Boot, Task},
     initramfs::Initramfs,
-    kernel::{Flavour, Kernel},
+    kernel::{Flavour, Further, Kernel},
     layout::{Layout, missing},
     machine::{Machine, X86Direct},
     qemu::{Pace, Share},
@@ -67,6 +67,9 @@ impl<'a> Nested<'a> {
         archive.add(&format!("/bin/{GUEST_PROGRAM}"), &program);
         let module = format!("/modules/{DRIVER_MODULE}.ko");
         archive.add(&module, &kernel.module(DRIVER_MODULE)?);
+        for (place, file) in kernel.further_modules(&[Further::Camera, Further::Screen])? {
+            archive.add(&place, &file);
+        }
         archive.write(&scratch.path().join("initramfs"))?;
 
         let (lock, claim) = layout.claim("screens", name, "lock")?;
@@ -123,6 +126,7 @@ impl<'a> Nested<'a> {
             tasks,
             unload: true,
             pace: Pace::Real,
+            further: vec![Further::HostFiles],
             files: vec![
                 ("/level2/kernel".into(), self.kernel.image.clone()),
                 (

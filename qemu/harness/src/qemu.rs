@@ -141,6 +141,7 @@ impl Qemu<'_> {
         let board = self.machine.board();
         let mut command = Command::new(board.qemu);
         command.args(board.arguments);
+        command.args(self.kernel.flavour.cpu());
         command.args(["-smp", &self.cpus.to_string()]);
         command.args(["-m", &format!("{}G", self.memory)]);
         command.args(self.machine.arguments());

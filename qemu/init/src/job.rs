@@ -15,6 +15,7 @@ pub fn run(port: &Port) -> Result<()> {
     if job.find_leaks {
         leaks::forget()?;
     }
+    module::load_further()?;
     let mut exporter = Current::new(&job.exporter)?;
     for wanted in &job.modules {
         module::load(wanted)?;

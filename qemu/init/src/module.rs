@@ -2,10 +2,15 @@
 
 //! Loading and unloading of kernel modules.
 
-use std::{ffi::CString, fs::File};
+use std::{
+    ffi::{CStr, CString},
+    fs::{self, File},
+    io,
+    path::Path,
+};
 
 use anyhow::{Context, Result};
-use protocol::Module;
+use protocol::{FURTHER_MODULES, Module};
 use rustix::system::{delete_module, finit_module};
 
 /// Loads a module from `/modules`.
@@ -14,12 +19,32 @@ pub fn load(module: &Module) -> Result<()> {
     let file = File::open(&path).with_context(|| format!("cannot open {path}"))?;
     let parameters = CString::new(module.parameters.as_str())
         .with_context(|| format!("parameters of module {}", module.file))?;
-    finit_module(&file, &parameters, 0).with_context(|| {
-        format!(
-            "cannot load module {} (the kernel log says why)",
-            module.file
-        )
-    })
+    insert(&file, &parameters, &module.file)
+}
+
+/// Loads what the archive has of the kernel's own modules, in the order of their names. They stay.
+pub fn load_further() -> Result<()> {
+    let directory = Path::new(FURTHER_MODULES);
+    let context = || format!("cannot read {}", directory.display());
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(context)?,
+    };
+    let mut paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .with_context(context)?;
+    paths.sort();
+    for path in paths {
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        insert(&file, c"", &path.to_string_lossy())?;
+    }
+    Ok(())
+}
+
+fn insert(file: &File, parameters: &CStr, name: &str) -> Result<()> {
+    finit_module(file, parameters, 0)
+        .with_context(|| format!("cannot load module {name} (the kernel log says why)"))
 }
 
 /// Unloads a module; never waits for somebody to let go of it.

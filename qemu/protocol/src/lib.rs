@@ -33,3 +33,6 @@ pub const IMPORTER_MODULE: &str = "edu_importer";
 
 /// What the kernel itself takes for a driver's work, for measurements.
 pub const FLOOR_MODULE: &str = "udmabuf_floor";
+
+/// Where the guest has modules that belong to its kernel, and that init loads first of all.
+pub const FURTHER_MODULES: &str = "/modules/further";

@@ -64,13 +64,17 @@ macro_rules! request {
 request! {
     dma_buf_sync = REQUEST_DMA_BUF_SYNC;
     dma_buf_import_sync_file = REQUEST_DMA_BUF_IMPORT_SYNC_FILE;
+    dma_buf_export_sync_file = REQUEST_DMA_BUF_EXPORT_SYNC_FILE;
     dma_heap_allocation_data = REQUEST_DMA_HEAP_ALLOC;
+    drm_dumb_buffer = REQUEST_DRM_MODE_CREATE_DUMB;
     edu_query = REQUEST_EDU_QUERY;
     edu_mask = REQUEST_EDU_SET_MASK;
     edu_attach = REQUEST_EDU_ATTACH;
     edu_map = REQUEST_EDU_MAP;
     edu_dma = REQUEST_EDU_DMA;
     floor_pin = REQUEST_FLOOR_PIN;
+    vgem_attach = REQUEST_VGEM_FENCE_ATTACH;
+    vgem_signal = REQUEST_VGEM_FENCE_SIGNAL;
     v4l2_format = REQUEST_V4L2_SET_FORMAT;
     v4l2_requestbuffers = REQUEST_V4L2_REQUEST_BUFFERS;
 }
@@ -294,6 +298,64 @@ pub fn edu_frames(importer: impl AsFd, fd: c_int, frames: &mut [u64]) -> Result<
     };
     // SAFETY: The structure is the request's, and `frames` is writable for `count` numbers.
     unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
+/// DMA_BUF_IOCTL_EXPORT_SYNC_FILE: what there is to wait for before reading the buffer, as a sync
+/// file.
+///
+/// # Errors
+///
+/// ENOMEM, EMFILE.
+pub fn export_sync_file(buffer: impl AsFd) -> Result<OwnedFd> {
+    let mut export = abi::dma_buf_export_sync_file {
+        flags: abi::SYNC_READ,
+        fd: -1,
+    };
+    call(buffer, &mut export)?;
+    // SAFETY: The kernel has put a new descriptor there that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(export.fd) })
+}
+
+/// DRM_IOCTL_PRIME_HANDLE_TO_FD: a buffer of a graphics driver as a dma-buf.
+///
+/// # Errors
+///
+/// ENOENT for a handle that is none, ENOMEM, EMFILE.
+pub fn drm_export(card: impl AsFd, handle: u32) -> Result<OwnedFd> {
+    let mut prime = abi::drm_prime {
+        handle,
+        ..Default::default()
+    };
+    let call = Call {
+        request: abi::REQUEST_DRM_PRIME_HANDLE_TO_FD,
+        address: std::ptr::from_mut(&mut prime).cast(),
+    };
+    // SAFETY: The structure is the request's.
+    unsafe { ioctl::ioctl(card, call) }?;
+    // SAFETY: The kernel has put a new descriptor there that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(prime.fd) })
+}
+
+/// DRM_IOCTL_VERSION: the name of a graphics driver.
+///
+/// # Errors
+///
+/// ENOTTY for other files.
+pub fn drm_name(card: impl AsFd) -> Result<String> {
+    let mut name = [0u8; 32];
+    let mut version = abi::drm_version_of {
+        name_length: name.len() as _,
+        name: name.as_mut_ptr().cast(),
+        ..Default::default()
+    };
+    let call = Call {
+        request: abi::REQUEST_DRM_VERSION,
+        address: std::ptr::from_mut(&mut version).cast(),
+    };
+    // SAFETY: The structure is the request's, and `name` is writable for what it says.
+    unsafe { ioctl::ioctl(card, call) }?;
+    let name = &name[..name.len().min(version.name_length)];
+    Ok(String::from_utf8_lossy(name).into_owned())
 }
 
 /// SW_SYNC_IOC_CREATE_FENCE: makes a fence that signals when the timeline reaches `value`; returns

@@ -46,6 +46,9 @@ pub struct Arguments {
     /// Only this of the drivers; may be said several times.
     #[arg(long = "driver", value_enum)]
     subjects: Vec<Subject>,
+    /// The kernel.
+    #[arg(long, value_enum, env = "UDMABUF_KERNEL", default_value_t = Flavour::Debian)]
+    kernel: Flavour,
 }
 
 /// What is behind /dev/udmabuf.
@@ -95,6 +98,9 @@ impl Arguments {
             let value = subject.to_possible_value();
             words.extend(value.map(|value| format!("--driver {}", value.get_name())));
         }
+        if self.kernel != Flavour::Debian {
+            words.push(format!("--kernel {}", self.kernel));
+        }
         match words.is_empty() {
             true => "make matrix".into(),
             false => format!("make matrix ARGS='{}'", words.join(" ")),
@@ -124,6 +130,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let flows = choose(flows::list(&layout)?, &arguments.flows)?;
     let matrix = Matrix {
         layout: &layout,
+        flavour: arguments.kernel,
         machines: arguments.machines(),
         all_flows: arguments.flows.is_empty(),
         flows,
@@ -143,6 +150,7 @@ pub fn run_on(
 ) -> Result<()> {
     let matrix = Matrix {
         layout,
+        flavour: Flavour::usual()?,
         machines,
         all_flows: true,
         flows: flows::list(layout)?,
@@ -155,6 +163,7 @@ pub fn run_on(
 /// A matrix to be made.
 struct Matrix<'a> {
     layout: &'a Layout,
+    flavour: Flavour,
     machines: Vec<&'static dyn Machine>,
     flows: Vec<Flow>,
     /// Whether that is all flows.
@@ -166,8 +175,7 @@ struct Matrix<'a> {
 impl Matrix<'_> {
     fn run(&self, report: &mut Report, show: bool) -> Result<()> {
         let controls = plan::controls(&self.flows, &variant::patches(self.layout)?)?;
-        let flavour = Flavour::usual()?;
-        let variants = self.build(report, flavour, &controls)?;
+        let variants = self.build(report, &controls)?;
         let colour = io::stdout().is_terminal();
         let none = Variants::new();
         let mut columns: Vec<Column> = Vec::new();
@@ -185,7 +193,7 @@ impl Matrix<'_> {
                     machine: *machine,
                     flows: &self.flows,
                     controls: &controls,
-                    flavour,
+                    flavour: self.flavour,
                     variants: variants.get(machine.board().kernel).unwrap_or(&none),
                     selection: self.selection,
                     cost: self.all_flows && self.selection.rust && self.selection.c,
@@ -252,7 +260,6 @@ impl Matrix<'_> {
     fn build(
         &self,
         report: &mut Report,
-        flavour: Flavour,
         controls: &[Control],
     ) -> Result<BTreeMap<&'static str, Variants>> {
         let mut all: BTreeMap<&'static str, Vec<Patch>> = BTreeMap::new();
@@ -271,7 +278,7 @@ impl Matrix<'_> {
         let mut variants = BTreeMap::new();
         for (kernel, patches) in all {
             report.progress(format!("builds {} for {kernel}", patches.len()));
-            let built = variant::build_all(self.layout, &flavour.of(kernel), &patches);
+            let built = variant::build_all(self.layout, &self.flavour.of(kernel), &patches);
             let built = built
                 .into_iter()
                 .map(|built| built.map_err(|error| format!("{error:#}")));

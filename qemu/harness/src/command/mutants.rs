@@ -23,7 +23,7 @@ use crate::{
     boot::{Boot, Booted, Task},
     command::test::{PROGRAMS, TIME_LIMIT},
     guest,
-    kernel::{Flavour, Kernel},
+    kernel::{Flavour, Further, Kernel},
     ktap::{Test, Verdict},
     layout::{Layout, missing},
     machine::{self, Machine},
@@ -280,6 +280,7 @@ fn observe(
                     let boot = Boot {
                         name,
                         unload: true,
+                        further: vec![Further::Fences],
                         ..Boot::new(layout, *machine, &kernel)
                     };
                     observe_programs(boot, group)?

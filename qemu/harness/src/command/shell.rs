@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::{
     boot::{Boot, Task},
     cli::Guest,
-    kernel::Kernel,
+    kernel::{Further, Kernel},
     layout::Layout,
     qemu::{Console, Pace},
     usage::refuse,
@@ -37,6 +37,7 @@ pub fn run(guest: &Guest) -> Result<ExitCode> {
     task.program.on_console = true;
     let boot = Boot {
         name: format!("shell-{}", guest.machine.name()),
+        further: vec![Further::Camera, Further::Fences],
         driver: guest.driver,
         tasks: vec![task],
         pace: Pace::Real,

@@ -10,7 +10,7 @@ use crate::{
     boot::{Boot, Task},
     command::{host, matrix, mutants, virtio_gpu},
     guest,
-    kernel::{Flavour, Kernel},
+    kernel::{Flavour, Further, Kernel},
     layout::{Layout, missing},
     machine::{self, Arm64Coherent, Arm64Noncoherent, Machine, X86Direct, X86Swiotlb},
     parallel::{self, News},
@@ -51,12 +51,8 @@ fn kernels(usual: Flavour) -> Vec<(Flavour, &'static [&'static dyn Machine], Wha
     ];
     if usual.is_fetched() {
         let direct: &[&dyn Machine] = &[&X86Direct];
-        let others: [(_, &[&dyn Machine]); 3] = [
-            (Flavour::DebianRt, direct),
-            (Flavour::DebianOlder, direct),
-            (Flavour::Debian16k, &[&Arm64Noncoherent]),
-        ];
-        all.extend(others.map(|(flavour, machines)| (flavour, machines, Programs)));
+        all.push((Flavour::DebianRt, direct, Programs));
+        all.push((Flavour::DebianOlder, direct, Programs));
     }
     all
 }
@@ -258,6 +254,7 @@ fn boot(layout: &Layout, caller: &Caller<'_>, planned: &Planned) -> Result<()> {
         name: format!("test-{}-{flavour}-{}", machine.name(), own.program),
         tasks,
         kunit,
+        further: vec![Further::Fences],
         unload: true,
         find_leaks: flavour.finds_leaks(),
         ..Boot::new(layout, *machine, &kernel)
@@ -343,7 +340,6 @@ mod tests {
             "arm64-noncoherent plain kunit",
             "x86_64-direct debian-rt lifetime",
             "x86_64-direct debian-7.2 errors",
-            "arm64-noncoherent debian-16k data",
         ] {
             assert!(areas.iter().any(|area| area == name), "{name}");
         }

@@ -16,7 +16,7 @@ use crate::{
     cli::Guest,
     elf,
     guest::Ending,
-    kernel::Kernel,
+    kernel::{Further, Kernel},
     layout::Layout,
     usage::refuse,
 };
@@ -46,6 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let kernel = Kernel::find(&layout, guest.machine, guest.kernel)?;
     let boot = Boot {
         name: format!("vm-{}", guest.machine.name()),
+        further: vec![Further::Camera, Further::Fences],
         driver: guest.driver,
         tasks: vec![task],
         show_command: guest.show_command,

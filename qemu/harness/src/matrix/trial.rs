@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     boot::{Backing, Boot, Booted, Task},
-    kernel::{Flavour, Kernel},
+    kernel::{Flavour, Further, Kernel},
     ktap::{Test, Verdict},
     layout::{Layout, missing},
     log::{self, Complaint},
@@ -28,6 +28,9 @@ use crate::{
     qemu::Pace,
     suite,
 };
+
+/// The option of the kernel that has the system heap.
+const SYSTEM_HEAP: &str = "CONFIG_DMABUF_HEAPS_SYSTEM";
 
 /// Complaints of other drivers than ours that are shown.
 const SHOWN_COMPLAINTS: usize = 3;
@@ -72,13 +75,14 @@ impl Trial<'_> {
         let program = self.layout.programs(self.machine.board().target);
         let program = program.join(PROGRAM);
         missing(&program)?;
-        let (runs, unbuilt) = self.runs();
+        let (runs, unbuilt) = self.runs(kernel.has(SYSTEM_HEAP)?);
         let tasks = runs.iter().map(|run| self.task(&program, run));
         let boot = Boot {
             name: format!("matrix-{}", self.machine.name()),
             tasks: tasks.collect::<Result<_>>()?,
             unload: true,
             pace: Pace::Slow,
+            further: vec![Further::Camera, Further::Fences],
             cache_model: plan::has_model(self.machine),
             ..Boot::new(self.layout, self.machine, &kernel)
         };
@@ -148,9 +152,14 @@ impl Trial<'_> {
         })
     }
 
-    /// The runs that can be made, and the empty results of those that cannot.
-    fn runs(&self) -> (Vec<Run>, Vec<Ran>) {
-        let mut runs = plan::runs(self.machine, self.flows, self.controls, self.selection);
+    /// The runs that can be made, and the empty results of those that cannot. Not every kernel has
+    /// the system heap.
+    fn runs(&self, has_heap: bool) -> (Vec<Run>, Vec<Ran>) {
+        let selection = Selection {
+            heap: self.selection.heap && has_heap,
+            ..self.selection
+        };
+        let mut runs = plan::runs(self.machine, self.flows, self.controls, selection);
         if self.cost && plan::has_model(self.machine) {
             plan::add_cost(&mut runs);
         }
