@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use crate::Backing;
+use crate::Errno;
 use crate::HUGE_PAGE;
 use crate::Item;
 use crate::Memfd;
@@ -41,7 +42,10 @@ impl Piece {
             if backing == Backing::Huge && hugepage::free()? < CHUNK / HUGE_PAGE {
                 break;
             }
-            let memfd = Memfd::builder(CHUNK).backing(backing).create()?;
+            let memfd = match Memfd::builder(CHUNK).backing(backing).create() {
+                Err(Errno::NOSYS) => return skip("CONFIG_TRANSPARENT_HUGEPAGE"),
+                made => made?,
+            };
             let number = memfds.len();
             for (at, frame) in huge_frames(&memfd)? {
                 let places = found.entry(frame / (size / PAGE) as u64).or_default();
