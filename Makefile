@@ -25,7 +25,7 @@ tested := x86_64$(suffix) arm64$(suffix) x86_64-check arm64 \
 # One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run test matrix virtio-gpu bench shell vm check mutants module clean distclean
+.PHONY: help run test matrix virtio-gpu bench shell vm setup check mutants module clean distclean
 
 help: ## This list
 	@awk -F' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -76,8 +76,11 @@ vm: ## EXEC="./program arguments": runs it in a guest
 	@ci/prepare '$(kernel)'
 	@ci/harness vm --machine '$(MACHINE)' --driver '$(DRIVER)' "$$EXEC"
 
+setup: ## Fetches and builds what tests need: tools and kernels
+	@ci/setup $(tested)
+
 check: ## Formatting, lints, licences, ABI, a model of the hand-over: no boot
-	@ci/setup x86_64 arm64
+	@ci/setup x86_64-check arm64
 	@ci/check
 
 # The kernel's name: that of the running one, unless another one's build or headers are given.

@@ -50,7 +50,9 @@ archive() {
 # Sets APT_OPTIONS to those that read only the given suites, for this machine's architecture or
 # for the one in ARCHITECTURE, and updates their lists.
 other_suites() {
-	local uri suite state=$BUILD/apt architecture=${ARCHITECTURE:-$(dpkg --print-architecture)}
+	local uri suite state architecture=${ARCHITECTURE:-$(dpkg --print-architecture)}
+	# A directory for each, so that steps at the same time do not take each other's.
+	state=$BUILD/apt/$architecture-$(IFS=-; printf '%s' "$*")
 	uri=$(archive)
 	[ -n "$uri" ] || die "apt knows no Debian archive: check /etc/apt/sources.list*"
 	[ -f "$KEYRING" ] || die "no $KEYRING: install the package debian-archive-keyring"
@@ -63,10 +65,19 @@ other_suites() {
 		-o Dir::State::Lists="$state/lists" -o Dir::Cache="$state/cache"
 		-o APT::Architecture="$architecture" -o APT::Architectures="$architecture"
 		-o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none
+		# A list of sid may be older than it says it lives.
+		-o Acquire::Check-Valid-Until=false
 		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
 		-o APT::Update::Error-Mode=any
 	)
-	apt-get -q "${APT_OPTIONS[@]}" update || die "cannot read the package lists of $*: is there a network?"
+	# One at a time, and whoever comes a minute later reads what is there.
+	exec 8>"$state/lock"
+	flock 8
+	if [ -z "$(find "$state/updated" -mmin -10 2>/dev/null)" ]; then
+		apt-get -q "${APT_OPTIONS[@]}" update || die "cannot read the package lists of $*: is there a network?"
+		touch "$state/updated"
+	fi
+	exec 8>&-
 }
 
 # The versions of a package in those suites, newest first.
