@@ -25,6 +25,7 @@ mod nested;
 mod parallel;
 mod qemu;
 mod report;
+mod steps;
 mod suite;
 mod usage;
 mod variant;

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Runs in the outer guest: boots an inner one with a virtio-gpu under the host's own QEMU, has
-//! it draw, and compares what the screen shows. Speaks KTAP; lines that begin with `# level 2:`
-//! say what it is about to do, other comments what it found.
+//! it draw, and compares what the screen shows. Speaks KTAP.
 //!
 //! Layers, each of which knows only those below it: `steps` (what is tried), `stage` (the two
-//! sides together), `guest`, `machine`, `process`, `screen`, `evidence` (one thing each), `root`.
+//! sides together), `guest`, `machine`, `process`, `screen` (one thing each), `root`.
 
 #![forbid(unsafe_code)]
 
 mod arguments;
-mod evidence;
 mod guest;
 mod machine;
 mod process;
-mod report;
 mod root;
 mod screen;
 mod stage;

@@ -14,9 +14,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
-use selftests::DmaBuf;
-
-use crate::evidence::EXPORTER;
+use selftests::{DmaBuf, held::EXPORTER};
 
 /// How long QEMU may take to start. Its program comes over 9p.
 const PATIENCE: Duration = Duration::from_secs(120);

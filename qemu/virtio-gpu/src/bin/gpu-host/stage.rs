@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use selftests::{
-    DmaBuf, HUGE_PAGE, PAGE,
+    DmaBuf, HUGE_PAGE, Held, PAGE,
     driver::Driver,
     kmsg::{self, Kmsg},
     statistics,
@@ -15,7 +15,6 @@ use virtio_gpu::{Gpu, Layer, Memory, Picture, Request, Size};
 
 use crate::{
     arguments::{Arguments, Ram},
-    evidence::Held,
     guest::Guest,
     machine::Machine,
     root::Places,

@@ -11,11 +11,11 @@ mod pictures;
 mod sharing;
 
 use anyhow::{Context, Result, bail, ensure};
+use selftests::steps::Report;
 use virtio_gpu::{Rectangle, Size};
 
 use crate::{
     arguments::Arguments,
-    report::Report,
     root::{self, Places},
     stage::Stage,
 };
@@ -100,11 +100,11 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
         .filter(|step| is_chosen(step, arguments))
         .collect();
     let mut report = Report::begin();
-    report.step(format_args!("booting, {} memory", arguments.ram));
+    report.next(format_args!("level 2   booting, {} memory", arguments.ram));
     let stage = match boot(arguments, &places) {
         Ok((stage, found)) => {
             report.plan(1 + chosen.len());
-            report.result(BOOT, Ok(found));
+            report.result(BOOT, anyhow::Ok(found));
             Some(stage)
         }
         // One failure says it all: the other steps were not tried.
@@ -116,7 +116,7 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
     };
     if let Some(mut stage) = stage {
         for step in chosen {
-            report.step(step.name);
+            report.next(format_args!("level 2   {}", step.name));
             report.result(step.name, watched(&mut stage, step));
         }
     }

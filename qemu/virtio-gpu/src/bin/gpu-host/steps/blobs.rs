@@ -9,11 +9,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use selftests::{bufinfo, driver::Driver, statistics};
+use selftests::{Held, bufinfo, driver::Driver, statistics};
 use virtio_gpu::{Gpu, Memory, Picture, Request};
 
 use super::SMALL;
-use crate::{evidence::Held, stage::Stage};
+use crate::stage::Stage;
 
 /// How many, and how many are asked for at a time, so that an answer does not take long.
 const COUNT: u32 = 1000;

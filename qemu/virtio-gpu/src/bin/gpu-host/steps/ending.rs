@@ -5,10 +5,11 @@
 use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use selftests::Held;
 use virtio_gpu::{Gpu, Memory, Picture, Request};
 
 use super::SMALL;
-use crate::{evidence::Held, stage::Stage};
+use crate::stage::Stage;
 
 /// How long it flips before it is killed.
 const A_WHILE: Duration = Duration::from_millis(500);

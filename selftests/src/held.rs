@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the outer guest's kernel holds for QEMU.
+//! What the kernel holds for the programs that run: dma-bufs and pins.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::fmt;
+use std::io;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
 
-use anyhow::Result;
-use selftests::{bufinfo, bufinfo::Entry, pins::Pins};
+use crate::bufinfo;
+use crate::bufinfo::Entry;
+use crate::pins::Pins;
 
 /// How long the kernel may take to give back what a process had, once that is gone.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -27,7 +29,11 @@ pub struct Held {
 
 impl Held {
     /// Counts.
-    pub fn now() -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not say.
+    pub fn now() -> io::Result<Self> {
         Ok(Held {
             pinned: Pins::now()?.held(),
             buffers: bufinfo::list()?,
@@ -35,7 +41,11 @@ impl Held {
     }
 
     /// Waits a moment until something holds; returns what there is then.
-    pub fn wait_until(holds: impl Fn(&Held) -> bool) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Held::now`].
+    pub fn wait_until(holds: impl Fn(&Held) -> bool) -> io::Result<Self> {
         let deadline = Instant::now() + SETTLED;
         loop {
             let now = Held::now()?;
@@ -44,6 +54,12 @@ impl Held {
             }
             thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// How many udmabufs there are.
+    pub fn udmabufs(&self) -> usize {
+        let ours = |entry: &&Entry| entry.exporter == EXPORTER;
+        self.buffers.iter().filter(ours).count()
     }
 
     /// How many udmabufs there are of a size in bytes.
@@ -57,8 +73,8 @@ impl Held {
     }
 }
 
-impl std::fmt::Display for Held {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes: usize = self.buffers.iter().map(|entry| entry.size).sum();
         let count = self.buffers.len();
         write!(f, "{count} dma-bufs of {bytes} bytes, {} pins", self.pinned)

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Results in KTAP, as they come.
+//! A program that does one thing after another: results in KTAP, as they come. Lines that begin
+//! with `# next:` say what it is about to do, other comments what it found.
 
-use std::{
-    fmt,
-    io::{self, Write},
-};
+use std::fmt::Display;
+use std::io;
+use std::io::Write;
 
 /// Counts results and prints them.
+#[derive(Debug)]
 pub struct Report {
     number: usize,
     failed: usize,
@@ -29,14 +30,14 @@ impl Report {
     }
 
     /// Says what comes next.
-    pub fn step(&self, what: impl fmt::Display) {
-        println!("# level 2: {what}");
+    pub fn next(&self, what: impl Display) {
+        println!("# next: {what}");
         // Whoever watches wants to see it now.
         let _ = io::stdout().flush();
     }
 
     /// Takes in a result: what was found, or what is wrong.
-    pub fn result(&mut self, name: &str, result: anyhow::Result<String>) {
+    pub fn result(&mut self, name: &str, result: Result<String, impl Display>) {
         self.number += 1;
         let (text, verdict) = match result {
             Ok(found) => (found, "ok"),
