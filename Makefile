@@ -25,7 +25,7 @@ tested := x86_64$(suffix) arm64$(suffix) x86_64-check arm64 \
 # One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run test matrix virtio-gpu bench shell vm setup check mutants module clean distclean
+.PHONY: help run test matrix virtio-gpu clients bench shell vm setup check mutants module clean distclean
 
 help: ## This list
 	@awk -F' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,7 +37,7 @@ help: ## This list
 	@echo '                            $(wordlist 5,8,$(MACHINES))'
 	@echo 'ARGS="--machine M --flow F"  for matrix: a part of it, see ci/harness matrix --help'
 	@echo 'ARGS="--machine M --case C"  for bench: the same, see ci/harness bench --help'
-	@echo 'ONLY=text                   for test, virtio-gpu and mutants: only what has the text in its name'
+	@echo 'ONLY=text                   for test, virtio-gpu, clients, mutants: only what has the text in its name'
 	@echo 'KSRC=directory              a kernel tree of your own for the test kernels'
 	@echo 'KDIR=directory              for module: a kernel build, or the headers of a distribution's kernel'
 
@@ -47,6 +47,7 @@ run: ## The main job as a story; sets everything up first
 
 test: ## Every test there is
 	@ci/prepare $(tested)
+	@ci/setup.d/clients lavapipe
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
 
 matrix: ## Both drivers and the system heap on every machine, a table
@@ -56,6 +57,11 @@ matrix: ## Both drivers and the system heap on every machine, a table
 virtio-gpu: ## A guest in the guest: what its screen shows has gone through the driver
 	@ci/prepare x86_64$(suffix)
 	@ci/harness virtio-gpu --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
+
+clients: ## Programs of Debian use the driver, and what comes out is compared
+	@ci/prepare x86_64$(suffix)
+	@ci/setup.d/clients
+	@ci/harness clients --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
 
 bench: ## What both drivers cost, in instructions, a table and plots
 	@ci/prepare x86_64-bench arm64-bench

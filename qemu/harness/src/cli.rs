@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use protocol::Driver;
 
 use crate::{
-    command::{bench, matrix, mutants, run, shell, test, virtio_gpu, vm},
+    command::{bench, clients, matrix, mutants, run, shell, test, virtio_gpu, vm},
     kernel::Flavour,
     machine::{self, Machine},
 };
@@ -60,6 +60,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Boots a guest in the guest, and compares what its virtio-gpu shows.
     VirtioGpu(virtio_gpu::Arguments),
+    /// Has programs of Debian use the driver in a guest, as an ordinary user.
+    Clients(clients::Arguments),
     /// Checks that the tests notice broken variants of the module.
     Mutants(mutants::Arguments),
 }
@@ -75,6 +77,7 @@ impl Cli {
             Command::Matrix(arguments) => matrix::run(&arguments),
             Command::Bench(arguments) => bench::run(&arguments),
             Command::VirtioGpu(arguments) => virtio_gpu::run(&arguments),
+            Command::Clients(arguments) => clients::run(&arguments),
             Command::Mutants(arguments) => mutants::run(&arguments),
         }
     }

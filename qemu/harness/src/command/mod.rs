@@ -3,6 +3,7 @@
 //! What the harness can be asked to do, one file each.
 
 pub mod bench;
+pub mod clients;
 mod host;
 pub mod matrix;
 pub mod mutants;

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     boot::{Boot, Task},
-    command::{host, matrix, mutants, virtio_gpu},
+    command::{clients, host, matrix, mutants, virtio_gpu},
     guest,
     kernel::{Flavour, Further, Kernel},
     layout::{Layout, missing},
@@ -100,6 +100,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     {
         ran = true;
         virtio_gpu::run_quick(&layout, &mut report)?;
+    }
+    if clients::QUICK
+        .iter()
+        .any(|part| chosen(&clients::area(part)))
+    {
+        ran = true;
+        clients::run_quick(&layout, &mut report)?;
     }
     if chosen(&mutants::area("")) {
         ran = true;

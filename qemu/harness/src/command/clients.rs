@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `clients`: programs of Debian use the driver in a guest, as an ordinary user.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use protocol::Driver;
+
+use crate::{
+    boot::{Boot, Task},
+    kernel::{Flavour, Kernel},
+    layout::{Layout, missing},
+    machine::{Machine, X86Direct},
+    qemu::{Pace, Share},
+    report::{Area, Report},
+    steps::{self, Plan},
+    usage::refuse,
+};
+
+/// The machine on which they run: theirs are programs for x86-64.
+const MACHINE: &dyn Machine = &X86Direct;
+
+/// The clients that [`HOST`] knows, with what has to be in their root for them.
+const CLIENTS: &[Client] = &[
+    Client {
+        name: "lavapipe",
+        needs: "usr/lib/x86_64-linux-gnu/libvulkan_lvp.so",
+    },
+    Client {
+        name: "dma-buf",
+        needs: "usr/bin/setpriv",
+    },
+    Client {
+        name: "libcamera",
+        needs: "usr/bin/cam",
+    },
+    Client {
+        name: "gstreamer",
+        needs: "usr/bin/weston",
+    },
+];
+
+/// The areas of the run that is a part of all tests: those whose root is made soon.
+pub const QUICK: &[&str] = &["lavapipe", "dma-buf", BOOT];
+
+/// What runs them in the guest, and our own ones.
+const HOST: &str = "client-host";
+const OWN_STATIC: &[&str] = &["client-dma-buf"];
+const OWN_DYNAMIC: &[&str] = &["client-vulkan"];
+
+/// How long a client may take, with all of its steps; each bounds its own programs.
+const TIME_LIMIT: Duration = Duration::from_secs(900);
+
+/// Memory of the guest, in GiB.
+const MEMORY: u32 = 4;
+
+/// What the area of the boot is called.
+const BOOT: &str = "boot";
+
+/// A client.
+struct Client {
+    name: &'static str,
+    needs: &'static str,
+}
+
+/// The arguments of `clients`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The driver behind /dev/udmabuf: rust or c.
+    #[arg(long, default_value_t = Driver::Rust)]
+    driver: Driver,
+    /// Runs only clients with this text in their names.
+    #[arg(long)]
+    only: Option<String>,
+    /// Prints QEMU's command line and stops.
+    #[arg(long)]
+    show_command: bool,
+}
+
+/// The area of a client, or of the boot.
+pub fn area(name: &str) -> Area {
+    Area::new("clients", "", name)
+}
+
+/// Runs every client, or those that were asked for, and tells about each step.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let layout = Layout::find()?;
+    let only = arguments.only.as_deref().unwrap_or_default();
+    let chosen: Vec<_> = CLIENTS
+        .iter()
+        .filter(|client| client.name.contains(only))
+        .collect();
+    if chosen.is_empty() {
+        refuse!("no client has '{only}' in its name");
+    }
+    let kernel = Kernel::find(&layout, MACHINE, Flavour::usual()?)?;
+    let guest = Guest::prepare(&layout, &kernel, &arguments.driver.to_string(), chosen)?;
+    let boot = Boot {
+        show_command: arguments.show_command,
+        ..guest.boot(arguments.driver)?
+    };
+    if arguments.show_command {
+        boot.run(|_| {})?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut report = Report::open(&layout, "clients")?;
+    println!("level 1   booting: {}", boot.machine.about());
+    guest.watch(&mut report, &boot, Some(arguments.driver))?;
+    let results = layout.short(&guest.results);
+    println!("screens and what clients said: {}", results.display());
+    Ok(report.finish())
+}
+
+/// Runs what does not take long, as a part of all tests.
+pub fn run_quick(layout: &Layout, report: &mut Report) -> Result<()> {
+    let chosen = CLIENTS.iter().filter(|client| QUICK.contains(&client.name));
+    let kernel = Kernel::find(layout, MACHINE, Flavour::usual()?)?;
+    let guest = Guest::prepare(layout, &kernel, "quick", chosen.collect())?;
+    guest.watch(report, &guest.boot(Driver::Rust)?, None)
+}
+
+/// A guest with the clients' root.
+struct Guest<'a> {
+    layout: &'a Layout,
+    kernel: &'a Kernel,
+    root: PathBuf,
+    clients: Vec<&'static Client>,
+    results: PathBuf,
+    _claim: File,
+}
+
+impl<'a> Guest<'a> {
+    /// Puts everything in place. What comes out will go to `build/screens/clients-<name>/`.
+    fn prepare(
+        layout: &'a Layout,
+        kernel: &'a Kernel,
+        name: &str,
+        clients: Vec<&'static Client>,
+    ) -> Result<Self> {
+        let root = layout.build().join("root/clients");
+        for client in &clients {
+            if !root.join(client.needs).exists() {
+                refuse!(
+                    "no {} in {}: run ci/setup.d/clients",
+                    client.name,
+                    root.display()
+                );
+            }
+        }
+        let (lock, claim) = layout.claim("screens", &format!("clients-{name}"), "lock")?;
+        Ok(Guest {
+            layout,
+            kernel,
+            root,
+            clients,
+            results: lock.with_extension(""),
+            _claim: claim,
+        })
+    }
+
+    /// The boot in which every client is a task.
+    fn boot(&self, driver: Driver) -> Result<Boot<'_>> {
+        let built = self.layout.programs(MACHINE.board().target);
+        let dynamic = self.layout.build().join("target/release");
+        let mut files = Vec::new();
+        for (directory, names) in [(&built, OWN_STATIC), (&dynamic, OWN_DYNAMIC)] {
+            for name in names {
+                let file = directory.join(name);
+                missing(&file)?;
+                files.push((format!("/programs/{name}"), file));
+            }
+        }
+        let task = |client: &&Client| {
+            let words = vec![client.name.to_owned()];
+            Task::new(&built.join(HOST), words, Some(TIME_LIMIT))
+        };
+        let share = |tag, directory: &Path, writable| Share {
+            tag,
+            directory: directory.to_owned(),
+            writable,
+        };
+        Ok(Boot {
+            name: format!("clients-{driver}"),
+            driver,
+            tasks: self.clients.iter().map(task).collect::<Result<_>>()?,
+            unload: true,
+            pace: Pace::Real,
+            memory: MEMORY,
+            huge_pages: 0,
+            files,
+            shares: vec![
+                share("clients", &self.root, false),
+                share("results", &self.results, true),
+            ],
+            ..Boot::new(self.layout, MACHINE, self.kernel)
+        })
+    }
+
+    /// Boots, and reports every client and the boot itself.
+    fn watch(&self, report: &mut Report, boot: &Boot<'_>, tell: Option<Driver>) -> Result<()> {
+        // What an earlier boot left must not be taken for what this one makes.
+        let directory = &self.results;
+        if directory.exists() {
+            fs::remove_dir_all(directory)
+                .with_context(|| format!("cannot empty {}", directory.display()))?;
+        }
+        fs::create_dir(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        steps::watch(
+            report,
+            &Plan {
+                boot,
+                areas: self
+                    .clients
+                    .iter()
+                    .map(|client| area(client.name))
+                    .collect(),
+                own: area(BOOT),
+                tell,
+                hint: &|_| {
+                    let results = self.layout.short(directory);
+                    Some(format!("what there is of it: {}", results.display()))
+                },
+            },
+        )
+    }
+}
