@@ -43,6 +43,8 @@ pub struct Nested<'a> {
     layout: &'a Layout,
     kernel: Kernel,
     qemu: PathBuf,
+    /// What the outer guest has as its root, in which QEMU is.
+    root: PathBuf,
     /// The inner guest's root file system, as long as this lives.
     scratch: TempDir,
     results: PathBuf,
@@ -78,10 +80,23 @@ impl<'a> Nested<'a> {
             layout,
             kernel,
             qemu,
+            root: PathBuf::from("/"),
             scratch,
             results,
             _claim: claim,
         })
+    }
+
+    /// The same with QEMU out of another root file system than the host's.
+    ///
+    /// # Errors
+    ///
+    /// When there is none in it.
+    pub fn with_root(self, root: &Path) -> Result<Self> {
+        let qemu = Path::new("/usr/bin").join(MACHINE.board().qemu);
+        let root = std::path::absolute(root)?;
+        missing(&root.join(qemu.strip_prefix("/")?))?;
+        Ok(Nested { qemu, root, ..self })
     }
 
     /// The kernel of both guests.
@@ -114,7 +129,7 @@ impl<'a> Nested<'a> {
         Task::new(&programs.join(HOST_PROGRAM), words, Some(TIME_LIMIT))
     }
 
-    /// A boot of the outer guest. It sees the host's root, where QEMU is.
+    /// A boot of the outer guest. It sees the root, where QEMU is.
     pub fn boot(&self, name: String, tasks: Vec<Task>) -> Boot<'_> {
         let share = |tag, directory: &Path, writable| Share {
             tag,
@@ -135,7 +150,7 @@ impl<'a> Nested<'a> {
                 ),
             ],
             shares: vec![
-                share("root", Path::new("/"), false),
+                share("root", &self.root, false),
                 share("results", &self.results, true),
             ],
             ..Boot::new(self.layout, MACHINE, &self.kernel)

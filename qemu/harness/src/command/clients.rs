@@ -14,6 +14,7 @@ use protocol::Driver;
 
 use crate::{
     boot::{Boot, Task},
+    command::virtio_gpu,
     kernel::{Flavour, Kernel},
     layout::{Layout, missing},
     machine::{Machine, X86Direct},
@@ -26,7 +27,10 @@ use crate::{
 /// The machine on which they run: theirs are programs for x86-64.
 const MACHINE: &dyn Machine = &X86Direct;
 
-/// The clients that [`HOST`] knows, with what has to be in their root for them.
+/// QEMU has a guest of its own for a guest in it: its steps are those of `virtio-gpu`.
+const QEMU: &str = "qemu";
+
+/// The other clients, which [`HOST`] knows, with what has to be in their root for them.
 const CLIENTS: &[Client] = &[
     Client {
         name: "lavapipe",
@@ -96,25 +100,38 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .iter()
         .filter(|client| client.name.contains(only))
         .collect();
-    if chosen.is_empty() {
+    let qemu = QEMU.contains(only);
+    if chosen.is_empty() && !qemu {
         refuse!("no client has '{only}' in its name");
     }
-    let kernel = Kernel::find(&layout, MACHINE, Flavour::usual()?)?;
-    let guest = Guest::prepare(&layout, &kernel, &arguments.driver.to_string(), chosen)?;
-    let boot = Boot {
-        show_command: arguments.show_command,
-        ..guest.boot(arguments.driver)?
-    };
-    if arguments.show_command {
-        boot.run(|_| {})?;
-        return Ok(ExitCode::SUCCESS);
-    }
+    let driver = arguments.driver;
     let mut report = Report::open(&layout, "clients")?;
-    println!("level 1   booting: {}", boot.machine.about());
-    guest.watch(&mut report, &boot, Some(arguments.driver))?;
-    let results = layout.short(&guest.results);
-    println!("screens and what clients said: {}", results.display());
+    if !chosen.is_empty() {
+        let kernel = Kernel::find(&layout, MACHINE, Flavour::usual()?)?;
+        let guest = Guest::prepare(&layout, &kernel, &driver.to_string(), chosen)?;
+        let boot = Boot {
+            show_command: arguments.show_command,
+            ..guest.boot(driver)?
+        };
+        if arguments.show_command {
+            boot.run(|_| {})?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        println!("level 1   booting: {}", boot.machine.about());
+        guest.watch(&mut report, &boot, Some(driver))?;
+        let results = layout.short(&guest.results);
+        println!("screens and what clients said: {}", results.display());
+    }
+    if qemu {
+        let areas = [area(QEMU), area("qemu-boot")];
+        virtio_gpu::run_in_root(&layout, &mut report, &root(&layout), driver, areas)?;
+    }
     Ok(report.finish())
+}
+
+/// Where the clients' root is.
+fn root(layout: &Layout) -> PathBuf {
+    layout.build().join("root/clients")
 }
 
 /// Runs what does not take long, as a part of all tests.
@@ -143,7 +160,7 @@ impl<'a> Guest<'a> {
         name: &str,
         clients: Vec<&'static Client>,
     ) -> Result<Self> {
-        let root = layout.build().join("root/clients");
+        let root = root(layout);
         for client in &clients {
             if !root.join(client.needs).exists() {
                 refuse!(

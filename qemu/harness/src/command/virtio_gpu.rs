@@ -2,7 +2,7 @@
 
 //! `virtio-gpu`: a guest in the guest, whose screen goes through the driver.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use anyhow::Result;
 use protocol::Driver;
@@ -66,7 +66,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut report = Report::open(&layout, "virtio-gpu")?;
     println!("level 1   booting: {}", boot.machine.about());
-    watch(&mut report, &nested, &boot, RAMS, Some(arguments.driver))?;
+    watch(
+        &mut report,
+        &nested,
+        &boot,
+        areas(RAMS),
+        Some(arguments.driver),
+    )?;
     let screens = layout.short(nested.results());
     println!("screens and the inner guests' logs: {}", screens.display());
     Ok(report.finish())
@@ -78,7 +84,21 @@ pub fn run_quick(layout: &Layout, report: &mut Report) -> Result<()> {
     // Not in the place of what a full run has left.
     let nested = nested(layout, "quick")?;
     let boot = boot(&nested, Driver::Rust, rams, &["--quick"])?;
-    watch(report, &nested, &boot, rams, None)
+    watch(report, &nested, &boot, areas(rams), None)
+}
+
+/// Runs what does not take long under the QEMU of another root file system.
+pub fn run_in_root(
+    layout: &Layout,
+    report: &mut Report,
+    root: &Path,
+    driver: Driver,
+    areas: [Area; 2],
+) -> Result<()> {
+    let nested = nested(layout, &format!("clients-qemu-{driver}"))?.with_root(root)?;
+    let boot = boot(&nested, driver, &RAMS[..1], &["--quick"])?;
+    let [run, own] = areas;
+    watch(report, &nested, &boot, (vec![run], own), Some(driver))
 }
 
 fn nested<'a>(layout: &'a Layout, name: &str) -> Result<Nested<'a>> {
@@ -100,13 +120,18 @@ fn boot<'a>(
     })
 }
 
+/// The areas of runs, and of their boot.
+fn areas(rams: &[&str]) -> (Vec<Area>, Area) {
+    (rams.iter().map(|ram| area(ram)).collect(), area(BOOT))
+}
+
 /// Boots, and reports every run and the boot itself. With a driver to name, it tells about every
 /// step as well.
 fn watch(
     report: &mut Report,
     nested: &Nested<'_>,
     boot: &Boot<'_>,
-    rams: &[&str],
+    (areas, own): (Vec<Area>, Area),
     tell: Option<Driver>,
 ) -> Result<()> {
     nested.clear_results()?;
@@ -114,18 +139,15 @@ fn watch(
         report,
         &Plan {
             boot,
-            areas: rams.iter().map(|ram| area(ram)).collect(),
-            own: area(BOOT),
+            areas,
+            own,
             tell,
-            hint: &|area| {
-                let log = format!("{}-level2.log", area.program);
-                let inner = nested.results().join(log);
-                inner.exists().then(|| {
-                    format!(
-                        "log of the inner guest: {}; what its QEMU says is beside it",
-                        boot.layout.short(&inner).display()
-                    )
-                })
+            hint: &|_| {
+                let results = boot.layout.short(nested.results());
+                Some(format!(
+                    "what there is of the inner guest and its QEMU: {}",
+                    results.display()
+                ))
             },
         },
     )

@@ -149,7 +149,7 @@ fn command(arguments: &Arguments, places: &Places, sockets: &[PathBuf; 3], log: 
         let socket = format!("socket,id={id},path={}", socket.display());
         command.args(["-chardev", &socket]);
     }
-    command.args(["-mon", "chardev=monitor,mode=control"]);
+    command.args(["-qmp", "chardev:monitor"]);
     command.args(["-device", "virtio-serial-pci"]);
     for (id, name) in [("events", protocol::PORT), ("requests", virtio_gpu::PORT)] {
         let port = format!("virtserialport,chardev={id},name={name}");
