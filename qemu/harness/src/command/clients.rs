@@ -15,7 +15,7 @@ use protocol::Driver;
 use crate::{
     boot::{Boot, Task},
     command::virtio_gpu,
-    kernel::{Flavour, Kernel},
+    kernel::{Flavour, Further, Kernel},
     layout::{Layout, missing},
     machine::{Machine, X86Direct},
     qemu::{Pace, Share},
@@ -210,6 +210,7 @@ impl<'a> Guest<'a> {
             pace: Pace::Real,
             memory: MEMORY,
             huge_pages: 0,
+            further: vec![Further::HostFiles],
             files,
             shares: vec![
                 share("clients", &self.root, false),
