@@ -42,6 +42,9 @@ impl Backing {
     }
 }
 
+/// Where the flags of memfd_create() have the size of huge pages (`MFD_HUGE_SHIFT`).
+const HUGE_SHIFT: u32 = 26;
+
 /// A memory file.
 #[derive(Debug)]
 pub struct Memfd {
@@ -56,9 +59,19 @@ pub struct Builder {
     size: usize,
     backing: Backing,
     seals: SealFlags,
+    /// What chooses the size of huge pages.
+    huge: MemfdFlags,
 }
 
 impl Builder {
+    /// Of a single huge page as large as the file, from the pool of that size. The page is there
+    /// once the file is made.
+    pub fn in_one_page(mut self) -> Builder {
+        self.backing = Backing::Huge;
+        self.huge = MemfdFlags::from_bits_retain(self.size.trailing_zeros() << HUGE_SHIFT);
+        self
+    }
+
     /// The kind of pages; 4 KiB otherwise.
     pub fn backing(mut self, backing: Backing) -> Builder {
         self.backing = backing;
@@ -82,7 +95,7 @@ impl Builder {
         match self.backing {
             Backing::Base => {}
             Backing::Transparent => hugepage::enable_for_shared_memory()?,
-            Backing::Huge => flags |= MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB,
+            Backing::Huge => flags |= MemfdFlags::HUGETLB | self.huge,
         }
         let fd = fs::memfd_create("selftest", flags)?;
         fs::ftruncate(&fd, self.size as u64)?;
@@ -91,6 +104,9 @@ impl Builder {
             size: self.size,
             backing: self.backing,
         };
+        if self.huge != MemfdFlags::HUGE_2MB {
+            fs::fallocate(&memfd.fd, FallocateFlags::empty(), 0, self.size as u64)?;
+        }
         if self.backing == Backing::Transparent {
             memfd.populate_with_huge_pages()?;
         }
@@ -108,6 +124,7 @@ impl Memfd {
             size,
             backing: Backing::Base,
             seals: SealFlags::SHRINK,
+            huge: MemfdFlags::HUGE_2MB,
         }
     }
 

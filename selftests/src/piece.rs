@@ -28,13 +28,20 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// Finds a piece of `size` bytes, a power of two, taking more and more memory until it has one.
-    /// The kernel promises nothing of the kind, but memory that is free is mostly so in large pieces.
+    /// Finds a piece of `size` bytes, a power of two: a single page of that size if such pages are set
+    /// aside, or else by taking more and more memory until there is one. The kernel promises nothing of the kind, but memory that is free is mostly so in large pieces.
     ///
     /// # Errors
     ///
     /// A skipped test when `most` bytes have no such piece, or there is not as much.
     pub fn find(backing: Backing, size: usize, most: usize) -> Outcome<Piece> {
+        if backing == Backing::Huge
+            && let Ok(memfd) = Memfd::builder(size).in_one_page().create()
+        {
+            let places = (0..size).step_by(HUGE_PAGE).map(|at| (0, at)).collect();
+            let memfds = vec![memfd];
+            return Ok(Piece { memfds, places });
+        }
         let mut memfds: Vec<Memfd> = Vec::new();
         // By the number of the piece of memory, and by frame.
         let mut found: HashMap<u64, BTreeMap<u64, (usize, usize)>> = HashMap::new();

@@ -127,6 +127,10 @@ impl Qemu<'_> {
             "printk.devkmsg=on".into(),
             format!("kunit.enable={kunit} kunit.autorun={kunit}"),
         ];
+        // A GiB in one piece can be had at boot only: what is free later depends on luck.
+        if self.kernel.flavour.is_fetched() && self.memory > 4 {
+            words.push("hugepagesz=1G hugepages=1".into());
+        }
         words.extend(
             self.machine
                 .kernel_parameters()
