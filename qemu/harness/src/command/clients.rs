@@ -42,11 +42,15 @@ const CLIENTS: &[Client] = &[
     },
     Client {
         name: "libcamera",
-        needs: "usr/bin/cam",
+        needs: "usr/share/libcamera/pipeline/virtual",
     },
     Client {
         name: "gstreamer",
         needs: "usr/bin/weston",
+    },
+    Client {
+        name: "kwin",
+        needs: "usr/bin/kwin_wayland",
     },
 ];
 
@@ -103,6 +107,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let qemu = QEMU.contains(only);
     if chosen.is_empty() && !qemu {
         refuse!("no client has '{only}' in its name");
+    }
+    // Before minutes are spent on the others.
+    if qemu
+        && !root(&layout)
+            .join("usr/bin")
+            .join(MACHINE.board().qemu)
+            .exists()
+    {
+        refuse!(
+            "no QEMU in {}: run ci/setup.d/clients",
+            root(&layout).display()
+        );
     }
     let driver = arguments.driver;
     let mut report = Report::open(&layout, "clients")?;
@@ -210,7 +226,8 @@ impl<'a> Guest<'a> {
             pace: Pace::Real,
             memory: MEMORY,
             huge_pages: 0,
-            further: vec![Further::HostFiles],
+            // The fences are vgem's, which is a GPU as well.
+            further: vec![Further::HostFiles, Further::Fences],
             files,
             shares: vec![
                 share("clients", &self.root, false),

@@ -12,6 +12,7 @@
 mod arguments;
 mod dma_buf;
 mod gstreamer;
+mod kwin;
 mod lavapipe;
 mod libcamera;
 mod node;

@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use selftests::steps::Report;
 
-use crate::{arguments::Arguments, dma_buf, gstreamer, lavapipe, libcamera, stage::Stage};
+use crate::{arguments::Arguments, dma_buf, gstreamer, kwin, lavapipe, libcamera, stage::Stage};
 
 /// A client.
 pub struct Client {
@@ -30,6 +30,7 @@ const CLIENTS: &[&Client] = &[
     &dma_buf::CLIENT,
     &libcamera::CLIENT,
     &gstreamer::CLIENT,
+    &kwin::CLIENT,
 ];
 
 /// Runs what was asked for; whether all is well.
