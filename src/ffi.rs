@@ -9,6 +9,7 @@
 
 pub(crate) mod atomic;
 mod cache;
+pub(crate) mod compat;
 pub(crate) mod device;
 pub(crate) mod device_memory;
 pub(crate) mod dma;
@@ -18,6 +19,7 @@ pub(crate) mod folio;
 mod helpers;
 pub(crate) mod kvmalloc;
 pub(crate) mod memfd;
+pub(crate) mod misc;
 pub(crate) mod mutex;
 mod page;
 pub(crate) mod params;

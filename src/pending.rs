@@ -14,16 +14,15 @@
 //! - Begin against unmap: what unmap brought to the pages is there for whoever sees the word
 //!   cleared: a release, and an acquire.
 
-use crate::ffi::atomic::load_relaxed;
-use kernel::sync::{
-    atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Relaxed,
-        Release, //
-    },
-    barrier::smp_mb, //
+use crate::ffi::{
+    atomic::load_relaxed,
+    compat::smp_mb, //
+};
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
 };
 
 /// Set while a device is mapped that does not see what the CPU sees.
@@ -37,7 +36,7 @@ impl Pending {
     /// From now on there is something to do; the caller looks at the pages afterwards.
     pub(crate) fn set(&self) {
         self.0.store(true, Relaxed);
-        smp_mb(Full);
+        smp_mb();
     }
 
     /// The pages hold everything, and nothing is left to do.
@@ -54,7 +53,7 @@ impl Pending {
     /// After the CPU has accessed the pages.
     #[inline]
     pub(crate) fn at_end(&self) -> bool {
-        smp_mb(Full);
+        smp_mb();
         load_relaxed(&self.0)
     }
 }

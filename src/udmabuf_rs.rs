@@ -34,13 +34,8 @@ mod pending;
 mod shadow;
 mod stats;
 
-use kernel::{
-    miscdevice::{
-        MiscDeviceOptions,
-        MiscDeviceRegistration, //
-    },
-    prelude::*,
-};
+use ffi::misc::Registration;
+use kernel::prelude::*;
 
 module! {
     type: Module,
@@ -53,13 +48,13 @@ module! {
 
 /// The loaded module.
 ///
-/// A dma-buf holds a reference to the module (its `owner`), so nothing here goes away while one
-/// is alive.
+/// A dma-buf and an open file of the device hold a reference to the module (their `owner`), so nothing
+/// here goes away while there is one.
 #[pin_data]
 struct Module {
     // Dropped first: no new buffer is made while the rest goes away.
     #[pin]
-    _device: MiscDeviceRegistration<device::Device>,
+    _device: Registration<device::Device>,
     #[pin]
     _statistics: debugfs::Statistics,
 }
@@ -67,9 +62,7 @@ struct Module {
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            _device <- MiscDeviceRegistration::register(MiscDeviceOptions {
-                name: device::NAME,
-            }),
+            _device <- Registration::new(device::NAME),
             _statistics <- debugfs::Statistics::new(),
         })
     }

@@ -27,7 +27,10 @@ use super::{
         Words, //
     },
 };
-use crate::merge::Word;
+use crate::{
+    direction::Direction,
+    merge::Word, //
+};
 use core::{
     ops::Range,
     ptr::NonNull, //
@@ -178,7 +181,7 @@ impl DeviceMemory {
                         self.device.as_raw(),
                         address,
                         PAGE_SIZE,
-                        bindings::dma_data_direction::DMA_FROM_DEVICE,
+                        Direction::FromDevice.as_raw(),
                     )
                 };
             }
@@ -229,7 +232,7 @@ impl Told for Sent<'_> {
                     self.device.as_raw(),
                     address + bytes.start as u64,
                     bytes.len(),
-                    bindings::dma_data_direction::DMA_TO_DEVICE,
+                    Direction::ToDevice.as_raw(),
                 )
             };
         }
@@ -237,7 +240,7 @@ impl Told for Sent<'_> {
 }
 
 /// Both ways, for the DMA API: a device that reads is joined by one that writes.
-const BOTH: bindings::dma_data_direction = bindings::dma_data_direction::DMA_BIDIRECTIONAL;
+const BOTH: Direction = Direction::Bidirectional;
 
 impl Block {
     /// # Errors
@@ -282,7 +285,7 @@ impl Block {
                 device.as_raw(),
                 pages << PAGE_SHIFT,
                 &mut address,
-                BOTH,
+                BOTH.as_raw(),
                 Self::flags(pages),
             )
         };
@@ -362,7 +365,7 @@ impl Block {
                 first.as_ptr(),
                 0,
                 pages << PAGE_SHIFT,
-                BOTH,
+                BOTH.as_raw(),
                 bindings::DMA_ATTR_NO_WARN as usize,
             )
         };
@@ -414,7 +417,7 @@ impl Block {
         match self.origin {
             // SAFETY: Allocated so.
             Origin::Pages(page) => unsafe {
-                bindings::dma_free_pages(raw, size, page.as_ptr(), self.address, BOTH)
+                bindings::dma_free_pages(raw, size, page.as_ptr(), self.address, BOTH.as_raw())
             },
             // SAFETY: Allocated so.
             Origin::Coherent => unsafe {
@@ -424,7 +427,9 @@ impl Block {
                 // What the device wrote was fetched.
                 let attrs = bindings::DMA_ATTR_SKIP_CPU_SYNC as usize;
                 // SAFETY: Mapped so.
-                unsafe { bindings::dma_unmap_page_attrs(raw, self.address, size, BOTH, attrs) };
+                unsafe {
+                    bindings::dma_unmap_page_attrs(raw, self.address, size, BOTH.as_raw(), attrs)
+                };
                 // SAFETY: Allocated so.
                 unsafe { bindings::__free_pages(page.as_ptr(), order(self.pages)) };
             }

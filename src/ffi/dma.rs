@@ -19,18 +19,21 @@ use crate::{
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     bindings,
+    dma::DataDirection,
     error::to_result,
     prelude::*,
     sync::Arc, //
 };
 
 impl Direction {
-    fn as_raw(self) -> bindings::dma_data_direction {
+    /// What C calls it.
+    pub(super) fn as_raw(self) -> bindings::dma_data_direction {
         match self {
-            Self::Bidirectional => bindings::dma_data_direction::DMA_BIDIRECTIONAL,
-            Self::ToDevice => bindings::dma_data_direction::DMA_TO_DEVICE,
-            Self::FromDevice => bindings::dma_data_direction::DMA_FROM_DEVICE,
+            Self::Bidirectional => DataDirection::Bidirectional,
+            Self::ToDevice => DataDirection::ToDevice,
+            Self::FromDevice => DataDirection::FromDevice,
         }
+        .into()
     }
 
     /// # Errors
@@ -38,12 +41,10 @@ impl Direction {
     /// `EINVAL` for `DMA_NONE` and for what is no direction.
     #[inline]
     pub(super) fn from_raw(raw: bindings::dma_data_direction) -> Result<Self> {
-        match raw {
-            bindings::dma_data_direction::DMA_BIDIRECTIONAL => Ok(Self::Bidirectional),
-            bindings::dma_data_direction::DMA_TO_DEVICE => Ok(Self::ToDevice),
-            bindings::dma_data_direction::DMA_FROM_DEVICE => Ok(Self::FromDevice),
-            _ => Err(EINVAL),
-        }
+        [Self::Bidirectional, Self::ToDevice, Self::FromDevice]
+            .into_iter()
+            .find(|direction| direction.as_raw() == raw)
+            .ok_or(EINVAL)
     }
 }
 

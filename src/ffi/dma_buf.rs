@@ -5,6 +5,7 @@
 //! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
 
 use super::{
+    compat::THIS_MODULE,
     device::{
         Device,
         DeviceId, //
@@ -36,7 +37,6 @@ use kernel::{
         from_result, //
     },
     fs::file::FileDescriptorReservation,
-    module::this_module,
     page::PAGE_SHIFT,
     prelude::*,
     sync::Arc,
@@ -127,7 +127,7 @@ impl DmaBuf {
         .into_foreign();
         let info = bindings::dma_buf_export_info {
             exp_name: T::NAME.as_char_ptr(),
-            owner: this_module::<T::OwnerModule>().as_ptr(),
+            owner: THIS_MODULE,
             ops: &Operations::<T>::OPS,
             size,
             flags: bindings::O_RDWR as c_int,

@@ -292,6 +292,12 @@ void rust_helper_vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
 	vm_flags_set(vma, flags);
 }
 
+/* The kernel crate of Linux 7.2 takes VM_MAYEXEC for VM_MAYSHARE. */
+bool rust_helper_vma_is_shared(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & (VM_SHARED | VM_MAYSHARE);
+}
+
 /* mutex.h */
 
 int rust_helper_mutex_lock_interruptible(struct mutex *lock)

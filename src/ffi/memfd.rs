@@ -16,6 +16,7 @@
 //! which alone can [`pin`](Sealed::pin). The lock is never held together with another of ours.
 
 use super::{
+    compat::ebadfd,
     folio::FolioBatch,
     helpers, //
 };
@@ -44,10 +45,10 @@ impl Memfd {
     /// `EBADFD` if the descriptor is not open (and not `EBADF`, as in C), or of a file that can have
     /// no seals: its lock is never asked for, which a file system of the user's may hold for long.
     pub(crate) fn get(fd: u32) -> Result<Self> {
-        let memfd = Self(LocalFile::fget(fd).map_err(|_| EBADFD)?);
+        let memfd = Self(LocalFile::fget(fd).map_err(|_| ebadfd())?);
         match memfd.is_shmem() || memfd.is_hugetlb() {
             true => Ok(memfd),
-            false => Err(EBADFD),
+            false => Err(ebadfd()),
         }
     }
 
@@ -118,7 +119,7 @@ impl Locked<'_> {
     /// - `EACCES` if it was not opened for reading and writing. What the C driver refuses keeps
     ///   its error: this comes last.
     pub(crate) fn check_seals(&self) -> Result<Sealed<'_>> {
-        let seals = self.seals().ok_or(EBADFD)?;
+        let seals = self.seals().ok_or_else(ebadfd)?;
         if seals & SEALS_WANTED != SEALS_WANTED || seals & SEALS_DENIED != 0 {
             return Err(EINVAL);
         }

@@ -407,7 +407,7 @@ pub(super) unsafe fn map_pages<T: FaultHandler>(
     pages: &PinnedPages,
 ) -> Result {
     // SAFETY: The mapping is valid, and nobody changes it.
-    let shared = unsafe { vm_flags(vma) } & (flags::SHARED | flags::MAYSHARE) != 0;
+    let shared = unsafe { helpers::vma_is_shared(vma) };
     if !shared {
         return Err(EINVAL);
     }

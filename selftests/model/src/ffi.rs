@@ -10,3 +10,11 @@ pub mod atomic {
         atomic.load(Relaxed)
     }
 }
+
+pub mod compat {
+    use kernel::sync::{atomic::Full, barrier};
+
+    pub fn smp_mb() {
+        barrier::smp_mb(Full);
+    }
+}
