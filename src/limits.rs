@@ -55,7 +55,7 @@ impl Limits {
             if (item.offset | item.size) & IN_PAGE != 0 {
                 return Err(EINVAL);
             }
-            // Never wraps: each term has 52 bits, and the sum so far is within the limit.
+            // Never wraps: each term has at most 52 bits, and the sum so far is within the limit.
             pages += item.size >> PAGE_SHIFT;
             if pages > self.pages() {
                 return Err(EINVAL);

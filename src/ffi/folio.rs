@@ -137,7 +137,7 @@ pub(crate) struct FolioBatch {
 }
 
 impl FolioBatch {
-    /// Most folios pinned by one call: one page of pointers, however large the buffer.
+    /// Most folios pinned by one call: 4 KiB of pointers, however large the buffer.
     const MAX: usize = 512;
     const FEW: usize = 4;
 

@@ -264,7 +264,6 @@ struct VmOperations<T>(PhantomData<T>);
 impl<T: FaultHandler> VmOperations<T> {
     const OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
         fault: Some(Self::fault),
-        #[cfg(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP)]
         huge_fault: Some(Self::huge_fault),
         access: Some(access),
         ..pin_init::zeroed()
@@ -286,7 +285,6 @@ impl<T: FaultHandler> VmOperations<T> {
     /// # Safety
     ///
     /// As of [`fault`](Self::fault).
-    #[cfg(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP)]
     unsafe extern "C" fn huge_fault(
         fault: *mut bindings::vm_fault,
         order: c_uint,
