@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use ci_tests::{Machine, Outcome, RELEASE};
 
 /// Something is missing that can be installed.

@@ -37,25 +37,28 @@ enum What {
     Suites,
 }
 
-/// The kernels with their machines, those that take longest first.
-fn kernels(usual: Flavour) -> Vec<(Flavour, &'static [&'static dyn Machine], What)> {
+/// A kernel with its machines.
+type Row = (Flavour, &'static [&'static dyn Machine], What);
+
+/// The kernels of all tests, those that take longest first.
+fn kernels(usual: Flavour) -> [Row; 4] {
     use What::{Programs, Suites};
     const CHECKED: &[&dyn Machine] = &[&X86Direct, &X86Swiotlb];
     const ARM64: &[&dyn Machine] = &[&Arm64Coherent, &Arm64Noncoherent];
-    let mut all = vec![
+    [
         (Flavour::Check, CHECKED, Programs),
         (Flavour::Check, CHECKED, Suites),
         (usual, USUAL, Programs),
         // The checking kernel runs those of the other architecture.
         (Flavour::Plain, ARM64, Suites),
-    ];
-    if usual.is_fetched() {
-        let direct: &[&dyn Machine] = &[&X86Direct];
-        all.push((Flavour::DebianRt, direct, Programs));
-        all.push((Flavour::DebianOlder, direct, Programs));
-    }
-    all
+    ]
 }
+
+/// The other kernels that Debian builds.
+const MORE: &[Row] = &[
+    (Flavour::DebianRt, &[&X86Direct], What::Programs),
+    (Flavour::DebianOlder, &[&X86Direct], What::Programs),
+];
 
 /// The arguments of `test`.
 #[derive(clap::Args)]
@@ -63,6 +66,10 @@ pub struct Arguments {
     /// Runs only areas with this text in "MACHINE KERNEL PROGRAM", such as "check data".
     #[arg(long)]
     only: Option<String>,
+    /// Runs what takes a longer set-up instead: all programs in the other kernels that Debian
+    /// builds, and programs of Debian itself.
+    #[arg(long)]
+    more: bool,
 }
 
 /// Runs everything, or what was asked for. Every area is reported when it is
@@ -74,44 +81,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => true,
     };
     let mut report = Report::open(&layout, "test")?;
-    let mut ran = false;
-
-    let area = Area::new("host", "", "unit-tests");
-    if chosen(&area) {
-        ran = true;
-        report.begin(&area);
-        let tests = host::unit_tests(&layout)?;
-        report.end(&area, tests, None)?;
-    }
-    let boots = plan(&layout, Flavour::usual()?, &chosen);
-    ran |= !boots.is_empty();
-    run_all(&layout, &mut report, &boots)?;
-    let machines = machine::ALL.iter().copied();
-    let machines: Vec<_> = machines
-        .filter(|machine| chosen(&matrix::area(machine.name())))
-        .collect();
-    if !machines.is_empty() {
-        ran = true;
-        matrix::run_on(&layout, &mut report, machines)?;
-    }
-    if virtio_gpu::QUICK
-        .iter()
-        .any(|part| chosen(&virtio_gpu::area(part)))
-    {
-        ran = true;
-        virtio_gpu::run_quick(&layout, &mut report)?;
-    }
-    if clients::QUICK
-        .iter()
-        .any(|part| chosen(&clients::area(part)))
-    {
-        ran = true;
-        clients::run_quick(&layout, &mut report)?;
-    }
-    if chosen(&mutants::area("")) {
-        ran = true;
-        mutants::run_all(&layout, &mut report, None)?;
-    }
+    let usual = Flavour::usual()?;
+    let ran = match arguments.more {
+        true => run_more(&layout, &mut report, usual, &chosen)?,
+        false => run_usual(&layout, &mut report, usual, &chosen)?,
+    };
     if !ran {
         refuse!(
             "nothing has '{}' in its name",
@@ -119,6 +93,64 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         );
     }
     Ok(report.finish())
+}
+
+/// Runs those tests that need only what is set up for all of them, as far as they were chosen;
+/// returns whether there were any.
+fn run_usual(
+    layout: &Layout,
+    report: &mut Report,
+    usual: Flavour,
+    chosen: &dyn Fn(&Area) -> bool,
+) -> Result<bool> {
+    let mut ran = false;
+    let area = Area::new("host", "", "unit-tests");
+    if chosen(&area) {
+        ran = true;
+        report.begin(&area);
+        let tests = host::unit_tests(layout)?;
+        report.end(&area, tests, None)?;
+    }
+    let boots = plan(layout, &kernels(usual), chosen);
+    ran |= !boots.is_empty();
+    run_all(layout, report, &boots)?;
+    let machines = machine::ALL.iter().copied();
+    let machines: Vec<_> = machines
+        .filter(|machine| chosen(&matrix::area(machine.name())))
+        .collect();
+    if !machines.is_empty() {
+        ran = true;
+        matrix::run_on(layout, report, machines)?;
+    }
+    let mut screens = virtio_gpu::QUICK.iter();
+    if screens.any(|part| chosen(&virtio_gpu::area(part))) {
+        ran = true;
+        virtio_gpu::run_quick(layout, report)?;
+    }
+    if chosen(&mutants::area("")) {
+        ran = true;
+        mutants::run_all(layout, report, None)?;
+    }
+    Ok(ran)
+}
+
+/// Runs the others, as far as they were chosen; returns whether there were any.
+fn run_more(
+    layout: &Layout,
+    report: &mut Report,
+    usual: Flavour,
+    chosen: &dyn Fn(&Area) -> bool,
+) -> Result<bool> {
+    let kernels = if usual.is_fetched() { MORE } else { &[] };
+    let boots = plan(layout, kernels, chosen);
+    let mut ran = !boots.is_empty();
+    run_all(layout, report, &boots)?;
+    let mut clients = clients::QUICK.iter();
+    if clients.any(|part| chosen(&clients::area(part))) {
+        ran = true;
+        clients::run_quick(layout, report)?;
+    }
+    Ok(ran)
 }
 
 /// One boot: for the KUnit suites, or for programs.
@@ -132,9 +164,9 @@ struct Planned {
 }
 
 /// The boots that it takes to run what was chosen.
-fn plan(layout: &Layout, usual: Flavour, chosen: &dyn Fn(&Area) -> bool) -> Vec<Planned> {
+fn plan(layout: &Layout, kernels: &[Row], chosen: &dyn Fn(&Area) -> bool) -> Vec<Planned> {
     let mut boots = Vec::new();
-    for (flavour, machines, what) in kernels(usual) {
+    for &(flavour, machines, what) in kernels {
         for machine in machines {
             let area = |program: &str| Area::new(machine.name(), flavour, program);
             let planned = |own, programs| Planned {
@@ -303,7 +335,9 @@ mod tests {
 
     fn areas(only: &str) -> Vec<String> {
         let layout = Layout::for_tests(Path::new("/nonexistent"));
-        let boots = plan(&layout, Flavour::Debian, &|area| area.name().contains(only));
+        let chosen = |area: &Area| area.name().contains(only);
+        let mut boots = plan(&layout, &kernels(Flavour::Debian), &chosen);
+        boots.extend(plan(&layout, MORE, &chosen));
         let areas = boots.iter().flat_map(|planned| {
             let programs = planned.programs.iter().map(|(area, _)| area.name());
             programs.chain([planned.own.name()])
@@ -360,7 +394,7 @@ mod tests {
             sender: &sender,
             progress: &|_| {},
         };
-        let boots = plan(&layout, Flavour::Debian, &|area| {
+        let boots = plan(&layout, &kernels(Flavour::Debian), &|area| {
             area.name() == "x86_64-direct debian errors"
         });
         let error = boot(&layout, &caller, &boots[0]).unwrap_err();
