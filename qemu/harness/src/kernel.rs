@@ -52,8 +52,8 @@ impl fmt::Display for Flavour {
 }
 
 impl Flavour {
-    /// The one that tests boot which need nothing special: Debian's, or the one of a tree of the
-    /// user's own (`KSRC=`), as `$UDMABUF_KERNEL` says.
+    /// The one that tests boot which need nothing special: the plain one, or what `$UDMABUF_KERNEL`
+    /// says.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl Flavour {
         match env::var("UDMABUF_KERNEL") {
             Ok(name) => Flavour::from_str(&name, false)
                 .map_err(|_| anyhow!("UDMABUF_KERNEL is '{name}', which is no kernel")),
-            Err(_) => Ok(Flavour::Debian),
+            Err(_) => Ok(Flavour::Plain),
         }
     }
 

@@ -47,7 +47,7 @@ pub struct Arguments {
     #[arg(long = "driver", value_enum)]
     subjects: Vec<Subject>,
     /// The kernel.
-    #[arg(long, value_enum, env = "UDMABUF_KERNEL", default_value_t = Flavour::Debian)]
+    #[arg(long, value_enum, env = "UDMABUF_KERNEL", default_value_t = Flavour::Plain)]
     kernel: Flavour,
 }
 
@@ -98,7 +98,7 @@ impl Arguments {
             let value = subject.to_possible_value();
             words.extend(value.map(|value| format!("--driver {}", value.get_name())));
         }
-        if self.kernel != Flavour::Debian {
+        if self.kernel != Flavour::Plain {
             words.push(format!("--kernel {}", self.kernel));
         }
         match words.is_empty() {

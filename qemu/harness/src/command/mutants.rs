@@ -499,7 +499,7 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "data:write_sync on x86_64-swiotlb debian",
+                "data:write_sync on x86_64-swiotlb plain",
                 "kunit:udmabuf_attach on x86_64-direct plain",
                 "lifetime:charged on x86_64-direct check"
             ]

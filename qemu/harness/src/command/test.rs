@@ -54,8 +54,9 @@ fn kernels(usual: Flavour) -> [Row; 4] {
     ]
 }
 
-/// The other kernels that Debian builds.
+/// The kernels that Debian builds.
 const MORE: &[Row] = &[
+    (Flavour::Debian, USUAL, What::Programs),
     (Flavour::DebianRt, &[&X86Direct], What::Programs),
     (Flavour::DebianOlder, &[&X86Direct], What::Programs),
 ];
@@ -66,8 +67,8 @@ pub struct Arguments {
     /// Runs only areas with this text in "MACHINE KERNEL PROGRAM", such as "check data".
     #[arg(long)]
     only: Option<String>,
-    /// Runs what takes a longer set-up instead: all programs in the other kernels that Debian
-    /// builds, and programs of Debian itself.
+    /// Runs what takes a longer set-up instead: all programs in the kernels that Debian builds, and
+    /// programs of Debian itself.
     #[arg(long)]
     more: bool,
 }
@@ -83,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut report = Report::open(&layout, "test")?;
     let usual = Flavour::usual()?;
     let ran = match arguments.more {
-        true => run_more(&layout, &mut report, usual, &chosen)?,
+        true => run_more(&layout, &mut report, &chosen)?,
         false => run_usual(&layout, &mut report, usual, &chosen)?,
     };
     if !ran {
@@ -135,14 +136,8 @@ fn run_usual(
 }
 
 /// Runs the others, as far as they were chosen; returns whether there were any.
-fn run_more(
-    layout: &Layout,
-    report: &mut Report,
-    usual: Flavour,
-    chosen: &dyn Fn(&Area) -> bool,
-) -> Result<bool> {
-    let kernels = if usual.is_fetched() { MORE } else { &[] };
-    let boots = plan(layout, kernels, chosen);
+fn run_more(layout: &Layout, report: &mut Report, chosen: &dyn Fn(&Area) -> bool) -> Result<bool> {
+    let boots = plan(layout, MORE, chosen);
     let mut ran = !boots.is_empty();
     run_all(layout, report, &boots)?;
     let mut clients = clients::QUICK.iter();
@@ -336,7 +331,7 @@ mod tests {
     fn areas(only: &str) -> Vec<String> {
         let layout = Layout::for_tests(Path::new("/nonexistent"));
         let chosen = |area: &Area| area.name().contains(only);
-        let mut boots = plan(&layout, &kernels(Flavour::Debian), &chosen);
+        let mut boots = plan(&layout, &kernels(Flavour::Plain), &chosen);
         boots.extend(plan(&layout, MORE, &chosen));
         let areas = boots.iter().flat_map(|planned| {
             let programs = planned.programs.iter().map(|(area, _)| area.name());
@@ -367,8 +362,10 @@ mod tests {
         let areas = areas("");
         for machine in USUAL {
             for program in PROGRAMS.iter().chain([&KERNEL_SELFTEST]) {
-                let name = format!("{} debian {program}", machine.name());
-                assert!(areas.contains(&name), "{name}");
+                for kernel in ["plain", "debian"] {
+                    let name = format!("{} {kernel} {program}", machine.name());
+                    assert!(areas.contains(&name), "{name}");
+                }
             }
         }
     }
@@ -394,11 +391,11 @@ mod tests {
             sender: &sender,
             progress: &|_| {},
         };
-        let boots = plan(&layout, &kernels(Flavour::Debian), &|area| {
-            area.name() == "x86_64-direct debian errors"
+        let boots = plan(&layout, &kernels(Flavour::Plain), &|area| {
+            area.name() == "x86_64-direct plain errors"
         });
         let error = boot(&layout, &caller, &boots[0]).unwrap_err();
-        assert!(error.to_string().contains("no debian kernel"), "{error}");
+        assert!(error.to_string().contains("no plain kernel"), "{error}");
         let part = parts.try_recv().unwrap();
         assert_eq!(part.area.program, "errors");
         let why = format!("{:?}", part.tests);
