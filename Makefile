@@ -25,7 +25,7 @@ tested := x86_64 x86_64-check arm64
 # One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run test test-more matrix virtio-gpu clients bench shell vm setup check mutants module clean distclean
+.PHONY: help run test test-more matrix virtio-gpu clients bench shell vm setup check mutants module deb clean distclean
 
 help: ## This list
 	@awk -F' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,7 +39,7 @@ help: ## This list
 	@echo 'ARGS="--machine M --case C"  for bench: the same, see ci/harness bench --help'
 	@echo 'ONLY=text                   for test, virtio-gpu, clients, mutants: only what has the text in its name'
 	@echo 'KSRC=directory              a kernel tree of your own for the test kernels'
-	@echo 'KDIR=directory              for module: a kernel build, or the headers of a distribution's kernel'
+	@echo 'KDIR=directory              for module: a kernel build, or the headers of a distribution'
 
 run: ## The main job as a story; sets everything up first
 	@ci/prepare '$(kernel)'
@@ -103,6 +103,9 @@ module: ## Just the module, for the running kernel or for KDIR=
 		{ echo 'For another kernel, say make module KDIR=directory' >&2; exit 1; }
 	@echo 'The module is build/module/udmabuf_rs.ko, for $(RELEASE).'
 	@echo "Load it with 'insmod build/module/udmabuf_rs.ko'; 'make deb' makes a package that keeps it there."
+
+deb: ## A Debian package that builds the module for every kernel of a machine
+	@ci/packaging/deb
 
 clean: ## Removes what builds and tests made, keeps what set-up fetched and the kernels
 	rm -rf build/target build/modules build/module build/deb build/mutants build/check build/kernel-selftest \
