@@ -20,6 +20,8 @@ rust_version() {
 # The sources of Rust's core library: rustup's, or those that set-up fetched.
 rust_library() {
 	local library
+	# Set-up says so, in its first step.
+	have rustc || return 0
 	for library in "$(rustc --print sysroot)/lib/rustlib/src/rust/library" \
 		"$BUILD/tools/rust-src/rustc-$(rust_version)/library"; do
 		if [ -d "$library/core" ]; then

@@ -29,7 +29,8 @@ pub struct Piece {
 
 impl Piece {
     /// Finds a piece of `size` bytes, a power of two: a single page of that size if such pages are set
-    /// aside, or else by taking more and more memory until there is one. The kernel promises nothing of the kind, but memory that is free is mostly so in large pieces.
+    /// aside, or else by taking more and more memory until there is one. The kernel promises nothing
+    /// of the kind, but memory that is free is mostly so in large pieces.
     ///
     /// # Errors
     ///
