@@ -11,6 +11,7 @@ use crate::{
     },
     create::create,
     ffi::{
+        misc::Registration,
         params,
         signal, //
     }, //
@@ -30,8 +31,37 @@ use kernel::{
     },
 };
 
-/// Of the node in `/dev`.
-pub(crate) const NAME: &CStr = c"udmabuf-rs";
+/// The names that the node in `/dev` may have: one of its own, beside the C driver's, and the one that
+/// programs look for.
+const NAMES: [&CStr; 2] = [c"udmabuf-rs", c"udmabuf"];
+
+/// The node, while the module is loaded.
+pub(crate) struct Node {
+    _registration: Pin<KBox<Registration<Device>>>,
+}
+
+impl Node {
+    /// Registers the node under the name that the module's parameter says.
+    pub(crate) fn register() -> Result<Self> {
+        let asked = params::node();
+        let Some(name) = NAMES.into_iter().find(|&name| name == asked) else {
+            pr_err!("node= is udmabuf-rs or udmabuf, and nothing else\n");
+            return Err(EINVAL);
+        };
+        let registration = Registration::new(name);
+        let registration = KBox::pin_init(registration, GFP_KERNEL).inspect_err(|&error| {
+            if error == EEXIST {
+                pr_err!(
+                    "/dev/{} is another driver's: boot with initcall_blacklist=udmabuf_dev_init, or load without node=\n",
+                    name
+                );
+            }
+        })?;
+        Ok(Self {
+            _registration: registration,
+        })
+    }
+}
 
 /// An open file of the device; it has no state, and how it was opened does not matter.
 pub(crate) struct Device;
@@ -62,7 +92,7 @@ fn create_one(arg: UserPtr) -> Result<u32> {
     create(&[request.into()], request.flags, params::limits())
 }
 
-/// Items that are read before somebody looks for signals again: unless the limit is raised, all.
+/// Items that are read before somebody looks for signals again.
 const ITEMS_AT_ONCE: usize = 1024;
 
 /// Header and items are each read once, so what is checked is what is used.
@@ -77,8 +107,8 @@ fn create_list(arg: UserPtr) -> Result<u32> {
     let bytes = count.checked_mul(size_of::<Item>()).ok_or(EINVAL)?;
     let mut reader = UserSlice::new(arg.wrapping_byte_add(HEAD), bytes).reader();
     let mut items = KVVec::new();
-    // An administrator may allow very many: room is made as they come, so that a number without
-    // items behind it costs nothing.
+    // Very many may be allowed: room is made as they come, so that a number without items behind it
+    // costs nothing.
     while items.len() < count {
         signal::check_killed()?;
         let more = (count - items.len()).min(ITEMS_AT_ONCE);

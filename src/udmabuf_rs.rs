@@ -34,7 +34,6 @@ mod pending;
 mod shadow;
 mod stats;
 
-use ffi::misc::Registration;
 use kernel::prelude::*;
 
 module! {
@@ -53,8 +52,7 @@ module! {
 #[pin_data]
 struct Module {
     // Dropped first: no new buffer is made while the rest goes away.
-    #[pin]
-    _device: Registration<device::Device>,
+    _node: device::Node,
     #[pin]
     _statistics: debugfs::Statistics,
 }
@@ -62,7 +60,7 @@ struct Module {
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            _device <- Registration::new(device::NAME),
+            _node: device::Node::register()?,
             _statistics <- debugfs::Statistics::new(),
         })
     }

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The module parameters. They can be changed through sysfs while the module is
- * loaded, as the C driver's, which `module!` has no way to say.
+ * The module parameters. The limits can be changed through sysfs while the
+ * module is loaded, as the C driver's, which `module!` has no way to say.
  */
 
 #include <linux/limits.h>
 #include <linux/moduleparam.h>
 
-unsigned int udmabuf_rs_list_limit = 1024;
+/* The most that QEMU hands over. A list of single pages is not worse than one large range. */
+unsigned int udmabuf_rs_list_limit = 16384;
 module_param_named(list_limit, udmabuf_rs_list_limit, uint, 0644);
-MODULE_PARM_DESC(list_limit, "Most items in one UDMABUF_CREATE_LIST. Default is 1024.");
+MODULE_PARM_DESC(list_limit, "Most items in one UDMABUF_CREATE_LIST. Default is 16384.");
 
 unsigned int udmabuf_rs_size_limit_mb = INT_MAX;
 module_param_named(size_limit_mb, udmabuf_rs_size_limit_mb, uint, 0644);
 MODULE_PARM_DESC(size_limit_mb, "Most memory in one buffer, in MiB. Default is 2147483647.");
+
+char *udmabuf_rs_node = "udmabuf-rs";
+module_param_named(node, udmabuf_rs_node, charp, 0444);
+MODULE_PARM_DESC(node, "Name in /dev: udmabuf-rs (the default) or udmabuf.");

@@ -3,14 +3,18 @@
 //! The module parameters of `params.c`.
 
 use crate::limits::Limits;
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 extern "C" {
     static udmabuf_rs_list_limit: Atomic<u32>;
     static udmabuf_rs_size_limit_mb: Atomic<u32>;
+    static udmabuf_rs_node: *const c_char;
 }
 
 /// The limits as they are now.
@@ -24,4 +28,15 @@ pub(crate) fn limits() -> Limits {
         list: list.load(Relaxed),
         size_mb: size_mb.load(Relaxed),
     }
+}
+
+/// What the node in `/dev` is to be called. Asked for while the module is loaded, which the parameter
+/// is not changed after.
+pub(crate) fn node() -> &'static CStr {
+    // SAFETY: `params.c` defines it, and the kernel has set it before the module's init function is
+    // called (`parse_args()`).
+    let node = unsafe { udmabuf_rs_node };
+    // SAFETY: A string of `params.c`, or one that the kernel keeps as long as the module
+    // (`param_set_charp()`).
+    unsafe { CStr::from_char_ptr(node) }
 }

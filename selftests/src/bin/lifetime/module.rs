@@ -27,7 +27,12 @@ use selftests::outcome::fail;
 use selftests::outcome::skip;
 use selftests::tests;
 
-pub const TESTS: &[Test] = tests![unload_refused_while_needed, unloaded_and_loaded_again];
+pub const TESTS: &[Test] = tests![
+    unload_refused_while_needed,
+    unloaded_and_loaded_again,
+    node_as_documented,
+    node_of_no_such_name,
+];
 
 /// Where the guest keeps the module.
 const FILE: &str = "/modules/udmabuf_rs.ko";
@@ -100,6 +105,32 @@ fn unloaded_and_loaded_again() -> Outcome {
         equal("size", buffer.size()?, PAGE)?;
     }
     Ok(())
+}
+
+fn node_as_documented() -> Outcome {
+    need_module()?;
+    let parameter = Driver::Rust.parameter("node");
+    equal("node", parameter.get()?, "udmabuf-rs".to_owned())?;
+    equal("mode of node", parameter.mode()?, 0o444)
+}
+
+/// The module can be loaded afterwards. That a name is another driver's is not tried here: the kernel
+/// shows its stack then.
+fn node_of_no_such_name() -> Outcome {
+    need_module()?;
+    let file = match File::open(FILE) {
+        Err(error) => return skip(format!("{FILE}: {error}")),
+        Ok(file) => file,
+    };
+    unload()?;
+    let unknown = [c"node=udmabuf2", c"node=../udmabuf", c"node="]
+        .map(|parameters| system::finit_module(&file, parameters, 0));
+    let loaded = system::finit_module(&file, c"", 0);
+    for result in unknown {
+        errno("an unknown name", result, Errno::INVAL)?;
+    }
+    loaded?;
+    wait_for_device()
 }
 
 /// The node appears shortly after the module.
