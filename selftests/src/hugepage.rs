@@ -31,7 +31,7 @@ pub fn forbid(yes: bool) -> Result<()> {
     rustix::thread::disable_transparent_huge_pages(yes)
 }
 
-/// How many huge pages of 2 MiB are neither used nor reserved.
+/// How many huge pages are neither used nor reserved.
 ///
 /// # Errors
 ///

@@ -24,6 +24,7 @@ use rustix::process;
 use rustix::process::Pid;
 use rustix::process::Signal;
 
+use crate::PAGE;
 use crate::bufinfo;
 use crate::kmsg::Kmsg;
 use crate::outcome::Outcome;
@@ -78,6 +79,9 @@ pub fn main(groups: &[&[Test]]) -> ExitCode {
     if let Some(name) = twice(&tests) {
         return usage(&format!("two tests are named {name}"));
     }
+    if let Some(misfit) = misfit() {
+        return usage(&misfit);
+    }
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
@@ -110,6 +114,12 @@ fn twice(tests: &[Test]) -> Option<&'static str> {
 fn usage(error: &str) -> ExitCode {
     eprintln!("{error}; usage: [--list | PART_OF_A_NAME...]");
     ExitCode::from(BAD_USAGE)
+}
+
+/// Why these programs are not for this kernel, if so.
+fn misfit() -> Option<String> {
+    let page = rustix::param::page_size();
+    (page != PAGE).then(|| format!("built for pages of {PAGE} bytes, not of {page}"))
 }
 
 /// Runs the test in this process. The reason for its end, if any, is the output's last line.

@@ -60,8 +60,12 @@ pub use udmabuf::Item;
 pub use udmabuf::Udmabuf;
 pub use window::Window;
 
-/// The page size of every guest, in bytes.
-pub const PAGE: usize = 4096;
+/// The page size of the kernel that these programs are built for, in bytes.
+pub const PAGE: usize = if cfg!(feature = "pages-of-16k") {
+    16 << 10
+} else {
+    4 << 10
+};
 
-/// The huge page size of every guest, in bytes.
-pub const HUGE_PAGE: usize = 2 << 20;
+/// The size of its huge pages, in bytes: what a page of page table entries maps.
+pub const HUGE_PAGE: usize = PAGE / size_of::<u64>() * PAGE;

@@ -21,11 +21,11 @@ use crate::hugepage;
 /// What kind of pages a memfd is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backing {
-    /// Pages of 4 KiB.
+    /// Pages of the usual size, [`crate::PAGE`].
     Base,
     /// Transparent huge pages, as far as the kernel finds any.
     Transparent,
-    /// Huge pages of 2 MiB from the reserved pool (hugetlb).
+    /// Huge pages from the reserved pool (hugetlb).
     Huge,
 }
 
@@ -59,7 +59,7 @@ pub struct Builder {
     size: usize,
     backing: Backing,
     seals: SealFlags,
-    /// What chooses the size of huge pages.
+    /// What chooses the size of huge pages; nothing for [`HUGE_PAGE`], the kernel's default.
     huge: MemfdFlags,
 }
 
@@ -72,7 +72,7 @@ impl Builder {
         self
     }
 
-    /// The kind of pages; 4 KiB otherwise.
+    /// The kind of pages; [`Backing::Base`] otherwise.
     pub fn backing(mut self, backing: Backing) -> Builder {
         self.backing = backing;
         self
@@ -104,7 +104,7 @@ impl Builder {
             size: self.size,
             backing: self.backing,
         };
-        if self.huge != MemfdFlags::HUGE_2MB {
+        if !self.huge.is_empty() {
             fs::fallocate(&memfd.fd, FallocateFlags::empty(), 0, self.size as u64)?;
         }
         if self.backing == Backing::Transparent {
@@ -118,13 +118,13 @@ impl Builder {
 }
 
 impl Memfd {
-    /// Starts a memfd of `size` bytes that udmabuf accepts: 4 KiB pages, sealed against shrinking.
+    /// Starts a memfd of `size` bytes that udmabuf accepts: base pages, sealed against shrinking.
     pub fn builder(size: usize) -> Builder {
         Builder {
             size,
             backing: Backing::Base,
             seals: SealFlags::SHRINK,
-            huge: MemfdFlags::HUGE_2MB,
+            huge: MemfdFlags::empty(),
         }
     }
 
@@ -137,7 +137,7 @@ impl Memfd {
         Memfd::builder(size).create()
     }
 
-    /// A memfd of `size` bytes that udmabuf accepts, whose pages of 4 KiB lie apart: no two that
+    /// A memfd of `size` bytes that udmabuf accepts, whose base pages lie apart: no two that
     /// follow each other in the file do so in memory, as far as this can be had.
     ///
     /// # Errors
@@ -235,7 +235,7 @@ impl Memfd {
     }
 
     /// Touches every huge page through a mapping that asks for them. Allocating through the
-    /// driver would give 4 KiB pages where the system-wide setting is "advise".
+    /// driver would give base pages where the system-wide setting is "advise".
     fn populate_with_huge_pages(&self) -> Result<()> {
         let mapping = self.map()?;
         mapping.want_huge_pages()?;

@@ -25,8 +25,9 @@ use crate::{
     qemu::{Console, Pace, Plugin, Qemu, Share, shown},
 };
 
-/// Enough for 2 GiB in huge pages, which the kernel's own selftest wants, and some to spare.
-const HUGE_PAGES: u32 = 1100;
+/// What is set aside in huge pages, in MiB: 2 GiB, which the kernel's own selftest wants, and some
+/// to spare.
+const HUGE_MEMORY: u32 = 2200;
 
 /// Memory of a guest that runs programs, in GiB: the huge pages, buffers of 1 GiB beside them, and
 /// what the checking kernel takes for itself.
@@ -115,8 +116,8 @@ pub struct Boot<'a> {
     pub cpus: u32,
     /// Memory of a guest that runs programs, in GiB.
     pub memory: u32,
-    /// Huge pages of 2 MiB that are set aside in a guest that runs programs.
-    pub huge_pages: u32,
+    /// What is set aside in huge pages in a guest that runs programs, in MiB.
+    pub huge_memory: u32,
     /// Further files of the host, with their places in the guest.
     pub files: Vec<(String, PathBuf)>,
     /// What the kernel needs besides.
@@ -191,7 +192,7 @@ impl<'a> Boot<'a> {
             pace: Pace::Counted,
             cpus: CPUS,
             memory: MEMORY,
-            huge_pages: HUGE_PAGES,
+            huge_memory: HUGE_MEMORY,
             files: Vec::new(),
             further: Vec::new(),
             shares: Vec::new(),
@@ -296,10 +297,9 @@ impl<'a> Boot<'a> {
 
     /// The job, and the archive with all that it needs.
     fn prepare(&self) -> Result<(Job, Initramfs)> {
-        let init = self
-            .layout
-            .programs(self.machine.board().target)
-            .join("init");
+        let target = self.machine.board().target;
+        let programs = self.layout.programs(target, self.kernel.flavour);
+        let init = programs.join("init");
         if !init.is_file() {
             bail!("no guest init at {}: run ci/programs", init.display());
         }
@@ -340,10 +340,10 @@ impl<'a> Boot<'a> {
         }
         let job = Job {
             // Suites inside the module need none, and with KASAN reserving them takes its time.
-            huge_pages: if self.tasks.is_empty() {
+            huge_memory: if self.tasks.is_empty() {
                 0
             } else {
-                self.huge_pages
+                self.huge_memory
             },
             exporter,
             modules,

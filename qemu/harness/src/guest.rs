@@ -320,7 +320,7 @@ mod tests {
             exporter: None,
         };
         Job {
-            huge_pages: 0,
+            huge_memory: 0,
             exporter: Exporter::C,
             modules: Vec::new(),
             programs: vec![

@@ -10,6 +10,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use crate::kernel::Flavour;
+
 /// The source tree, the build directory below it, and what set-up has put elsewhere.
 pub struct Layout {
     root: PathBuf,
@@ -75,9 +77,13 @@ impl Layout {
         self.modules.join(kernel)
     }
 
-    /// The guest programs for a Rust target.
-    pub fn programs(&self, target: &str) -> PathBuf {
-        self.build().join("target").join(target).join("release")
+    /// The guest programs for a Rust target, built for the page size of such a kernel.
+    pub fn programs(&self, target: &str, flavour: Flavour) -> PathBuf {
+        let build = match flavour {
+            Flavour::Debian16k => "release-16k",
+            _ => "release",
+        };
+        self.build().join("target").join(target).join(build)
     }
 
     /// The kernel's own selftest for a Rust target.
@@ -156,6 +162,15 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[test]
+    fn a_kernel_with_larger_pages_has_programs_of_its_own() {
+        let layout = Layout::for_tests(Path::new("/"));
+        let target = "aarch64-unknown-linux-gnu";
+        let usual = layout.programs(target, Flavour::Debian);
+        assert_eq!(layout.programs(target, Flavour::Plain), usual);
+        assert_ne!(layout.programs(target, Flavour::Debian16k), usual);
+    }
 
     #[test]
     fn runs_at_the_same_time_do_not_share_a_file() {

@@ -59,7 +59,7 @@ impl<'a> Nested<'a> {
     /// When something is missing, which is named.
     pub fn prepare(layout: &'a Layout, name: &str, kernel: Kernel) -> Result<Self> {
         let qemu = find_program(MACHINE.board().qemu)?;
-        let programs = layout.programs(MACHINE.board().target);
+        let programs = layout.programs(MACHINE.board().target, kernel.flavour);
         let (init, program) = (programs.join("init"), programs.join(GUEST_PROGRAM));
         for file in [&init, &program, &programs.join(HOST_PROGRAM)] {
             missing(file)?;
@@ -122,7 +122,9 @@ impl<'a> Nested<'a> {
 
     /// A run of the outer program, which boots an inner guest for it.
     pub fn task(&self, arguments: &[&str]) -> Result<Task> {
-        let programs = self.layout.programs(MACHINE.board().target);
+        let programs = self
+            .layout
+            .programs(MACHINE.board().target, self.kernel.flavour);
         let qemu = self.qemu.to_str().context("QEMU has an odd name")?;
         let mut words = vec!["--qemu".to_owned(), qemu.to_owned()];
         words.extend(arguments.iter().map(|word| (*word).to_owned()));

@@ -11,7 +11,7 @@ use crate::{exporter::Current, huge_pages, kmsg, leaks, module, port::Port, prog
 pub fn run(port: &Port) -> Result<()> {
     let job = port.job()?;
     // Before the modules, so that they may rely on it and nothing is fragmented yet.
-    huge_pages::reserve(job.huge_pages)?;
+    huge_pages::reserve(job.huge_memory)?;
     if job.find_leaks {
         leaks::forget()?;
     }

@@ -117,8 +117,8 @@ impl Program {
 /// Everything that one boot of the guest does, in the order of the fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Huge pages of 2 MiB to reserve.
-    pub huge_pages: u32,
+    /// Memory to set aside in huge pages, in MiB.
+    pub huge_memory: u32,
     /// What `/dev/udmabuf` leads to at first.
     pub exporter: Exporter,
     /// Further modules to load, first to last.

@@ -161,11 +161,7 @@ impl Mapping {
     ///
     /// ENOMEM when there are not that many.
     pub fn huge_reservation(len: usize) -> Result<Mapping> {
-        Mapping::anonymous(
-            len,
-            ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::HUGETLB | MapFlags::HUGE_2MB,
-        )
+        Mapping::anonymous(len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::HUGETLB)
     }
 
     fn anonymous(len: usize, protection: ProtFlags, flags: MapFlags) -> Result<Mapping> {

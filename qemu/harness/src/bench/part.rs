@@ -45,8 +45,8 @@ pub struct Part {
     pub what: &'static str,
     /// Memory, in GiB.
     pub memory: u32,
-    /// Pages that are set aside for hugetlb.
-    pub huge_pages: u32,
+    /// What is set aside for hugetlb, in MiB.
+    pub huge_memory: u32,
     /// Whether cache maintenance is counted.
     pub cache_model: bool,
     /// Whether it is counted which functions execute the instructions.
@@ -80,7 +80,8 @@ impl Part {
     /// is no error: it leaves its tests red.
     pub fn run(&self, layout: &Layout, words: &[String], report: &Report) -> Result<Measured> {
         let kernel = Kernel::find(layout, self.machine, Flavour::Bench)?;
-        let program = layout.programs(self.machine.board().target).join(PROGRAM);
+        let program = layout.programs(self.machine.board().target, Flavour::Bench);
+        let program = program.join(PROGRAM);
         missing(&program)?;
         let arguments = [&[self.what.to_owned()], words].concat();
         let boot = Boot {
@@ -91,7 +92,7 @@ impl Part {
             // With a second one, the time of both would count.
             cpus: 1,
             memory: self.memory,
-            huge_pages: self.huge_pages,
+            huge_memory: self.huge_memory,
             cache_model: self.cache_model,
             profile: self.profile,
             floor: true,

@@ -199,7 +199,9 @@ impl<'a> Guest<'a> {
 
     /// The boot in which every client is a task.
     fn boot(&self, driver: Driver) -> Result<Boot<'_>> {
-        let built = self.layout.programs(MACHINE.board().target);
+        let built = self
+            .layout
+            .programs(MACHINE.board().target, self.kernel.flavour);
         let dynamic = self.layout.build().join("target/release");
         let mut files = Vec::new();
         for (directory, names) in [(&built, OWN_STATIC), (&dynamic, OWN_DYNAMIC)] {
@@ -225,7 +227,7 @@ impl<'a> Guest<'a> {
             unload: true,
             pace: Pace::Real,
             memory: MEMORY,
-            huge_pages: 0,
+            huge_memory: 0,
             // The fences are vgem's, which is a GPU as well.
             further: vec![Further::HostFiles, Further::Fences],
             files,

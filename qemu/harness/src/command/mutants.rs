@@ -308,7 +308,9 @@ fn observe_suites(boot: &Boot<'_>, expectations: Vec<Expectation>) -> Result<Vec
 }
 
 fn observe_programs(mut boot: Boot<'_>, expectations: Vec<Expectation>) -> Result<Vec<Seen>> {
-    let programs = boot.layout.programs(boot.machine.board().target);
+    let programs = boot
+        .layout
+        .programs(boot.machine.board().target, boot.kernel.flavour);
     for expectation in &expectations {
         let file = programs.join(&expectation.program);
         missing(&file)?;

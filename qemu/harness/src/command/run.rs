@@ -26,7 +26,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(120);
 pub fn run(guest: &Guest) -> Result<ExitCode> {
     let layout = Layout::find()?;
     let kernel = Kernel::find(&layout, guest.machine, guest.kernel)?;
-    let file = layout.programs(guest.machine.board().target).join(STORY);
+    let programs = layout.programs(guest.machine.board().target, guest.kernel);
+    let file = programs.join(STORY);
     if !file.is_file() {
         bail!("no program at {}: run ci/programs", file.display());
     }

@@ -310,7 +310,7 @@ const DATA: &str = "data";
 /// the slow kernel only on the first machine. On the others it runs what they
 /// are there for.
 fn programs(layout: &Layout, machine: &dyn Machine, flavour: Flavour) -> Vec<(String, PathBuf)> {
-    let built = layout.programs(machine.board().target);
+    let built = layout.programs(machine.board().target, flavour);
     let own = PROGRAMS
         .iter()
         .map(|name| ((*name).to_owned(), built.join(name)));

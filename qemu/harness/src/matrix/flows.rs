@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use protocol::Stream;
 use serde::{Deserialize, Serialize};
 
-use crate::layout::Layout;
+use crate::{kernel::Flavour, layout::Layout};
 
 /// The name of the program.
 pub const PROGRAM: &str = "flows";
@@ -59,7 +59,7 @@ pub enum Went {
 /// All flows, as the program that was built for this host lists them.
 pub fn list(layout: &Layout) -> Result<Vec<Flow>> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let program = layout.programs(&target).join(PROGRAM);
+    let program = layout.programs(&target, Flavour::Debian).join(PROGRAM);
     if !program.is_file() {
         bail!("no program at {}: run ci/prepare", program.display());
     }

@@ -72,7 +72,8 @@ impl Trial<'_> {
     pub fn run(&self, progress: &dyn Fn(String)) -> Result<Column> {
         let started = Instant::now();
         let kernel = Kernel::find(self.layout, self.machine, self.flavour)?;
-        let program = self.layout.programs(self.machine.board().target);
+        let target = self.machine.board().target;
+        let program = self.layout.programs(target, self.flavour);
         let program = program.join(PROGRAM);
         missing(&program)?;
         let (runs, unbuilt) = self.runs(kernel.has(SYSTEM_HEAP)?);

@@ -29,7 +29,7 @@ pub const TESTS: &[Test] = tests![ncdevmem, bpf_dmabuf_iter, bpf_dmabuf_iter_nam
 /// Network buffers in device memory: a huge page that is filled and read back in brackets.
 fn ncdevmem() -> Outcome {
     if hugepage::free()? < 8 {
-        return skip("8 free huge pages of 2 MiB");
+        return skip("8 free huge pages");
     }
     let device = Udmabuf::open_with(DEVICE, OFlags::RDWR)?;
     let size = 8 * HUGE_PAGE;

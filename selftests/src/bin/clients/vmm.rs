@@ -36,7 +36,7 @@ fn qemu() -> Outcome {
     let guest = ram.map()?;
     let device = Udmabuf::open_with(DEVICE, OFlags::RDWR | OFlags::CLOEXEC)?;
 
-    // 300 pages, in slices of one to seven pages, from the top of memory to the bottom.
+    // All its pages, in slices of one to seven pages, from the top of memory to the bottom.
     let mut slices = Vec::new();
     let (mut page, mut left) = (ram.size() / PAGE, FRAME / PAGE);
     while left > 0 {

@@ -148,7 +148,7 @@ impl Mixed {
         let buffer = Udmabuf::open()?.create_list(&[
             huge.range(100 * PAGE, 6 * PAGE),
             base.range(2 * PAGE, 7 * PAGE),
-            transparent.range(511 * PAGE, PAGE),
+            transparent.range(HUGE_PAGE - PAGE, PAGE),
             transparent.range(0, 2 * PAGE),
         ])?;
         Ok((

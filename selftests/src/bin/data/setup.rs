@@ -41,9 +41,7 @@ pub fn memfd(backing: Backing, size: usize) -> Outcome<Memfd> {
         Backing::Huge => {
             let (needed, free) = (size / backing.page_size(), hugepage::free()?);
             if free < needed {
-                return skip(format!(
-                    "{needed} free huge pages of 2 MiB; there are {free}"
-                ));
+                return skip(format!("{needed} free huge pages; there are {free}"));
             }
             Ok(builder.create()?)
         }

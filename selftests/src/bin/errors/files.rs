@@ -78,7 +78,7 @@ fn descriptor_out_of_range() -> Outcome {
             Item {
                 memfd,
                 offset: 0,
-                size: 4096,
+                size: PAGE as u64,
             },
         )?;
     }

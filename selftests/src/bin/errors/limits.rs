@@ -278,10 +278,14 @@ fn size_limit_highest() -> Outcome {
         let _limited = parameter.set(&limit.to_string())?;
         equal("size", device.create(memfd.whole())?.size()?, PAGE)?;
         let item = Item {
-            size: u64::MAX - 4095,
+            size: (PAGE as u64).wrapping_neg(),
             ..memfd.whole()
         };
-        refused("2^64 - 4096 bytes", || device.create(item), Errno::INVAL)?;
+        refused(
+            "2^64 bytes but a page",
+            || device.create(item),
+            Errno::INVAL,
+        )?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ pub const TESTS: &[Test] = tests![huge_pages_used_up];
 fn huge_pages_used_up() -> Outcome {
     let free = hugepage::free()?;
     if free < 2 {
-        return skip(format!("2 free huge pages of 2 MiB; there are {free}"));
+        return skip(format!("2 free huge pages; there are {free}"));
     }
     let device = Udmabuf::open()?;
     let memfd = Memfd::builder(2 * HUGE_PAGE)

@@ -82,7 +82,7 @@ fn memfd_without_all_access() -> Outcome {
 
 fn memfd_of_huge_pages_without_all_access() -> Outcome {
     if hugepage::free()? == 0 {
-        return skip("a free huge page of 2 MiB");
+        return skip("a free huge page");
     }
     all_access_needed(Backing::Huge, HUGE_PAGE)
 }

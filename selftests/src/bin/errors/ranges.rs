@@ -30,6 +30,9 @@ pub const TESTS: &[Test] = tests![
     size_far_beyond_end,
 ];
 
+/// Where the last page of 64 bits begins.
+const LAST_PAGE: u64 = (PAGE as u64).wrapping_neg();
+
 fn misaligned_offset() -> Outcome {
     let device = Udmabuf::open()?;
     let memfd = Memfd::new(4 * PAGE)?;
@@ -119,7 +122,7 @@ fn range_is_judged_before_descriptor() -> Outcome {
     };
     refused(
         "misaligned offset",
-        || device.create(closed(1, 4096)),
+        || device.create(closed(1, PAGE as u64)),
         Errno::INVAL,
     )?;
     refused(
@@ -129,7 +132,7 @@ fn range_is_judged_before_descriptor() -> Outcome {
     )?;
     refused("empty range", || device.create(closed(0, 0)), Errno::INVAL)?;
     // The ranges of the whole list come before the first descriptor.
-    let items = [closed(0, 4096), memfd.range(0, 1)];
+    let items = [closed(0, PAGE as u64), memfd.range(0, 1)];
     refused(
         "misaligned behind closed",
         || device.create_list(&items),
@@ -178,7 +181,7 @@ fn partial_last_page() -> Outcome {
 fn negative_offset() -> Outcome {
     let device = Udmabuf::open()?;
     let memfd = Memfd::new(4 * PAGE)?;
-    for offset in [1 << 63, u64::MAX - 4095] {
+    for offset in [1 << 63, LAST_PAGE] {
         let item = Item {
             offset,
             ..memfd.range(0, PAGE)
@@ -196,7 +199,7 @@ fn end_overflows() -> Outcome {
     let device = Udmabuf::open()?;
     let memfd = Memfd::new(4 * PAGE)?;
     // Past the largest signed offset, and past the largest unsigned one.
-    for offset in [(1 << 63) - 4096, u64::MAX - 4095] {
+    for offset in [(1 << 63) - PAGE as u64, LAST_PAGE] {
         let item = Item {
             offset,
             ..memfd.range(0, 2 * PAGE)
@@ -217,7 +220,7 @@ fn size_overflows() -> Outcome {
         size,
         ..memfd.whole()
     };
-    for size in [1 << 63, u64::MAX - 4095] {
+    for size in [1 << 63, LAST_PAGE] {
         refused(
             format_args!("size {size:#x}"),
             || device.create(of_size(size)),
@@ -225,15 +228,15 @@ fn size_overflows() -> Outcome {
         )?;
     }
     // The sum wraps around to one page.
-    let items = [of_size(1 << 63), of_size(1 << 63), of_size(4096)];
+    let items = [of_size(1 << 63), of_size(1 << 63), of_size(PAGE as u64)];
     refused(
-        "sum 2^64 + 4096",
+        "sum 2^64 and a page",
         || device.create_list(&items),
         Errno::INVAL,
     )?;
-    let items = [of_size(u64::MAX - 4095), of_size(2 * 4096)];
+    let items = [of_size(LAST_PAGE), of_size(2 * PAGE as u64)];
     refused(
-        "sum 2^64 + 4096 in two",
+        "sum 2^64 and a page in two",
         || device.create_list(&items),
         Errno::INVAL,
     )

@@ -83,7 +83,7 @@ fn refused_seals() -> Outcome {
 
 fn seals_of_huge_pages() -> Outcome {
     if hugepage::free()? == 0 {
-        return skip("a free huge page of 2 MiB");
+        return skip("a free huge page");
     }
     let device = Udmabuf::open()?;
     let huge = Memfd::builder(HUGE_PAGE).backing(Backing::Huge);

@@ -78,7 +78,7 @@ impl Stage {
         }
     }
 
-    /// So many pages of 4 KiB, watched, of a memfd of their own, or of a buffer of the heap.
+    /// So many base pages, watched, of a memfd of their own, or of a buffer of the heap.
     pub fn pages(&self, count: usize) -> Outcome<Pages<'_>> {
         let size = count * PAGE;
         if self.heap {
@@ -111,10 +111,10 @@ impl Stage {
         })
     }
 
-    /// One huge page as 512 pages, watched.
+    /// One huge page as so many base pages, watched.
     pub fn huge_page(&self, backing: Backing) -> Outcome<Pages<'_>> {
         if backing == Backing::Huge && hugepage::free()? == 0 {
-            return skip("a free huge page of 2 MiB");
+            return skip("a free huge page");
         }
         let memfd = match Memfd::builder(HUGE_PAGE).backing(backing).create() {
             Err(Errno::NOSYS) => return skip("CONFIG_TRANSPARENT_HUGEPAGE"),

@@ -26,7 +26,7 @@ const HUGE_PAGES: usize = 72;
 /// batch. Every huge page is pinned once all the same.
 fn huge_pages_across_batches() -> Outcome {
     if hugepage::free()? < HUGE_PAGES {
-        return skip(format!("{HUGE_PAGES} free huge pages of 2 MiB"));
+        return skip(format!("{HUGE_PAGES} free huge pages"));
     }
     let device = Udmabuf::open()?;
     let memfd = Memfd::builder(HUGE_PAGES * HUGE_PAGE)

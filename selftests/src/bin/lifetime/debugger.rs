@@ -41,7 +41,7 @@ impl Subject {
     fn new(backing: Backing) -> Outcome<Subject> {
         let page = backing.page_size();
         if backing == Backing::Huge && hugepage::free()? < 3 {
-            return skip("3 free huge pages of 2 MiB");
+            return skip("3 free huge pages");
         }
         let memfd = Memfd::builder(3 * page).backing(backing).create()?;
         // Pages come in the order in which they are asked for, which is not to be the list's.

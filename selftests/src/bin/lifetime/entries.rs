@@ -100,7 +100,7 @@ impl Subject {
     fn huge_pages() -> Outcome<Subject> {
         let size = 3 * HUGE_PAGE;
         if hugepage::free()? < 3 {
-            return skip("3 free huge pages of 2 MiB");
+            return skip("3 free huge pages");
         }
         let memfd = Memfd::builder(size).backing(Backing::Huge).create()?;
         Ok(Subject {

@@ -121,7 +121,7 @@ fn killed_while_it_creates_of_huge_pages() -> Outcome {
     need_check()?;
     let pages = hugepage::free()?.min(2 * HUGE_PAGES);
     if pages < HUGE_PAGES {
-        return skip(format!("{HUGE_PAGES} free huge pages of 2 MiB"));
+        return skip(format!("{HUGE_PAGES} free huge pages"));
     }
     let size = pages * HUGE_PAGE;
     stops_early(Backing::Huge, size, size)

@@ -43,10 +43,7 @@ const SEGMENTATION_FAULT: i32 = 11;
 /// A buffer that holds the pattern, mapped at an aligned address.
 fn filled(backing: Backing, size: usize, pattern: Pattern) -> Outcome<(DmaBuf, Mapping)> {
     if backing == Backing::Huge && hugepage::free()? < size.div_ceil(HUGE_PAGE) {
-        return skip(format!(
-            "{} free huge pages of 2 MiB",
-            size.div_ceil(HUGE_PAGE)
-        ));
+        return skip(format!("{} free huge pages", size.div_ceil(HUGE_PAGE)));
     }
     let memfd = Memfd::builder(size).backing(backing).create()?;
     let buffer = Udmabuf::open()?.create(memfd.whole())?;
@@ -55,7 +52,7 @@ fn filled(backing: Backing, size: usize, pattern: Pattern) -> Outcome<(DmaBuf, M
     Ok((buffer, mapping))
 }
 
-/// Pages of 4 KiB, and huge ones, whose page table entries have to be split.
+/// Base pages, and huge ones, whose page table entries have to be split.
 const KINDS: [(Backing, usize); 2] = [(Backing::Base, 64 * PAGE), (Backing::Huge, 2 * HUGE_PAGE)];
 
 fn outlives_descriptor() -> Outcome {

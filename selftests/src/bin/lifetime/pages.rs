@@ -67,7 +67,7 @@ fn hole_punched_while_pinned() -> Outcome {
 fn hole_in_huge_pages() -> Outcome {
     let free = hugepage::free()?;
     if free < 3 {
-        return skip("3 free huge pages of 2 MiB");
+        return skip("3 free huge pages");
     }
     hole_punched(Backing::Huge, 2 * HUGE_PAGE, HUGE_PAGE)?;
     equal("free huge pages", hugepage::free()?, free)
@@ -117,7 +117,7 @@ fn pins_of_each_buffer() -> Outcome {
 fn huge_pages_go_back_to_the_pool() -> Outcome {
     let free = hugepage::free()?;
     if free < 4 {
-        return skip("4 free huge pages of 2 MiB");
+        return skip("4 free huge pages");
     }
     for memfd_first in [false, true] {
         let memfd = Memfd::builder(4 * HUGE_PAGE)

@@ -38,7 +38,7 @@ pub const TESTS: &[Test] = tests![
 fn huge_pages_forbidden_during_faults() -> Outcome {
     let rounds = machine::scaled(5000, 500)?;
     if hugepage::free()? == 0 {
-        return skip("a free huge page of 2 MiB");
+        return skip("a free huge page");
     }
     let memfd = Memfd::builder(HUGE_PAGE).backing(Backing::Huge).create()?;
     let buffer = Udmabuf::open()?.create(memfd.whole())?;

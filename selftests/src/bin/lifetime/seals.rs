@@ -68,7 +68,7 @@ fn write_seal_waits_for_buffer() -> Outcome {
 
 fn write_seal_waits_for_buffer_of_huge_pages() -> Outcome {
     if hugepage::free()? == 0 {
-        return skip("a free huge page of 2 MiB");
+        return skip("a free huge page");
     }
     write_seal_waits(Backing::Huge, HUGE_PAGE)
 }
@@ -150,7 +150,7 @@ fn no_seal_slips_in() -> Outcome {
 
 fn no_seal_slips_in_between_huge_pages() -> Outcome {
     if hugepage::free()? == 0 {
-        return skip("a free huge page of 2 MiB");
+        return skip("a free huge page");
     }
     race(Backing::Huge, HUGE_PAGE, 30)
 }

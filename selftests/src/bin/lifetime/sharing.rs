@@ -105,7 +105,7 @@ fn forked() -> Outcome {
 
 fn forked_huge_pages() -> Outcome {
     if hugepage::free()? == 0 {
-        return skip("a free huge page of 2 MiB");
+        return skip("a free huge page");
     }
     forked_of(Backing::Huge, HUGE_PAGE)
 }

@@ -119,7 +119,7 @@ fn job(driver: Driver) -> Job {
         parameters: String::new(),
     };
     Job {
-        huge_pages: 0,
+        huge_memory: 0,
         exporter: match driver {
             Driver::C => Exporter::C,
             Driver::Rust => Exporter::Module(module),
