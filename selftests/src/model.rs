@@ -5,11 +5,13 @@
 
 use std::io;
 
+use protocol::channel;
 use protocol::channel::Message;
 use rustix::io::Errno;
 
 use crate::DmaBuf;
 use crate::Mapping;
+use crate::PAGE;
 use crate::importer::Edu;
 use crate::pagemap;
 
@@ -60,11 +62,13 @@ impl Model {
 
     fn watch_frames(&self, frames: &[u64]) -> io::Result<Watch<'_>> {
         let watch = Watch { model: self };
-        for (page, frame) in (0..).zip(frames) {
-            self.tell(&Message::Watch {
-                frame: *frame,
-                page,
-            })?;
+        // The model has its own idea of a page.
+        const PARTS: u64 = (PAGE / channel::PAGE_SIZE) as u64;
+        let parts = frames
+            .iter()
+            .flat_map(|frame| frame * PARTS..(frame + 1) * PARTS);
+        for (page, frame) in (0..).zip(parts) {
+            self.tell(&Message::Watch { frame, page })?;
         }
         Ok(watch)
     }

@@ -4,12 +4,13 @@
 
 use std::ops::Range;
 
+use protocol::channel;
 use rustc_hash::FxHashMap;
 
 use crate::line::{self, Access, Actor, Breach, Line};
 
-/// Bytes of a page.
-pub const PAGE_SIZE: u64 = 4096;
+/// Bytes of a page, as the guest counts them when it talks to the model.
+pub const PAGE_SIZE: u64 = channel::PAGE_SIZE as u64;
 
 /// Lines of a page.
 pub const LINES: usize = (PAGE_SIZE / line::SIZE) as usize;

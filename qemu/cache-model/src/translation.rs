@@ -138,30 +138,50 @@ mod descriptor {
     pub const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 }
 
-/// Bits of an address that one level of tables takes.
-const LEVEL_BITS: u32 = 9;
-const PAGE_BITS: u32 = 12;
+/// The page tables of one half of the addresses.
+struct Half {
+    /// The physical address of the first table.
+    base: u64,
+    /// Bits of an address that count.
+    bits: u32,
+    /// Those of them that are an offset in a page.
+    page_bits: u32,
+}
 
 impl Tables {
-    /// Of one half: the physical address of the first table, and the bits of an address that count.
-    fn half(&self, address: u64) -> Result<(u64, u32), Unreadable> {
+    /// The half that an address is in.
+    fn half(&self, address: u64) -> Result<Half, Unreadable> {
         const DS: u64 = 1 << 59;
+        const FOUR_KIB: u32 = 12;
+        const SIXTEEN_KIB: u32 = 14;
 
-        let (base, size, granule, four_kib) = if is_upper(address) {
-            (self.upper, self.control >> 16, self.control >> 30, 0b10)
+        let control = self.control;
+        let (base, size, page_bits) = if is_upper(address) {
+            let page_bits = match control >> 30 & 3 {
+                0b10 => FOUR_KIB,
+                0b01 => SIXTEEN_KIB,
+                _ => return Err(Unreadable),
+            };
+            (self.upper, control >> 16, page_bits)
         } else {
-            (self.lower, self.control, self.control >> 14, 0b00)
+            let page_bits = match control >> 14 & 3 {
+                0b00 => FOUR_KIB,
+                0b10 => SIXTEEN_KIB,
+                _ => return Err(Unreadable),
+            };
+            (self.lower, control, page_bits)
         };
         let bits = 64 - (size & 0x3f) as u32;
-        // The kernels here have pages of 4 KiB and up to four levels of them.
-        if granule & 3 != four_kib
-            || self.control & DS != 0
-            || !(PAGE_BITS + 1..=48).contains(&bits)
-        {
+        // The kernels here have up to four levels of tables.
+        if control & DS != 0 || !(page_bits + 1..=48).contains(&bits) {
             return Err(Unreadable);
         }
-        // Besides the address there are an ASID above and a flag below.
-        Ok((base & 0x0000_ffff_ffff_fffe, bits))
+        Ok(Half {
+            // Besides the address there are an ASID above and a flag below.
+            base: base & 0x0000_ffff_ffff_fffe,
+            bits,
+            page_bits,
+        })
     }
 
     /// What is behind `address`, if anything is; `read` reads eight bytes of physical memory.
@@ -174,26 +194,33 @@ impl Tables {
         address: u64,
         read: impl Fn(u64) -> Option<u64>,
     ) -> Result<Option<Target>, Unreadable> {
-        let (mut table, bits) = self.half(address)?;
+        let Half {
+            base,
+            bits,
+            page_bits,
+        } = self.half(address)?;
+        // A table fills a page.
+        let level_bits = page_bits - 3;
+        let mut table = base;
         // Sign bits that are not all the same belong to neither half.
         let sign = untag(address) >> bits;
         if sign != 0 && sign != u64::MAX >> bits {
             return Ok(None);
         }
         // The lowest bit that the first level takes.
-        let mut shift = PAGE_BITS + (bits - PAGE_BITS - 1) / LEVEL_BITS * LEVEL_BITS;
+        let mut shift = page_bits + (bits - page_bits - 1) / level_bits * level_bits;
         let mut width = bits - shift;
         loop {
             let index = address >> shift & ((1 << width) - 1);
             let entry = read(table + index * 8).ok_or(Unreadable)?;
             let is_table = entry & descriptor::TABLE != 0;
-            if entry & descriptor::VALID == 0 || (shift == PAGE_BITS && !is_table) {
+            if entry & descriptor::VALID == 0 || (shift == page_bits && !is_table) {
                 return Ok(None);
             }
-            if shift > PAGE_BITS && is_table {
+            if shift > page_bits && is_table {
                 table = entry & descriptor::ADDRESS;
-                shift -= LEVEL_BITS;
-                width = LEVEL_BITS;
+                shift -= level_bits;
+                width = level_bits;
                 continue;
             }
             let within = (1 << shift) - 1;
@@ -333,6 +360,37 @@ mod tests {
         let words = page(0x4000_0000, address, 0x4567_8000 | PAGE);
         let target = tables.walk(address, memory(&words)).unwrap();
         assert_eq!(target.unwrap().physical, 0x4567_8010);
+    }
+
+    #[test]
+    fn pages_of_16_kib_take_more_bits_a_level() {
+        let tables = Tables {
+            control: 16 | 16 << 16 | 0b10 << 14 | 0b01 << 30,
+            ..TABLES
+        };
+        for (base, address) in [(0x4000_0000, USER), (0x4001_0000, VMALLOC)] {
+            let at = |level: u64| base + 0x4000 * level;
+            let index = |shift: u32, bits: u32| (address >> shift & ((1 << bits) - 1)) * 8;
+            let mut words = vec![
+                (at(0) + index(47, 1), at(1) | 3),
+                (at(1) + index(36, 11), at(2) | 3),
+                (at(2) + index(25, 11), at(3) | 3),
+                (at(3) + index(14, 11), 0x4567_8000 | PAGE),
+            ];
+            let physical = |words: &[_]| {
+                let target = tables.walk(address, memory(words)).unwrap();
+                target.unwrap().physical
+            };
+            assert_eq!(physical(&words), 0x4567_8000 | address & 0x3fff);
+            words[2].1 = (0x4600_0000 | PAGE) & !2;
+            assert_eq!(physical(&words), 0x4600_0000 | address & 0x1ff_ffff);
+        }
+        // The code of 64 KiB, in either half.
+        for (control, address) in [(0b01 << 14, USER), (0b11 << 30, VMALLOC)] {
+            let control = 16 | 16 << 16 | control;
+            let tables = Tables { control, ..TABLES };
+            assert_eq!(tables.walk(address, memory(&[])), Err(Unreadable));
+        }
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //!
 //! The messages are those of `qemu/protocol/src/channel.rs`, which says how they travel.
 
-use kernel::page::PAGE_SHIFT;
-
 use crate::range::Segment;
+
+/// What messages call a page has so many address bits, whatever the kernel's own pages have.
+pub(crate) const PAGE_SHIFT: usize = 12;
 
 /// The upper half of every header.
 const MAGIC: u32 = 0xcac0_0000;

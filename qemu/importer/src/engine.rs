@@ -8,7 +8,6 @@ use kernel::{
         io_project,
         Io, //
     },
-    page::PAGE_SHIFT,
     pci::Bar,
     prelude::*,
     sync::Arc,
@@ -130,7 +129,7 @@ impl Engine {
     /// Whether an IOMMU translates what the device puts on the bus, of which it has the page of
     /// this engine as an example.
     pub(crate) fn has_iommu(&self) -> bool {
-        iommu::translate(&self.device, self.page.dma_address() >> PAGE_SHIFT).is_some()
+        iommu::translate(&self.device, self.page.dma_address() >> channel::PAGE_SHIFT).is_some()
     }
 
     /// Copies `bytes` into the device's memory, from `offset` on.

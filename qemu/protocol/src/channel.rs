@@ -29,6 +29,9 @@ pub mod kind {
     pub const SCOPE: u32 = 5;
 }
 
+/// What a message calls a page or a page frame, in bytes, whatever the size of the kernel's pages.
+pub const PAGE_SIZE: usize = 4096;
+
 /// The longest message, in words without the header.
 pub const LONGEST: usize = 64;
 

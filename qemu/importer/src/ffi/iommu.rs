@@ -4,12 +4,10 @@
 //!
 //! C header: [`include/linux/iommu.h`](srctree/include/linux/iommu.h)
 
-use kernel::{
-    bindings,
-    page::PAGE_SHIFT, //
-};
+use kernel::bindings;
 
 use super::bound::BoundDevice;
+use crate::channel::PAGE_SHIFT;
 
 #[allow(improper_ctypes)] // Structures are only pointed to.
 extern "C" {
