@@ -57,8 +57,9 @@ fn kernels(usual: Flavour) -> [Row; 4] {
 /// The kernels that Debian builds.
 const MORE: &[Row] = &[
     (Flavour::Debian, USUAL, What::Programs),
-    // The test importer does not build for series 7.2.
     (Flavour::DebianRt, &[&X86Direct], What::Programs),
+    (Flavour::Debian16k, &[&Arm64Noncoherent], What::Programs),
+    // The test importer does not build for series 7.2.
 ];
 
 /// The arguments of `test`.
@@ -308,7 +309,8 @@ const DATA: &str = "data";
 
 /// Names and files of the programs that run in a guest: all of them, but with
 /// the slow kernel only on the first machine. On the others it runs what they
-/// are there for.
+/// are there for. The kernel's own selftest wants 8 GiB of huge pages, as much as the guest has, where
+/// pages are of 16 KiB.
 fn programs(layout: &Layout, machine: &dyn Machine, flavour: Flavour) -> Vec<(String, PathBuf)> {
     let built = layout.programs(machine.board().target, flavour);
     let own = PROGRAMS
@@ -318,6 +320,9 @@ fn programs(layout: &Layout, machine: &dyn Machine, flavour: Flavour) -> Vec<(St
     let mut all: Vec<_> = own.chain([(KERNEL_SELFTEST.to_owned(), kernels)]).collect();
     if flavour == Flavour::Check && machine.name() != X86Direct.name() {
         all.retain(|(name, _)| name == DATA);
+    }
+    if flavour == Flavour::Debian16k {
+        all.retain(|(name, _)| name != KERNEL_SELFTEST);
     }
     all
 }
@@ -377,6 +382,7 @@ mod tests {
             "x86_64-direct check kunit",
             "arm64-noncoherent plain kunit",
             "x86_64-direct debian-rt lifetime",
+            "arm64-noncoherent debian-16k data",
         ] {
             assert!(areas.iter().any(|area| area == name), "{name}");
         }
