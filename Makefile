@@ -25,7 +25,7 @@ tested := x86_64 x86_64-check arm64
 # One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run test test-more matrix virtio-gpu clients bench shell vm setup check mutants module deb clean distclean
+.PHONY: help run test test-more matrix virtio-gpu installed clients bench shell vm setup check mutants module deb clean distclean
 
 help: ## This list
 	@awk -F' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,9 +62,15 @@ virtio-gpu: ## A guest in the guest: what its screen shows has gone through the 
 	@ci/prepare x86_64
 	@ci/harness virtio-gpu --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
 
-clients: ## Programs of Debian use the driver, and what comes out is compared
+installed: ## A Debian system starts that has the package installed
+	@ci/prepare x86_64
+	@ci/setup.d/installed
+	@ci/harness installed
+
+clients: ## Programs of Debian use the driver there, and what comes out is compared
 	@ci/prepare x86_64
 	@ci/setup.d/clients
+	@$(if $(filter rust,$(DRIVER)),ci/setup.d/installed)
 	@ci/harness clients --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
 
 bench: ## What both drivers cost, in instructions, a table and plots

@@ -22,7 +22,7 @@ use crate::{
     layout::Layout,
     log::{self, Complaint},
     machine::{DeviceTree, Machine},
-    qemu::{Console, Pace, Plugin, Qemu, Share, shown},
+    qemu::{Console, Disk, Pace, Plugin, Qemu, Share, shown},
 };
 
 /// What is set aside in huge pages, in MiB: 2 GiB, which the kernel's own selftest wants, and some
@@ -41,6 +41,13 @@ const LITTLE_MEMORY: u32 = 1;
 
 /// What a boot may take for anything that is no program, in the plain kernel.
 const OVERHEAD: Duration = Duration::from_secs(120);
+
+/// The share with the programs for an installed system, and where that mounts it.
+const PROGRAMS_TAG: &str = "programs";
+const PROGRAMS: &str = "/run/udmabuf-tests";
+
+/// The same for a system that starts dozens of services and ends them.
+const SYSTEM_OVERHEAD: Duration = Duration::from_secs(400);
 
 /// What a task finds behind `/dev/udmabuf`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +131,9 @@ pub struct Boot<'a> {
     pub further: Vec<Further>,
     /// Directories of the host that the guest can mount.
     pub shares: Vec<Share>,
+    /// A system that starts from a disk, and has the driver installed. It is given the programs
+    /// through a share of that name, and its own init ends the machine.
+    pub disk: Option<Disk>,
     /// Loads the module that measures the kernel without a driver; only there for bench kernels.
     pub floor: bool,
     /// Has the cache model watch the guest.
@@ -196,6 +206,7 @@ impl<'a> Boot<'a> {
             files: Vec::new(),
             further: Vec::new(),
             shares: Vec::new(),
+            disk: None,
             floor: false,
             cache_model: false,
             profile: false,
@@ -215,7 +226,7 @@ impl<'a> Boot<'a> {
         let (log, _claim) = self.layout.claim("logs", &self.name, "log")?;
         let (plugin, _report_claim) = self.plugin()?.unzip();
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let qemu = Qemu {
+        let mut qemu = Qemu {
             machine: self.machine,
             kernel: self.kernel,
             memory: if self.tasks.is_empty() {
@@ -228,6 +239,7 @@ impl<'a> Boot<'a> {
             shares: self.shares.clone(),
             kunit: self.kunit,
             initramfs: scratch.path().join("initramfs"),
+            disk: self.disk.clone(),
             events: scratch.path().join("events"),
             device_tree: match self.machine.device_tree() {
                 DeviceTree::Stock => None,
@@ -237,11 +249,23 @@ impl<'a> Boot<'a> {
             log,
             console: self.console,
         };
+        let programs = scratch.path().join(PROGRAMS_TAG);
+        if self.disk.is_some() {
+            qemu.initramfs = self.kernel.initramfs();
+            qemu.shares.push(Share {
+                tag: PROGRAMS_TAG,
+                directory: programs.clone(),
+                writable: false,
+            });
+        }
         if self.show_command {
             println!("{}", shown(&qemu.command()));
             return Ok(None);
         }
-        archive.write(&qemu.initramfs)?;
+        match self.disk {
+            Some(_) => archive.copy(&programs)?,
+            None => archive.write(&qemu.initramfs)?,
+        }
         if let Some(file) = &qemu.device_tree {
             device_tree::make_noncoherent(qemu.dump_device_tree(file), file)?;
         }
@@ -310,10 +334,18 @@ impl<'a> Boot<'a> {
             file: IMPORTER_MODULE.to_owned(),
             parameters: self.machine.importer_parameters(),
         };
-        for (place, file) in self.kernel.further_modules(&self.further)? {
+        // An installed system has what its kernel needs.
+        let further = match self.disk {
+            Some(_) => &[],
+            None => self.further.as_slice(),
+        };
+        for (place, file) in self.kernel.further_modules(further)? {
             archive.add(&place, &file);
         }
         let mut modules = vec![importer];
+        if self.disk.is_some() {
+            modules.clear();
+        }
         if self.floor {
             modules.push(Module {
                 name: FLOOR_MODULE.to_owned(),
@@ -331,7 +363,12 @@ impl<'a> Boot<'a> {
         for task in &self.tasks {
             archive.add(&task.program.path, &task.file);
             let backing = task.backing.as_ref();
+            let path = match self.disk {
+                Some(_) => format!("{PROGRAMS}{}", task.program.path),
+                None => task.program.path.clone(),
+            };
             programs.push(Program {
+                path,
                 exporter: backing
                     .map(|backing| self.exporter(backing, &mut archive))
                     .transpose()?,
@@ -358,6 +395,7 @@ impl<'a> Boot<'a> {
     fn exporter(&self, backing: &Backing, archive: &mut Initramfs) -> Result<Exporter> {
         let (name, file) = match backing {
             Backing::Driver(Driver::C) => return Ok(Exporter::C),
+            Backing::Driver(Driver::Rust) if self.disk.is_some() => return Ok(Exporter::Installed),
             Backing::Driver(Driver::Rust) => (DRIVER_MODULE, self.kernel.module(DRIVER_MODULE)?),
             Backing::Variant { name, file } => (name.as_str(), file.clone()),
         };
@@ -373,7 +411,10 @@ impl<'a> Boot<'a> {
     /// The bounds on the run.
     fn limits(&self, job: &Job) -> Limits {
         Limits {
-            step: OVERHEAD * self.kernel.flavour.slowness(),
+            step: match self.disk {
+                Some(_) => SYSTEM_OVERHEAD,
+                None => OVERHEAD * self.kernel.flavour.slowness(),
+            },
             programs: job.programs.iter().map(|p| p.time_limit).collect(),
         }
     }

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use protocol::Driver;
 
 use crate::{
-    command::{bench, clients, matrix, mutants, run, shell, test, virtio_gpu, vm},
+    command::{bench, clients, installed, matrix, mutants, run, shell, test, virtio_gpu, vm},
     kernel::Flavour,
     machine::{self, Machine},
 };
@@ -62,6 +62,8 @@ enum Command {
     VirtioGpu(virtio_gpu::Arguments),
     /// Has programs of Debian use the driver in a guest, as an ordinary user.
     Clients(clients::Arguments),
+    /// Starts a Debian system that has the package installed, and looks at it.
+    Installed(installed::Arguments),
     /// Checks that the tests notice broken variants of the module.
     Mutants(mutants::Arguments),
 }
@@ -78,6 +80,7 @@ impl Cli {
             Command::Bench(arguments) => bench::run(&arguments),
             Command::VirtioGpu(arguments) => virtio_gpu::run(&arguments),
             Command::Clients(arguments) => clients::run(&arguments),
+            Command::Installed(arguments) => installed::run(&arguments),
             Command::Mutants(arguments) => mutants::run(&arguments),
         }
     }

@@ -33,6 +33,21 @@ impl Initramfs {
         }
     }
 
+    /// Copies the files below a directory instead, for a guest that has a root file system of its own.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be copied.
+    pub fn copy(&self, below: &Path) -> Result<()> {
+        for (place, file) in &self.files {
+            let to = below.join(place.trim_start_matches('/'));
+            fs::create_dir_all(to.parent().unwrap_or(below))
+                .and_then(|()| fs::copy(file, &to))
+                .with_context(|| format!("cannot copy {} to {}", file.display(), to.display()))?;
+        }
+        Ok(())
+    }
+
     /// Writes the archive.
     ///
     /// # Errors
@@ -150,10 +165,28 @@ mod tests {
     }
 
     #[test]
+    fn files_can_be_below_a_directory_instead() {
+        let scratch = tempfile::tempdir().unwrap();
+        let program = scratch.path().join("program");
+        fs::write(&program, b"something").unwrap();
+        let mut archive = Initramfs::new(&program);
+        archive.add("/programs/client", &program);
+        let below = scratch.path().join("share");
+        archive.copy(&below).unwrap();
+        for place in ["init", "programs/client"] {
+            assert_eq!(fs::read(below.join(place)).unwrap(), b"something");
+        }
+    }
+
+    #[test]
     fn a_missing_file_is_named() {
         let scratch = tempfile::tempdir().unwrap();
         let archive = Initramfs::new(Path::new("/nonexistent/init"));
-        let error = archive.write(&scratch.path().join("cpio")).unwrap_err();
-        assert!(format!("{error:#}").contains("/nonexistent/init"));
+        for error in [
+            archive.write(&scratch.path().join("cpio")).unwrap_err(),
+            archive.copy(&scratch.path().join("share")).unwrap_err(),
+        ] {
+            assert!(format!("{error:#}").contains("/nonexistent/init"));
+        }
     }
 }

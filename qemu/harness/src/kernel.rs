@@ -131,7 +131,7 @@ impl Further {
     }
 }
 
-/// A kernel with the modules built against it.
+/// A kernel with the modules built against it, or one of an installed system, which has its own.
 pub struct Kernel {
     /// Which one.
     pub flavour: Flavour,
@@ -172,6 +172,31 @@ impl Kernel {
             modules: layout.modules(&name),
             replaced: None,
         })
+    }
+
+    /// The kernel of the system that set-up has installed on a disk.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn installed(layout: &Layout) -> Result<Self> {
+        let directory = layout.installed();
+        let image = directory.join("vmlinuz");
+        if !image.is_file() {
+            bail!("no {}: run ci/setup.d/installed", image.display());
+        }
+        Ok(Kernel {
+            flavour: Flavour::Debian,
+            image,
+            modules: directory.clone(),
+            directory,
+            replaced: None,
+        })
+    }
+
+    /// The initramfs of an installed system, which mounts its disk.
+    pub fn initramfs(&self) -> PathBuf {
+        self.directory.join("initrd")
     }
 
     /// A module built against this kernel.

@@ -86,6 +86,11 @@ impl Layout {
         self.build().join("target").join(target).join(build)
     }
 
+    /// The system with the package installed: its disk, and what boots it.
+    pub fn installed(&self) -> PathBuf {
+        self.build().join("installed")
+    }
+
     /// The kernel's own selftest for a Rust target.
     pub fn kernel_selftest(&self, target: &str) -> PathBuf {
         let directory = self.build().join("kernel-selftest");

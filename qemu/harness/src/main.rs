@@ -15,6 +15,7 @@ mod device_tree;
 mod elf;
 mod guest;
 mod initramfs;
+mod installed;
 mod kernel;
 mod ktap;
 mod layout;

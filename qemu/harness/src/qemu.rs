@@ -65,6 +65,15 @@ impl Share {
     }
 }
 
+/// A disk with a system on it, which starts by itself.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// The image, in QEMU's own format.
+    pub image: PathBuf,
+    /// What its boot loader says to the kernel.
+    pub parameters: String,
+}
+
 /// A TCG plugin that watches the guest.
 pub struct Plugin {
     /// The shared object.
@@ -98,8 +107,10 @@ pub struct Qemu<'a> {
     pub shares: Vec<Share>,
     /// Runs the KUnit suites of modules when they are loaded.
     pub kunit: bool,
-    /// The root file system.
+    /// The root file system, or what mounts that on the disk.
     pub initramfs: PathBuf,
+    /// The disk, if there is one.
+    pub disk: Option<Disk>,
     /// The socket on which the harness waits for the guest.
     pub events: PathBuf,
     /// The device tree, if it is not QEMU's own.
@@ -131,6 +142,7 @@ impl Qemu<'_> {
         if self.kernel.flavour.is_fetched() && self.memory > 4 {
             words.push("hugepagesz=1G hugepages=1".into());
         }
+        words.extend(self.disk.iter().map(|disk| disk.parameters.clone()));
         words.extend(
             self.machine
                 .kernel_parameters()
@@ -195,18 +207,18 @@ impl Qemu<'_> {
         ]);
         if self.console == Console::Terminal {
             command.args(["-chardev", "stdio,id=console,mux=on,signal=off"]);
-            command.args([
-                "-device",
-                "virtconsole,chardev=console",
-                "-mon",
-                "chardev=console",
-            ]);
+            command.args(["-device", "virtconsole,chardev=console"]);
+            command.args(["-monitor", "chardev:console"]);
         }
         for mask in self.machine.dma_masks() {
             command.args(["-device", &format!("edu,dma_mask={mask:#x}")]);
         }
         for share in &self.shares {
             command.arg("-virtfs").arg(share.option());
+        }
+        if let Some(disk) = &self.disk {
+            let drive = option("if=virtio,format=qcow2,file=", &disk.image);
+            command.arg("-drive").arg(drive);
         }
         command
     }
@@ -243,6 +255,7 @@ mod tests {
             shares: Vec::new(),
             kunit: false,
             initramfs: "/tmp/a b".into(),
+            disk: None,
             events: "/tmp/x,y".into(),
             device_tree: None,
             plugin: None,
@@ -348,6 +361,19 @@ mod tests {
         });
         let line = shown(&qemu.command());
         assert!(line.contains("-plugin '/tmp/a,,b.so,report=/tmp/report'"));
+    }
+
+    #[test]
+    fn a_disk_says_what_its_kernel_is_told() {
+        let kernel = Kernel::for_tests(Flavour::Debian);
+        let mut qemu = qemu(machine::ALL[0], &kernel);
+        assert!(!shown(&qemu.command()).contains("-drive"));
+        qemu.disk = Some(Disk {
+            image: "/tmp/a,b".into(),
+            parameters: "root=/dev/vda ro".into(),
+        });
+        let line = shown(&qemu.command());
+        assert!(line.contains("root=/dev/vda ro") && line.contains("file=/tmp/a,,b"));
     }
 
     #[test]

@@ -14,6 +14,15 @@ const RUST: &str = "/dev/udmabuf-rs";
 /// Where the node of the C driver goes when the common name is taken from it.
 const C: &str = "/dev/udmabuf-c";
 
+/// The name that this project's module was told to take.
+const PARAMETER: &str = "/sys/module/udmabuf_rs/parameters/node";
+
+/// Whether the common name is that of this project's module, and no link to it.
+pub fn has_the_name() -> Result<bool> {
+    let name = fs::read_to_string(PARAMETER).context(PARAMETER)?;
+    Ok(COMMON.strip_prefix("/dev/") == Some(name.trim()))
+}
+
 /// Makes the common name lead to `driver`, wherever it led before.
 pub fn link(driver: Driver) -> Result<()> {
     // A link that leads nowhere is there as well: its module is gone.

@@ -33,7 +33,8 @@ impl Current {
     /// Replaces it by another; nothing happens if that is in place already. The mark in the
     /// kernel log tells whose every later line is.
     pub fn exchange(&mut self, exporter: &Exporter) -> Result<()> {
-        if self.exporter == *exporter && (self.loaded.is_some() || *exporter == Exporter::C) {
+        let stays = !matches!(exporter, Exporter::Module(_));
+        if self.exporter == *exporter && (self.loaded.is_some() || stays) {
             return Ok(());
         }
         self.unload()
@@ -61,6 +62,9 @@ impl Current {
         if let Exporter::Module(wanted) = &self.exporter {
             module::load(wanted)?;
             self.loaded = Some(wanted.clone());
+        }
+        if self.exporter == Exporter::Installed && device::has_the_name()? {
+            return Ok(());
         }
         device::link(self.exporter.driver())
     }

@@ -26,6 +26,9 @@ const CONSOLE: &str = "/dev/hvc0";
 /// How long processes may take to die.
 const LAST_GASP: Duration = Duration::from_secs(10);
 
+/// The unit of a program in an installed system.
+const UNIT: &str = "udmabuf-program";
+
 /// Output is passed on in pieces of at most this many bytes.
 const PIECE: usize = 32 << 10;
 
@@ -38,14 +41,21 @@ pub fn run(port: &Port, number: u32, program: &Program, driver: Driver) -> Outco
 }
 
 fn start(program: &Program, driver: Driver) -> Result<Child> {
-    let mut command = Command::new(&program.path);
+    let driver = driver.to_string();
+    let environment = [
+        ("PATH", "/sbin:/bin"),
+        ("HOME", "/tmp"),
+        ("TERM", "linux"),
+        ("UDMABUF_DRIVER", &driver),
+    ];
+    let mut command = match crate::is_init() {
+        true => Command::new(&program.path),
+        false => unit(&program.path, &environment),
+    };
     command
         .args(&program.arguments)
         .env_clear()
-        .env("PATH", "/bin")
-        .env("HOME", "/tmp")
-        .env("TERM", "linux")
-        .env("UDMABUF_DRIVER", driver.to_string())
+        .envs(environment)
         .current_dir("/tmp");
     if program.on_console {
         let flags = OFlags::RDWR | OFlags::NOCTTY;
@@ -61,6 +71,21 @@ fn start(program: &Program, driver: Driver) -> Result<Child> {
             .stderr(Stdio::piped());
     }
     command.spawn().with_context(|| program.path.clone())
+}
+
+/// What runs a program in a unit of its own, with which all its processes end.
+fn unit(path: &str, environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new("systemd-run");
+    command
+        .args(["--quiet", "--pipe", "--wait", "--collect"])
+        .arg(format!("--unit={UNIT}"))
+        .arg("--working-directory=/tmp")
+        .arg("--property=LimitNOFILE=infinity");
+    for (name, value) in environment {
+        command.arg(format!("--setenv={name}={value}"));
+    }
+    command.arg("--").arg(path);
+    command
 }
 
 fn attend(port: &Port, number: u32, program: &Program, mut child: Child) -> Outcome {
@@ -132,6 +157,13 @@ fn outcome(status: io::Result<ExitStatus>) -> Outcome {
 /// Kills every process but this one and collects those that have no parent left. One that does not
 /// die hangs in the kernel, and so would whatever comes next: that is the end of the job.
 fn end_all_others(port: &Port) {
+    if !crate::is_init() {
+        // Gone already is fine.
+        let _ = Command::new("systemctl")
+            .args(["-q", "stop", UNIT])
+            .status();
+        return;
+    }
     // To the group of init means: to every process but init. None left is fine.
     let _ = kill_process_group(Pid::INIT, Signal::KILL);
     let deadline = Instant::now() + LAST_GASP;

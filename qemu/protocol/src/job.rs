@@ -66,6 +66,8 @@ pub enum Exporter {
     C,
     /// This module, which is loaded for it.
     Module(Module),
+    /// This project's module, which an installed system has loaded when it started.
+    Installed,
 }
 
 impl Exporter {
@@ -73,7 +75,7 @@ impl Exporter {
     pub fn driver(&self) -> Driver {
         match self {
             Exporter::C => Driver::C,
-            Exporter::Module(_) => Driver::Rust,
+            Exporter::Module(_) | Exporter::Installed => Driver::Rust,
         }
     }
 }
@@ -83,6 +85,7 @@ impl fmt::Display for Exporter {
         match self {
             Exporter::C => f.write_str("the driver in the kernel"),
             Exporter::Module(module) => write!(f, "module {}", module.file),
+            Exporter::Installed => f.write_str("the installed module"),
         }
     }
 }

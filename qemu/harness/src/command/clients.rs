@@ -15,6 +15,7 @@ use protocol::Driver;
 use crate::{
     boot::{Boot, Task},
     command::virtio_gpu,
+    installed::System,
     kernel::{Flavour, Further, Kernel},
     layout::{Layout, missing},
     machine::{Machine, X86Direct},
@@ -123,8 +124,23 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let driver = arguments.driver;
     let mut report = Report::open(&layout, "clients")?;
     if !chosen.is_empty() {
-        let kernel = Kernel::find(&layout, MACHINE, Flavour::usual()?)?;
-        let guest = Guest::prepare(&layout, &kernel, &driver.to_string(), chosen)?;
+        // Our driver is there as its users have it; the other one is in every kernel.
+        let system = match driver {
+            Driver::Rust => Some(System::prepare(&layout)?),
+            Driver::C => None,
+        };
+        let own;
+        let kernel = match &system {
+            Some(system) => &system.kernel,
+            None => {
+                own = Kernel::find(&layout, MACHINE, Flavour::usual()?)?;
+                &own
+            }
+        };
+        let guest = Guest {
+            system: system.as_ref(),
+            ..Guest::prepare(&layout, kernel, &driver.to_string(), chosen)?
+        };
         let boot = Boot {
             show_command: arguments.show_command,
             ..guest.boot(driver)?
@@ -162,6 +178,8 @@ pub fn run_quick(layout: &Layout, report: &mut Report) -> Result<()> {
 struct Guest<'a> {
     layout: &'a Layout,
     kernel: &'a Kernel,
+    /// An installed system, on which the clients find the driver.
+    system: Option<&'a System>,
     root: PathBuf,
     clients: Vec<&'static Client>,
     results: PathBuf,
@@ -190,6 +208,7 @@ impl<'a> Guest<'a> {
         Ok(Guest {
             layout,
             kernel,
+            system: None,
             root,
             clients,
             results: lock.with_extension(""),
@@ -220,14 +239,20 @@ impl<'a> Guest<'a> {
             directory: directory.to_owned(),
             writable,
         };
+        let base = match self.system {
+            Some(system) => system.boot(self.layout, MACHINE, None),
+            None => Boot {
+                unload: true,
+                pace: Pace::Real,
+                memory: MEMORY,
+                huge_memory: 0,
+                ..Boot::new(self.layout, MACHINE, self.kernel)
+            },
+        };
         Ok(Boot {
             name: format!("clients-{driver}"),
             driver,
             tasks: self.clients.iter().map(task).collect::<Result<_>>()?,
-            unload: true,
-            pace: Pace::Real,
-            memory: MEMORY,
-            huge_memory: 0,
             // The fences are vgem's, which is a GPU as well.
             further: vec![Further::HostFiles, Further::Fences],
             files,
@@ -235,7 +260,7 @@ impl<'a> Guest<'a> {
                 share("clients", &self.root, false),
                 share("results", &self.results, true),
             ],
-            ..Boot::new(self.layout, MACHINE, self.kernel)
+            ..base
         })
     }
 

@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod clients;
 mod host;
+pub mod installed;
 pub mod matrix;
 pub mod mutants;
 pub mod run;

@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
 };
 
 use anyhow::{Context, Result};
@@ -21,13 +21,20 @@ const MODE: u32 = 0o660;
 /// Where init has put the driver in the kernel when it is not the one under test.
 const OTHER: &str = "/dev/udmabuf-c";
 
-/// Gives a device the rights that udev would give ours.
-pub fn give_rights(device: &str, user: &User) -> Result<()> {
+/// The group that a device belongs to. Where there is udev it has seen to that; elsewhere the device
+/// is given to the user's with the rights that udev would give it.
+pub fn group(device: &str, user: &User) -> Result<u32> {
     // The name may be a link, which has no rights of its own.
     let node = fs::canonicalize(device).with_context(|| device.to_owned())?;
+    let context = || format!("cannot give away {}", node.display());
+    let group = fs::metadata(&node).with_context(context)?.gid();
+    if group != 0 {
+        return Ok(group);
+    }
     chown(&node, Some(0), Some(user.group))
         .and_then(|()| fs::set_permissions(&node, fs::Permissions::from_mode(MODE)))
-        .with_context(|| format!("cannot give away {}", node.display()))
+        .with_context(context)?;
+    Ok(user.group)
 }
 
 /// The device is not there until this is dropped.
@@ -58,7 +65,7 @@ pub fn other_driver(user: &User) -> Result<OtherDriver> {
     let hidden = hide()?;
     fs::rename(OTHER, DEVICE).with_context(|| format!("cannot rename {OTHER}"))?;
     let other = OtherDriver { _hidden: hidden };
-    give_rights(DEVICE, user)?;
+    group(DEVICE, user)?;
     Ok(other)
 }
 

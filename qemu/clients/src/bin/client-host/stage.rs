@@ -43,8 +43,8 @@ impl Stage {
     pub fn new() -> Result<Self> {
         let log = Kmsg::watch().context("cannot watch the kernel log")?;
         let driver = Driver::under_test();
-        let (places, user) = root::enter()?;
-        node::give_rights(DEVICE, &user)?;
+        let (places, mut user) = root::enter()?;
+        user.group = node::group(DEVICE, &user)?;
         Ok(Stage {
             driver,
             places,

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `installed`: a Debian system with the package on it starts from its disk, and is looked at.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use protocol::Driver;
+
+use crate::{
+    boot::{Boot, Task},
+    command::test::TIME_LIMIT,
+    installed::System,
+    layout::Layout,
+    machine::{Machine, X86Direct},
+    qemu::Share,
+    report::{Area, Report},
+    steps::{self, Plan},
+    usage::refuse,
+};
+
+/// The machine that the system was installed for.
+pub const MACHINE: &dyn Machine = &X86Direct;
+
+/// What looks at the system.
+const OWN: &str = "installed-system";
+
+/// How long it may take: a phase builds a module twice.
+const OWN_TIME_LIMIT: Duration = Duration::from_secs(2400);
+
+/// One start after the other, with what is run between two.
+const PHASES: &[Phase] = &[
+    Phase {
+        name: "as-installed",
+        tests: &[],
+    },
+    Phase {
+        name: "switched",
+        tests: &["errors", "clients"],
+    },
+    Phase {
+        name: "switched-back",
+        tests: &[],
+    },
+];
+
+/// One start of the system.
+struct Phase {
+    /// What [`OWN`] knows it by.
+    name: &'static str,
+    /// Selftests that are run before it.
+    tests: &'static [&'static str],
+}
+
+/// The arguments of `installed`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Prints the first start's QEMU command line and stops.
+    #[arg(long)]
+    show_command: bool,
+}
+
+/// The areas of the phases, with their boots.
+fn area(phase: &str, program: &str) -> Area {
+    Area::new("installed", phase, program)
+}
+
+/// Starts the system again and again.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let layout = Layout::find()?;
+    let system = System::prepare(&layout)?;
+    let (lock, _claim) = layout.claim("logs", "installed", "lock")?;
+    let results = lock.with_extension("results");
+    let run = Run {
+        layout: &layout,
+        system: &system,
+        results,
+        _claim,
+    };
+    if arguments.show_command {
+        let boot = Boot {
+            show_command: true,
+            ..run.boot(&PHASES[0])?
+        };
+        boot.run(|_| {})?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut report = Report::open(&layout, "installed")?;
+    for phase in PHASES {
+        run.watch(&mut report, phase)?;
+    }
+    Ok(report.finish())
+}
+
+/// Starts of one system.
+struct Run<'a> {
+    layout: &'a Layout,
+    system: &'a System,
+    results: PathBuf,
+    _claim: File,
+}
+
+impl Run<'_> {
+    fn boot(&self, phase: &Phase) -> Result<Boot<'_>> {
+        fs::create_dir_all(&self.results)
+            .with_context(|| format!("cannot make {}", self.results.display()))?;
+        let programs = self
+            .layout
+            .programs(MACHINE.board().target, self.system.kernel.flavour);
+        let mut tasks = Vec::new();
+        for name in phase.tests {
+            tasks.push(Task::new(
+                &programs.join(name),
+                Vec::new(),
+                Some(TIME_LIMIT),
+            )?);
+        }
+        let words = vec![phase.name.to_owned()];
+        tasks.push(Task::new(&programs.join(OWN), words, Some(OWN_TIME_LIMIT))?);
+        Ok(Boot {
+            name: format!("installed-{}", phase.name),
+            // Whichever driver has the name is left with it, unless the other one is tested.
+            driver: match phase.tests {
+                [] => Driver::C,
+                _ => Driver::Rust,
+            },
+            shares: vec![Share {
+                tag: "results",
+                directory: self.results.clone(),
+                writable: true,
+            }],
+            tasks,
+            ..self.system.boot(self.layout, MACHINE, self.menu()?)
+        })
+    }
+
+    /// What the boot menu that a phase has left says to the kernel.
+    fn menu(&self) -> Result<Option<String>> {
+        let file = self.results.join("grub.cfg");
+        if !file.exists() {
+            return Ok(None);
+        }
+        let menu = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        match parameters(&menu) {
+            Some(parameters) => Ok(Some(parameters.to_owned())),
+            None => refuse!("no kernel in {}", file.display()),
+        }
+    }
+
+    fn watch(&self, report: &mut Report, phase: &Phase) -> Result<()> {
+        let mut areas: Vec<_> = phase
+            .tests
+            .iter()
+            .map(|test| area(phase.name, test))
+            .collect();
+        areas.push(area(phase.name, "system"));
+        steps::watch(
+            report,
+            &Plan {
+                boot: &self.boot(phase)?,
+                areas,
+                own: area(phase.name, "boot"),
+                tell: Some(Driver::Rust),
+                hint: &|_| None,
+            },
+        )
+    }
+}
+
+/// What the first entry of a boot menu says to the kernel.
+fn parameters(menu: &str) -> Option<&str> {
+    let mut lines = menu.lines().map(str::trim);
+    let line = lines.find_map(|line| line.strip_prefix("linux"))?;
+    let (_, parameters) = line.trim().split_once(char::is_whitespace)?;
+    Some(parameters.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_menu_has_the_kernels_parameters() {
+        let menu = "menuentry 'Debian' {\n\techo 'Loading Linux'\n\tlinux\t/boot/vmlinuz-7.3 root=UUID=1-2 ro  a=b\n\tlinux /x y\n}\n";
+        assert_eq!(parameters(menu), Some("root=UUID=1-2 ro  a=b"));
+        assert_eq!(parameters("set default=0\n"), None);
+    }
+}
