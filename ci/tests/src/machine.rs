@@ -49,7 +49,9 @@ const TOOLS: [&str; 24] = [
 ];
 
 /// What the kernel's build needs beside compilers, of which this machine only has the names.
-const BUILD_TOOLS: [&str; 7] = ["bc", "bindgen", "bison", "flex", "pahole", "perl", "xz"];
+const BUILD_TOOLS: [&str; 8] = [
+    "bc", "bindgen", "bison", "flex", "pahole", "perl", "python3", "xz",
+];
 
 /// A kernel's build that takes no time. What it makes is what `crates` looks at; `BUILD` in its source
 /// tree is a script that can do something else.

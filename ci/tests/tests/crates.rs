@@ -387,7 +387,9 @@ fn a_kernel_of_clang(script: &Path) -> Result<()> {
 /// All that is missing is in one line, to be installed at once.
 fn all_tools_are_named_at_once(script: &Path) -> Result<()> {
     let machine = Machine::new()?;
-    for tool in ["bc", "bindgen", "bison", "flex", "pahole", "make"] {
+    for tool in [
+        "bc", "bindgen", "bison", "flex", "pahole", "make", "python3",
+    ] {
         machine.remove(&format!("bin/{tool}"))?;
     }
     machine.tool(
@@ -397,7 +399,7 @@ fn all_tools_are_named_at_once(script: &Path) -> Result<()> {
     machine.remove("sysroot/lib/rustlib/src/rust/library/core/src/lib.rs")?;
     run(&machine, script)?.refuses(
         MISSING,
-        &["apt install make bindgen bc bison flex libelf-dev libssl-dev pahole rust-src"],
+        &["apt install make bindgen bc bison flex python3 libelf-dev libssl-dev pahole rust-src"],
     )
 }
 
@@ -756,6 +758,7 @@ const BROKEN: &[(&str, &str, Scenario)] = &[
     ("needs bison bison", "", all_tools_are_named_at_once),
     ("needs flex flex", "", all_tools_are_named_at_once),
     ("needs make make", "", all_tools_are_named_at_once),
+    ("needs python3 python3", "", all_tools_are_named_at_once),
     (
         "needs \"${BINDGEN:-bindgen}\" bindgen",
         "",

@@ -18,6 +18,9 @@ use crate::{
 /// Memory of the machine, in GiB.
 const MEMORY: u32 = 4;
 
+/// What of it is set aside in huge pages, in MiB.
+const HUGE_MEMORY: u32 = 64;
+
 /// What the kernel is told when nobody has asked the system's boot menu.
 const ROOT: &str = "root=/dev/vda ro";
 
@@ -64,7 +67,7 @@ impl System {
         Boot {
             pace: Pace::Real,
             memory: MEMORY,
-            huge_memory: 0,
+            huge_memory: HUGE_MEMORY,
             disk: Some(Disk {
                 image: self.scratch.path().join("disk"),
                 parameters: parameters.unwrap_or_else(|| ROOT.into()),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use rustix::fs::{major, minor};
 
 /// The name that programs look for.
 pub const COMMON: &str = "udmabuf";
@@ -33,11 +34,11 @@ pub fn check(name: &str) -> Result<()> {
     let found = fs::symlink_metadata(&path).with_context(|| path.display().to_string())?;
     let number = fs::read_to_string(format!("/sys/class/misc/{name}/dev"))
         .with_context(|| format!("no misc device {name}"))?;
-    let (major, minor) = number.trim().split_once(':').context("a strange number")?;
-    let (major, minor): (u64, u64) = (major.parse()?, minor.parse()?);
+    let number = number.trim();
+    let rdev = found.rdev();
     ensure!(
-        found.file_type().is_char_device() && found.rdev() == major << 8 | minor,
-        "{} is not the device {major}:{minor}",
+        found.file_type().is_char_device() && format!("{}:{}", major(rdev), minor(rdev)) == number,
+        "{} is not the device {number}",
         path.display()
     );
     Ok(())
