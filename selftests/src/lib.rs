@@ -16,6 +16,7 @@ pub mod abi;
 pub mod access;
 pub mod bufinfo;
 pub mod cgroup;
+pub mod child;
 pub mod dma_buf;
 pub mod driver;
 pub mod fence;

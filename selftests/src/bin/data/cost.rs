@@ -14,6 +14,7 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
+use selftests::child::in_child;
 use selftests::importer::Direction;
 use selftests::ktap::Test;
 use selftests::outcome::check;
@@ -175,20 +176,25 @@ fn small_entries_leave_room_for_a_huge_one() -> Outcome {
     }
     for backing in [Backing::Transparent, Backing::Huge] {
         let buffer = huge_page_with_neighbours(backing, Pattern::new(132))?;
-        let mapping = map_aligned_inside(&buffer)?;
-        for page in [0, SIZE - PAGE] {
-            mapping.touch(page);
-        }
-        faults()?;
-        let before = faults()?;
-        for at in (FRONT..FRONT + HUGE_PAGE).step_by(PAGE) {
-            mapping.touch(at);
-        }
-        let taken = faults()? - before;
-        check(
-            format_args!("{taken} faults for a huge page, {backing:?}"),
-            (1..=16).contains(&taken),
-        )?;
+        in_child(&format!("{backing:?}"), || faults_in_between(&buffer))?;
     }
     Ok(())
+}
+
+/// Touches pages beside the huge one first. An entry that was made in another place is missed for ever.
+fn faults_in_between(buffer: &DmaBuf) -> Outcome {
+    let mapping = map_aligned_inside(buffer)?;
+    for page in [0, SIZE - PAGE] {
+        mapping.touch(page);
+    }
+    faults()?;
+    let before = faults()?;
+    for at in (FRONT..FRONT + HUGE_PAGE).step_by(PAGE) {
+        mapping.touch(at);
+    }
+    let taken = faults()? - before;
+    check(
+        format_args!("{taken} faults for a huge page"),
+        (1..=16).contains(&taken),
+    )
 }

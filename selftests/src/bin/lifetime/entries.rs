@@ -8,7 +8,6 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use selftests::Access;
@@ -22,13 +21,12 @@ use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Piece;
 use selftests::Udmabuf;
+use selftests::child::in_child;
 use selftests::hugepage;
-use selftests::kmsg::Kmsg;
 use selftests::ktap::Test;
 use selftests::outcome::equal;
 use selftests::outcome::fail;
 use selftests::outcome::skip;
-use selftests::sys::fork::Child;
 use selftests::sys::signal;
 use selftests::tests;
 
@@ -48,9 +46,6 @@ const GIB: usize = 1 << 30;
 
 /// What the search for a GiB in one piece may take.
 const SEARCHED: usize = 3 << 30;
-
-/// How long a change may take, after which it counts as one that never ends.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// Bytes looked at in each place.
 const LEN: usize = 8;
@@ -288,36 +283,6 @@ fn faults(what: impl fmt::Display, access: impl FnOnce()) -> Outcome {
     signal::succeed_by(Signal::SEGV)?;
     access();
     fail(format_args!("{what} can still be accessed"))
-}
-
-/// Runs a step in a child of its own, which has to succeed in time and in silence of the kernel.
-fn in_child(what: &str, body: impl FnOnce() -> Outcome) -> Outcome {
-    let mut kmsg = Kmsg::watch()?;
-    let child = Child::run(|| match body() {
-        Ok(()) => 0,
-        Err(stop) => {
-            println!("{what}: {stop}");
-            1
-        }
-    })?;
-    let Some(status) = child.wait_within(LIMIT)? else {
-        return fail(format_args!("{what}: not done after {} s", LIMIT.as_secs()));
-    };
-    equal(
-        format_args!("{what}: complaints of the kernel"),
-        kmsg.complaints()?,
-        Vec::new(),
-    )?;
-    equal(
-        format_args!("{what}: signal"),
-        status.terminating_signal(),
-        None,
-    )?;
-    equal(
-        format_args!("{what}: exit code"),
-        status.exit_status(),
-        Some(0),
-    )
 }
 
 /// Halves, everything, and single pages.
