@@ -30,6 +30,7 @@ mod steps;
 mod suite;
 mod usage;
 mod variant;
+mod workshop;
 
 use std::process::ExitCode;
 

@@ -5,17 +5,18 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::Command,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use protocol::DRIVER_MODULE;
 use sha2::{Digest, Sha256};
 
-use crate::{guest, layout::Layout, parallel};
-
-/// What the module is built from.
-const SOURCES: &[&str] = &["Kbuild", "src", "uapi"];
+use crate::{
+    guest,
+    layout::Layout,
+    parallel,
+    workshop::{SOURCES, Workshop},
+};
 
 /// What a built module depends on besides: how it is built, and against what.
 const BUILDERS: &[&str] = &["ci/module", "ci/env.sh", "ci/versions"];
@@ -102,7 +103,6 @@ pub fn build_all(layout: &Layout, kernel: &str, patches: &[Patch]) -> Vec<Result
 
 /// Patches a copy of the module's source and builds it against one kernel; returns the module.
 pub fn build(layout: &Layout, kernel: &str, patch: &Patch) -> Result<PathBuf> {
-    let root = layout.root();
     let directory = layout
         .build()
         .join("mutants")
@@ -116,30 +116,13 @@ pub fn build(layout: &Layout, kernel: &str, patch: &Patch) -> Result<PathBuf> {
 
     let key = key(layout, kernel, patch).context("cannot read what it is built from")?;
     let stamp = directory.join("stamp");
-    let output = directory.join(DRIVER_MODULE);
-    let module = output.join(format!("{DRIVER_MODULE}.ko"));
+    let module = directory.join(format!("{DRIVER_MODULE}.ko"));
     if module.is_file() && fs::read_to_string(&stamp).is_ok_and(|built| built == key) {
         return Ok(module);
     }
-    let source = directory.join("source");
-    for old in [&source, &output] {
-        if old.exists() {
-            fs::remove_dir_all(old).with_context(name)?;
-        }
-    }
-    fs::create_dir_all(&source).with_context(name)?;
-    let mut copy = Command::new("cp");
-    copy.arg("-R").args(SOURCES).arg(&source).current_dir(root);
-    quietly(&mut copy).context("cannot copy the module's source")?;
-    let mut apply = Command::new("patch");
-    apply
-        .args(["-p1", "--batch", "--silent", "--fuzz=0", "-i"])
-        .arg(&patch.file)
-        .current_dir(&source);
-    quietly(&mut apply).context("the patch does not apply any more")?;
-    let mut make = Command::new(root.join("ci/module"));
-    make.arg(kernel).arg(&source).arg(&output);
-    quietly(&mut make).context("it does not build")?;
+    let workshop = Workshop::enter(layout, kernel)?;
+    let built = workshop.build(layout.root(), kernel, &patch.file)?;
+    fs::copy(built, &module).with_context(name)?;
     fs::write(&stamp, key).with_context(name)?;
     Ok(module)
 }
@@ -174,25 +157,6 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         collect(&entry?.path(), files)?;
     }
     Ok(())
-}
-
-/// Runs a command; what it printed last is the error if it fails.
-fn quietly(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start {program}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    let error = said.lines().find(|line| line.starts_with("error"));
-    let last = said.lines().rev().find(|line| !line.trim().is_empty());
-    Err(anyhow!(
-        "{}",
-        error.or(last).unwrap_or("it said nothing").trim()
-    ))
 }
 
 #[cfg(test)]
@@ -259,19 +223,5 @@ mod tests {
             fs::write(root.join(file), file).unwrap();
         }
         assert_eq!(key(&layout, "k", &patch).unwrap(), first);
-    }
-
-    #[test]
-    fn a_command_that_fails_says_why() {
-        let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            "echo first; echo 'error: the reason' >&2; echo last; exit 1",
-        ]);
-        assert_eq!(
-            quietly(&mut command).unwrap_err().to_string(),
-            "error: the reason"
-        );
-        quietly(&mut Command::new("true")).unwrap();
     }
 }
