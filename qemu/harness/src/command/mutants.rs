@@ -71,7 +71,7 @@ impl std::fmt::Display for Expectation {
 }
 
 /// Which kind of boot shows whether an expectation is met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// Selftests, which share a boot.
     Selftests,
@@ -134,8 +134,21 @@ pub fn run_all(layout: &Layout, report: &mut Report, only: Option<&str>) -> Resu
 
     let control = area("control");
     report.begin(&control);
-    let seen = observe(layout, None, &wanted)?;
-    let tests = seen.iter().map(|seen| Test {
+    let mut seen = Vec::new();
+    parallel::each(
+        &groups(&wanted)?,
+        |group, _| match guest::interrupted() {
+            true => Ok(Vec::new()),
+            false => observe(layout, None, group),
+        },
+        |_, news| {
+            if let News::Done(of_group) = news {
+                seen.push(of_group);
+            }
+        },
+    );
+    let seen: Vec<_> = seen.into_iter().collect::<Result<_>>()?;
+    let tests = seen.iter().flatten().map(|seen| Test {
         path: vec![seen.expectation.to_string()],
         verdict: match (&seen.red, seen.passed) {
             (Some(why), _) => Verdict::Failed(vec![why.clone()]),
@@ -199,8 +212,13 @@ pub fn run_all(layout: &Layout, report: &mut Report, only: Option<&str>) -> Resu
 /// Builds a mutant and looks for what it has to fail. The tests are one for
 /// every expectation, the notes what each of them was noticed by.
 fn try_mutant(layout: &Layout, mutant: &Mutant) -> (Vec<Test>, Vec<String>) {
-    let seen = match observe(layout, Some(&mutant.patch), &mutant.expectations) {
-        Ok(seen) => seen,
+    let observed = groups(&mutant.expectations).and_then(|groups| {
+        let groups = groups.iter();
+        let seen = groups.map(|group| observe(layout, Some(&mutant.patch), group));
+        seen.collect::<Result<Vec<_>>>()
+    });
+    let seen = match observed {
+        Ok(seen) => seen.into_iter().flatten(),
         Err(error) => {
             let verdict = Verdict::Failed(vec![format!("{error:#}")]);
             return (
@@ -213,7 +231,7 @@ fn try_mutant(layout: &Layout, mutant: &Mutant) -> (Vec<Test>, Vec<String>) {
         }
     };
     let mut notes = Vec::new();
-    let tests = seen.into_iter().map(|seen| {
+    let tests = seen.map(|seen| {
         let verdict = match seen.red {
             Some(why) => {
                 notes.push(format!("noticed on {}: {why}", seen.expectation.machine));
@@ -238,57 +256,75 @@ struct Seen {
     red: Option<String>,
 }
 
-/// Boots whatever the expectations need, with the usual module or with a variant.
-fn observe(
-    layout: &Layout,
-    patch: Option<&Patch>,
-    expectations: &[Expectation],
-) -> Result<Vec<Seen>> {
-    let mut all = Vec::new();
-    for machine in machine::ALL {
-        let here = expectations.iter().filter(|e| e.machine == machine.name());
-        // One boot for each kernel and kind.
-        let mut groups: BTreeMap<(Flavour, Kind), Vec<Expectation>> = BTreeMap::new();
-        for expectation in here.cloned() {
-            groups
-                .entry((expectation.flavour, expectation.kind()))
-                .or_default()
-                .push(expectation);
-        }
-        for ((flavour, kind), group) in groups {
-            let mut kernel = Kernel::find(layout, *machine, flavour)?;
-            if let Some(patch) = patch {
-                let module = variant::build(layout, &flavour.of(machine.board().kernel), patch)?;
-                kernel.replace_module(DRIVER_MODULE, &module);
-            }
-            let patch = patch.map_or("control", |patch| &patch.name);
-            let name = format!("mutant-{patch}-{}-{flavour}", machine.name());
-            all.append(&mut match kind {
-                Kind::Screens => {
-                    observe_screens(layout, kernel, format!("{name}-{VIRTIO_GPU}"), group)?
-                }
-                Kind::Suites => {
-                    let boot = Boot {
-                        name: format!("{name}-{KUNIT}"),
-                        unload: true,
-                        kunit: true,
-                        ..Boot::new(layout, *machine, &kernel)
-                    };
-                    observe_suites(&boot, group)?
-                }
-                Kind::Selftests => {
-                    let boot = Boot {
-                        name,
-                        unload: true,
-                        further: vec![Further::Fences],
-                        ..Boot::new(layout, *machine, &kernel)
-                    };
-                    observe_programs(boot, group)?
-                }
-            });
+/// Expectations that one boot can be judged by.
+struct Group {
+    machine: &'static dyn Machine,
+    flavour: Flavour,
+    kind: Kind,
+    expectations: Vec<Expectation>,
+}
+
+/// One group for each machine, kernel and kind.
+fn groups(expectations: &[Expectation]) -> Result<Vec<Group>> {
+    let mut groups: Vec<Group> = Vec::new();
+    for expectation in expectations {
+        let machine = machine::find(&expectation.machine)?;
+        let (flavour, kind) = (expectation.flavour, expectation.kind());
+        let same = |group: &&mut Group| {
+            (group.machine.name(), group.flavour, group.kind) == (machine.name(), flavour, kind)
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.expectations.push(expectation.clone()),
+            None => groups.push(Group {
+                machine,
+                flavour,
+                kind,
+                expectations: vec![expectation.clone()],
+            }),
         }
     }
-    Ok(all)
+    Ok(groups)
+}
+
+/// Boots what a group needs, with the usual module or with a variant.
+fn observe(layout: &Layout, patch: Option<&Patch>, group: &Group) -> Result<Vec<Seen>> {
+    let &Group {
+        machine,
+        flavour,
+        kind,
+        ..
+    } = group;
+    let expectations = group.expectations.clone();
+    let mut kernel = Kernel::find(layout, machine, flavour)?;
+    if let Some(patch) = patch {
+        let module = variant::build(layout, &flavour.of(machine.board().kernel), patch)?;
+        kernel.replace_module(DRIVER_MODULE, &module);
+    }
+    let patch = patch.map_or("control", |patch| &patch.name);
+    let name = format!("mutant-{patch}-{}-{flavour}", machine.name());
+    match kind {
+        Kind::Screens => {
+            observe_screens(layout, kernel, format!("{name}-{VIRTIO_GPU}"), expectations)
+        }
+        Kind::Suites => {
+            let boot = Boot {
+                name: format!("{name}-{KUNIT}"),
+                unload: true,
+                kunit: true,
+                ..Boot::new(layout, machine, &kernel)
+            };
+            observe_suites(&boot, expectations)
+        }
+        Kind::Selftests => {
+            let boot = Boot {
+                name,
+                unload: true,
+                further: vec![Further::Fences],
+                ..Boot::new(layout, machine, &kernel)
+            };
+            observe_programs(boot, expectations)
+        }
+    }
 }
 
 fn observe_suites(boot: &Boot<'_>, expectations: Vec<Expectation>) -> Result<Vec<Seen>> {
