@@ -104,3 +104,8 @@ unpack_package() {
 	}
 	rm -rf "$scratch"
 }
+
+# Whether version $1 is at least $2.
+at_least() {
+	[ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]
+}

@@ -3,6 +3,12 @@
 # Sourced after lib.sh by scripts that build something: the tools that set-up
 # put in place, and how to call the kernel's make.
 
+# Rust that set-up fetched, where the machine's own is too old for the programs.
+if [ -x "$BUILD/tools/rust/usr/bin/rustc" ]; then
+	PATH=$BUILD/tools/rust/usr/bin:$PATH
+	export LD_LIBRARY_PATH=$BUILD/tools/rust/usr/lib/x86_64-linux-gnu
+fi
+
 # The newest unpacked kernel source of a series, or nothing. build/src, and what is in it, may be
 # links: the kernels' build directories name the place that these lead to.
 unpacked_source() {
