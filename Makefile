@@ -42,7 +42,7 @@ help: ## This list
 	@echo 'KDIR=directory              for module: a kernel build, or the headers of a distribution'
 
 run: ## The main job as a story; sets everything up first
-	@ci/prepare '$(kernel)'
+	@ci/prepare --only story '$(kernel)'
 	@ci/harness run --machine '$(MACHINE)' --driver '$(DRIVER)'
 
 test: ## Every test that needs no further set-up

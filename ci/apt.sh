@@ -90,19 +90,32 @@ package_names() {
 	apt-cache "${APT_OPTIONS[@]}" search --names-only "^$1\$" | cut -d' ' -f1 | sort -V
 }
 
-# Downloads one version of a package (apt checks its hash) and unpacks it into a directory.
-unpack_package() {
-	local package=$1 version=$2 into=$3 scratch
-	scratch=$(mktemp -d "$BUILD/download.XXXXXX")
-	(cd "$scratch" && apt-get -q "${APT_OPTIONS[@]}" download "$package=$version") || {
-		rm -rf "$scratch"
+# Downloads one version of a package into a directory (apt checks its hash), and prints where it is.
+download_package() {
+	local package=$1 version=$2 into=$3
+	(cd "$into" && apt-get -q "${APT_OPTIONS[@]}" download "$package=$version") >&2 ||
 		die "cannot download $package $version: is there a network?"
-	}
-	dpkg -x "$scratch"/*.deb "$into" || {
+	printf '%s\n' "$into"/*.deb
+}
+
+# Downloads one version of a package and unpacks it into a directory: all of it, or what fits the
+# patterns.
+# usage: unpack_package PACKAGE VERSION DIRECTORY [PATTERN...]
+unpack_package() {
+	local package=$1 version=$2 into=$3 scratch file status=0
+	shift 3
+	scratch=$(mktemp -d "$BUILD/download.XXXXXX")
+	file=$(download_package "$package" "$version" "$scratch") || {
 		rm -rf "$scratch"
-		die "cannot unpack $package $version"
+		exit 1
 	}
+	if [ $# -eq 0 ]; then
+		dpkg -x "$file" "$into" || status=$?
+	else
+		dpkg --fsys-tarfile "$file" | tar -C "$into" -x --wildcards "$@" || status=$?
+	fi
 	rm -rf "$scratch"
+	[ "$status" -eq 0 ] || die "cannot unpack $package $version"
 }
 
 # Whether version $1 is at least $2.
