@@ -18,7 +18,7 @@ use crate::{
         dma,
         irq,
         params,
-        pci::device_id, //
+        pci::Driver, //
     },
     registers::{
         EduInterrupt,
@@ -46,62 +46,51 @@ impl Drop for Presence {
     }
 }
 
-kernel::pci_device_table!(
-    PCI_TABLE,
-    <EduDriver as pci::Driver>::IdInfo,
-    [(device_id(QEMU, EDU), ())]
-);
+impl Driver for EduDriver {
+    const VENDOR: u16 = QEMU;
+    const DEVICE: u16 = EDU;
+    type Data = Presence;
 
-impl pci::Driver for EduDriver {
-    type IdInfo = ();
-    type Data<'bound> = Presence;
-    const ID_TABLE: pci::IdTable<Self::IdInfo> = &PCI_TABLE;
+    fn probe(device: &pci::Device<Core<'_>>) -> Result<Presence> {
+        let name = device.as_ref().name();
+        let number = registry::number(name)?;
+        let bits = DmaBits::new(params::dma_bits(number))?;
+        device.enable_device_mem()?;
 
-    fn probe<'bound>(
-        device: &'bound pci::Device<Core<'_>>,
-        _info: Option<&'bound Self::IdInfo>,
-    ) -> impl PinInit<Presence, Error> + 'bound {
-        pin_init::pin_init_scope(move || {
-            let name = device.as_ref().name();
-            let number = registry::number(name)?;
-            let bits = DmaBits::new(params::dma_bits(number))?;
-            device.enable_device_mem()?;
-
-            let bound = BoundDevice::new(device)?;
-            if let Some(coherent) = params::coherent(number) {
-                dma::set_coherent(&bound, coherent).inspect_err(|_| {
-                    dev_err!(
-                        device,
-                        "this architecture has no such device, do not use coherent=\n"
-                    );
-                })?;
-            }
-            let registers = Registers::new(device)?;
-            irq::request(device, c"edu_importer", Ok(EduInterrupt(registers.clone())))?;
-            let engine = Engine::new(bound, registers, bits).inspect_err(|_| {
+        let bound = BoundDevice::new(device)?;
+        if let Some(coherent) = params::coherent(number) {
+            dma::set_coherent(&bound, coherent).inspect_err(|_| {
                 dev_err!(
                     device,
-                    "the machine has no DMA memory below {} address bits\n",
-                    bits.get()
+                    "this architecture has no such device, do not use coherent=\n"
                 );
             })?;
-            engine.introduce(number)?;
-            device.set_master();
-            dev_info!(
+        }
+        let registers = Registers::new(device)?;
+        irq::request(device, c"edu_importer", EduInterrupt(registers.clone()))?;
+        let engine = Engine::new(bound, registers, bits).inspect_err(|_| {
+            dev_err!(
                 device,
-                "edu {number}: {} address bits, {}, {} IOMMU\n",
-                bits.get(),
-                if engine.snoops() {
-                    "snoops"
-                } else {
-                    "does not snoop"
-                },
-                if engine.has_iommu() { "an" } else { "no" }
+                "the machine has no DMA memory below {} address bits\n",
+                bits.get()
             );
+        })?;
+        engine.introduce(number)?;
+        device.set_master();
+        dev_info!(
+            device,
+            "edu {number}: {} address bits, {}, {} IOMMU\n",
+            bits.get(),
+            if engine.snoops() {
+                "snoops"
+            } else {
+                "does not snoop"
+            },
+            if engine.has_iommu() { "an" } else { "no" }
+        );
 
-            let device = Device::new(name, engine)?;
-            registry::add(device.clone())?;
-            Ok(Ok(Presence(device)))
-        })
+        let device = Device::new(name, engine)?;
+        registry::add(device.clone())?;
+        Ok(Presence(device))
     }
 }

@@ -32,9 +32,6 @@ mod session;
 mod table;
 
 use kernel::{
-    driver::Registration,
-    miscdevice::MiscDeviceRegistration,
-    pci,
     prelude::*,
     InPlaceModule,
     ModuleMetadata, //
@@ -62,13 +59,13 @@ struct EduImporter {
     // The order is the order of unloading: no new session, then no device. Sessions keep the
     // module loaded, so there is none by then.
     #[pin]
-    _misc: MiscDeviceRegistration<Session>,
+    _misc: ffi::misc::Registration<Session>,
     #[pin]
-    _driver: Registration<pci::Adapter<EduDriver>>,
+    _driver: ffi::pci::Registration<EduDriver>,
 }
 
 impl InPlaceModule for EduImporter {
-    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             for bits in params::all_dma_bits() {
                 if DmaBits::new(bits).is_err() {
@@ -79,8 +76,8 @@ impl InPlaceModule for EduImporter {
             ffi::global::init();
 
             Ok(try_pin_init!(Self {
-                _driver <- Registration::new(<Self as ModuleMetadata>::NAME, module),
-                _misc <- MiscDeviceRegistration::register(misc::OPTIONS),
+                _driver <- ffi::pci::Registration::new(<Self as ModuleMetadata>::NAME),
+                _misc <- ffi::misc::Registration::new(misc::NAME),
             }))
         })
     }

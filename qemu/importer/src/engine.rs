@@ -3,11 +3,7 @@
 //! edu's DMA engine: moves bytes between the bus and the device's own memory.
 
 use kernel::{
-    dma::Coherent,
-    io::{
-        io_project,
-        Io, //
-    },
+    io::Io,
     pci::Bar,
     prelude::*,
     sync::Arc,
@@ -21,7 +17,10 @@ use crate::{
     ffi::{
         abi::EDU_MEMORY_SIZE,
         bound::BoundDevice,
-        dma,
+        dma::{
+            self,
+            SharedMemory, //
+        },
         iommu,
         pci, //
     },
@@ -54,7 +53,7 @@ const TIMEOUT_MS: u32 = 10_000;
 pub(crate) struct Engine {
     registers: Arc<Registers>,
     /// For transfers that go through no dma-buf.
-    page: Coherent<[u8]>,
+    page: SharedMemory,
     bits: DmaBits,
     /// Whether a transfer never finished. The device no longer reaches memory then.
     stuck: bool,
@@ -74,7 +73,7 @@ impl Engine {
         dma::set_mask(&device, bits.mask()?)?;
         Ok(Self {
             registers,
-            page: Coherent::zeroed_slice(&device, EDU_MEMORY_SIZE, GFP_KERNEL)?,
+            page: SharedMemory::new(&device, EDU_MEMORY_SIZE)?,
             bits,
             stuck: false,
             device,
@@ -97,7 +96,7 @@ impl Engine {
     pub(crate) fn set_bits(&mut self, bits: DmaBits) -> Result {
         dma::set_mask(&self.device, bits.mask()?)?;
         // The device may not reach the old page any more.
-        match Coherent::zeroed_slice(&self.device, EDU_MEMORY_SIZE, GFP_KERNEL) {
+        match SharedMemory::new(&self.device, EDU_MEMORY_SIZE) {
             Ok(page) => {
                 self.page = page;
                 self.bits = bits;
@@ -129,27 +128,24 @@ impl Engine {
     /// Whether an IOMMU translates what the device puts on the bus, of which it has the page of
     /// this engine as an example.
     pub(crate) fn has_iommu(&self) -> bool {
-        iommu::translate(&self.device, self.page.dma_address() >> channel::PAGE_SHIFT).is_some()
+        iommu::translate(&self.device, self.page.address() >> channel::PAGE_SHIFT).is_some()
     }
 
     /// Copies `bytes` into the device's memory, from `offset` on.
     pub(crate) fn load(&mut self, offset: u64, bytes: &[u8]) -> Result {
-        let length = bytes.len();
-        io_project!(&self.page, [try: ..length]).copy_from_slice(bytes);
-        self.transfer_page(offset, length, OneWay::ToDevice)
+        self.page.write(bytes)?;
+        self.transfer_page(offset, bytes.len(), OneWay::ToDevice)
     }
 
     /// Copies the device's memory, from `offset` on, to `bytes`.
     pub(crate) fn store(&mut self, offset: u64, bytes: &mut [u8]) -> Result {
-        let length = bytes.len();
-        self.transfer_page(offset, length, OneWay::FromDevice)?;
-        io_project!(&self.page, [try: ..length]).copy_to_slice(bytes);
-        Ok(())
+        self.transfer_page(offset, bytes.len(), OneWay::FromDevice)?;
+        self.page.read(bytes)
     }
 
     fn transfer_page(&mut self, offset: u64, length: usize, way: OneWay) -> Result {
         let page = Segment {
-            address: self.page.dma_address(),
+            address: self.page.address(),
             length: length.try_into()?,
         };
         self.transfer(core::iter::once(page), offset, way)

@@ -6,12 +6,20 @@
 
 pub(crate) mod abi;
 pub(crate) mod bound;
+/// The driver's own.
+#[allow(dead_code, reason = "the driver needs more of it")]
+#[path = "../../../src/ffi/compat.rs"]
+mod compat;
 pub(crate) mod completion;
 pub(crate) mod dma;
 pub(crate) mod dma_buf;
+mod errno;
 pub(crate) mod global;
 pub(crate) mod iommu;
 pub(crate) mod irq;
+/// The driver's own.
+#[path = "../../../src/ffi/misc.rs"]
+pub(crate) mod misc;
 pub(crate) mod params;
 pub(crate) mod pci;
 pub(crate) mod scatterlist;

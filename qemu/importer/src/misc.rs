@@ -6,7 +6,6 @@ use kernel::{
     fs::File,
     miscdevice::{
         MiscDevice,
-        MiscDeviceOptions,
         MiscDeviceRegistration, //
     },
     prelude::*,
@@ -26,10 +25,8 @@ use crate::{
     session::Session, //
 };
 
-/// The misc device of this module.
-pub(crate) const OPTIONS: MiscDeviceOptions = MiscDeviceOptions {
-    name: c"edu-importer",
-};
+/// The name of the misc device of this module.
+pub(crate) const NAME: &CStr = c"edu-importer";
 
 /// Reads the argument of an ioctl, once.
 fn read<T: FromBytes>(argument: usize) -> Result<T> {

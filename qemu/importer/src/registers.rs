@@ -4,18 +4,15 @@
 
 use kernel::{
     device::Bound,
+    devres::Devres,
     io::{
         register,
         Io, //
     },
-    irq::{
-        Handler,
-        IrqReturn, //
-    },
+    irq::IrqReturn,
     pci::{
         self,
-        Bar,
-        DevresBar, //
+        Bar, //
     },
     prelude::*,
     sync::Arc, //
@@ -23,7 +20,9 @@ use kernel::{
 
 use crate::ffi::{
     bound::BoundDevice,
-    completion::Events, //
+    completion::Events,
+    irq::Handler,
+    pci::map_bar, //
 };
 
 register! {
@@ -82,7 +81,7 @@ pub(crate) const SIZE: usize = 0xa0;
 /// The registers of one device.
 #[pin_data]
 pub(crate) struct Registers {
-    bar: DevresBar<SIZE>,
+    bar: Devres<Bar<'static, SIZE>>,
     /// Finished transfers.
     #[pin]
     pub(crate) finished: Events,
@@ -96,7 +95,8 @@ impl Registers {
     ///
     /// Fails with [`ENODEV`] if there is no edu behind it, with [`EBUSY`] if it is at work.
     pub(crate) fn new(device: &pci::Device<Bound>) -> Result<Arc<Self>> {
-        let bar = device.iomap_region_sized::<SIZE>(0, c"edu_importer")?;
+        let mapped = map_bar::<SIZE>(device, 0, c"edu_importer")?;
+        let bar = mapped.access(device.as_ref())?;
         let kind = bar.read(IDENTIFICATION).kind().get();
         if kind != Self::KIND {
             dev_err!(device, "says {kind:#x}, an edu says {:#x}\n", Self::KIND);
@@ -110,7 +110,7 @@ impl Registers {
 
         Arc::pin_init(
             try_pin_init!(Self {
-                bar: bar.into_devres()?,
+                bar: mapped,
                 finished <- Events::new(),
             }),
             GFP_KERNEL,
@@ -118,7 +118,7 @@ impl Registers {
     }
 
     /// The registers themselves, while the device is bound.
-    pub(crate) fn bar<'a>(&'a self, device: &'a BoundDevice) -> Result<&'a Bar<'a, SIZE>> {
+    pub(crate) fn bar<'a>(&'a self, device: &'a BoundDevice) -> Result<&'a Bar<'static, SIZE>> {
         self.bar.access(device)
     }
 }

@@ -39,6 +39,7 @@ use kernel::{
 
 use super::{
     bound::BoundDevice,
+    errno::eopnotsupp,
     scatterlist::Segments, //
 };
 use crate::{
@@ -101,7 +102,7 @@ impl DmaBuf {
 
     /// Maps the whole buffer into the kernel.
     ///
-    /// Fails with [`EOPNOTSUPP`] if it is not memory but some device's registers.
+    /// Fails with `EOPNOTSUPP` if it is not memory but some device's registers.
     pub(crate) fn vmap(&self) -> Result<Vmap<'_>> {
         let mut map = bindings::iosys_map::default();
         // SAFETY: By the type invariant the pointer is valid; `map` is valid for writing.
@@ -109,7 +110,7 @@ impl DmaBuf {
         // INVARIANT: The mapping was just made.
         let vmap = Vmap { buffer: self, map };
         if vmap.map.is_iomem {
-            return Err(EOPNOTSUPP);
+            return Err(eopnotsupp());
         }
         Ok(vmap)
     }
