@@ -50,7 +50,8 @@ test: ## Every test that needs no further set-up
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
 
 test-more: ## Every test in Debian's kernels, and with programs of Debian
-	@ci/prepare x86_64 x86_64-debian arm64-debian x86_64-debian-rt arm64-debian-16k
+	@ci/prepare x86_64 x86_64-debian arm64-debian x86_64-debian-rt x86_64-debian-7.2 \
+		arm64-debian-16k
 	@ci/setup.d/clients lavapipe
 	@ci/harness test --more $(if $(ONLY),--only '$(ONLY)')
 

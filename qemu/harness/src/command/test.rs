@@ -59,7 +59,7 @@ const MORE: &[Row] = &[
     (Flavour::Debian, USUAL, What::Programs),
     (Flavour::DebianRt, &[&X86Direct], What::Programs),
     (Flavour::Debian16k, &[&Arm64Noncoherent], What::Programs),
-    // The test importer does not build for series 7.2.
+    (Flavour::DebianOlder, &[&X86Direct], What::Programs),
 ];
 
 /// The arguments of `test`.
@@ -382,6 +382,7 @@ mod tests {
             "x86_64-direct check kunit",
             "arm64-noncoherent plain kunit",
             "x86_64-direct debian-rt lifetime",
+            "x86_64-direct debian-7.2 clients",
             "arm64-noncoherent debian-16k data",
         ] {
             assert!(areas.iter().any(|area| area == name), "{name}");
