@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{command, node, rights};
 
 /// The package of a later version, which set-up has put there.
-const NEXT_DIRECTORY: &str = "/srv/next";
 const NEXT: &str = "/srv/next/udmabuf-rs-dkms_99.0_all.deb";
 const NEXT_VERSION: &str = "99.0";
 
@@ -27,7 +26,8 @@ const OTHERS: &[&str] = &[
     "/boot/",
 ];
 
-/// The module was loaded when the system started, and DKMS has built it.
+/// The module was loaded when the system started, and DKMS has built it: set-up has installed the
+/// kernel's headers once more after the package, as those of a new kernel are.
 pub fn is_loaded() -> Result<String> {
     ensure!(node::taken().is_some(), "the module is not loaded");
     let file = command::succeed(&["modinfo", "-F", "filename", "udmabuf_rs"])?;
@@ -76,19 +76,6 @@ pub fn upgrade() -> Result<String> {
     );
     is_loaded()?;
     Ok(status)
-}
-
-/// A kernel that comes later gets a module when its headers come. The running one stands in for it:
-/// its headers are installed again, after what DKMS had built for it was taken away.
-pub fn new_kernel_gets_a_module() -> Result<String> {
-    let kernel = command::succeed(&["uname", "-r"])?;
-    let (kernel, version) = (kernel.trim(), version()?);
-    let module = format!("udmabuf-rs/{version}");
-    command::succeed(&["dkms", "unbuild", &module, "-k", kernel])?;
-    ensure!(is_loaded().is_err(), "DKMS has kept its module");
-    let headers = format!("{NEXT_DIRECTORY}/linux-headers-{kernel}.deb");
-    let said = command::succeed(&["dpkg", "--install", &headers])?;
-    is_loaded().with_context(|| said)
 }
 
 /// Without it nothing is there that was not there before.

@@ -37,10 +37,6 @@ const PHASES: &[(&str, &[Step])] = &[
         &[
             ("both_drivers_have_their_names", names::side_by_side),
             ("upgrade", package::upgrade),
-            (
-                "new_kernel_gets_a_module",
-                package::new_kernel_gets_a_module,
-            ),
             ("purge_leaves_nothing", package::purge),
             ("install_and_use_at_once", package::install),
         ],
