@@ -13,6 +13,7 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
+use selftests::child::in_child;
 use selftests::ktap::Test;
 use selftests::outcome::check;
 use selftests::outcome::equal;
@@ -142,7 +143,10 @@ fn list_in_reverse_order() -> Outcome {
                 size: 16 * PAGE,
             })
             .collect();
-        pieces_are_in_place(&[&memfd], &pieces)?;
+        // An extent that ends too early leaves pages without an entry, which fault for ever.
+        in_child(&format!("{backing:?}"), || {
+            pieces_are_in_place(&[&memfd], &pieces).map(drop)
+        })?;
     }
     Ok(())
 }
