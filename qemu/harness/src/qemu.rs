@@ -138,6 +138,11 @@ impl Qemu<'_> {
             "printk.devkmsg=on".into(),
             format!("kunit.enable={kunit} kunit.autorun={kunit}"),
         ];
+        // What a kernel for everybody does with each page, and tests of its own that no test here is
+        // about, take an emulated CPU half of its time until init.
+        if self.kernel.flavour.is_fetched() {
+            words.push("init_on_alloc=0 cryptomgr.notests".into());
+        }
         // A GiB in one piece can be had at boot only: what is free later depends on luck.
         if self.kernel.flavour.is_fetched() && self.memory > 4 {
             words.push("hugepagesz=1G hugepages=1".into());
