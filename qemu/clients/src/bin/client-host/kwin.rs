@@ -67,7 +67,7 @@ fn start(stage: &Stage) -> Result<Running> {
     for gpu in gpus {
         let gpu = gpu?.path();
         if !gpu.is_dir() {
-            node::give_rights(&gpu.display().to_string(), &stage.user)?;
+            node::give(&gpu.display().to_string(), &stage.user)?;
         }
     }
     let socket = stage.places.home.join(SOCKET);

@@ -169,7 +169,7 @@ fn as_from_the_heap(stage: &Stage) -> Result<String> {
     let (frames, made) = through_driver(stage)?;
     let reference = {
         let _cameras = cameras()?;
-        node::give_rights(heap::DEVICE, &stage.user)?;
+        node::give(heap::DEVICE, &stage.user)?;
         let (frames, mut command) = Frames::capture(stage, "heap")?;
         let (_, made) = stage.watch(|| stage::succeed(&mut command))?;
         stage.expect_nothing(&made)?;

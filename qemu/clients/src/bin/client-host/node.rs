@@ -5,6 +5,7 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::PathBuf,
 };
 
 use anyhow::{Context, Result};
@@ -21,20 +22,29 @@ const MODE: u32 = 0o660;
 /// Where init has put the driver in the kernel when it is not the one under test.
 const OTHER: &str = "/dev/udmabuf-c";
 
-/// The group that a device belongs to. Where there is udev it has seen to that; elsewhere the device
-/// is given to the user's with the rights that udev would give it.
-pub fn group(device: &str, user: &User) -> Result<u32> {
-    // The name may be a link, which has no rights of its own.
-    let node = fs::canonicalize(device).with_context(|| device.to_owned())?;
-    let context = || format!("cannot give away {}", node.display());
-    let group = fs::metadata(&node).with_context(context)?.gid();
-    if group != 0 {
-        return Ok(group);
-    }
+/// Gives a device to the user's group, with the rights that udev would give it.
+pub fn give(device: &str, user: &User) -> Result<()> {
+    let node = node(device)?;
     chown(&node, Some(0), Some(user.group))
         .and_then(|()| fs::set_permissions(&node, fs::Permissions::from_mode(MODE)))
-        .with_context(context)?;
+        .with_context(|| format!("cannot give away {}", node.display()))
+}
+
+/// The group that a device belongs to. Where there is udev it has seen to that; elsewhere the device
+/// is given to the user's.
+pub fn group(device: &str, user: &User) -> Result<u32> {
+    let node = node(device)?;
+    let found = fs::metadata(&node).with_context(|| node.display().to_string())?;
+    if found.gid() != 0 {
+        return Ok(found.gid());
+    }
+    give(device, user)?;
     Ok(user.group)
+}
+
+/// What a name leads to: a link has no rights of its own.
+fn node(device: &str) -> Result<PathBuf> {
+    fs::canonicalize(device).with_context(|| device.to_owned())
 }
 
 /// The device is not there until this is dropped.
