@@ -53,6 +53,7 @@ test-more: ## Every test in Debian's kernels, and with programs of Debian
 	@ci/prepare x86_64 x86_64-debian arm64-debian x86_64-debian-rt x86_64-debian-7.2 \
 		arm64-debian-16k
 	@ci/setup.d/clients lavapipe
+	@ci/setup.d/installed
 	@ci/harness test --more $(if $(ONLY),--only '$(ONLY)')
 
 matrix: ## Both drivers and the system heap on every machine, a table

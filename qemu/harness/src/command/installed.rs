@@ -74,14 +74,7 @@ fn area(phase: &str, program: &str) -> Area {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let layout = Layout::find()?;
     let system = System::prepare(&layout)?;
-    let (lock, _claim) = layout.claim("logs", "installed", "lock")?;
-    let results = lock.with_extension("results");
-    let run = Run {
-        layout: &layout,
-        system: &system,
-        results,
-        _claim,
-    };
+    let run = Run::new(&layout, &system)?;
     if arguments.show_command {
         let boot = Boot {
             show_command: true,
@@ -92,9 +85,28 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut report = Report::open(&layout, "installed")?;
     for phase in PHASES {
-        run.watch(&mut report, phase)?;
+        run.watch(&mut report, phase, Some(Driver::Rust))?;
     }
     Ok(report.finish())
+}
+
+/// Starts it as a part of all tests.
+pub fn run_quietly(layout: &Layout, report: &mut Report) -> Result<()> {
+    let system = System::prepare(layout)?;
+    let run = Run::new(layout, &system)?;
+    for phase in PHASES {
+        run.watch(report, phase, None)?;
+    }
+    Ok(())
+}
+
+/// Whether a start or what runs in it was chosen.
+pub fn is_chosen(chosen: impl Fn(&Area) -> bool) -> bool {
+    PHASES.iter().any(|phase| {
+        let own = ["system", "boot"];
+        let mut programs = phase.tests.iter().chain(&own);
+        programs.any(|program| chosen(&area(phase.name, program)))
+    })
 }
 
 /// Starts of one system.
@@ -105,10 +117,25 @@ struct Run<'a> {
     _claim: File,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(layout: &'a Layout, system: &'a System) -> Result<Self> {
+        let (lock, claim) = layout.claim("logs", "installed", "lock")?;
+        let results = lock.with_extension("results");
+        // The boot menu of an earlier run is not this one's.
+        if results.exists() {
+            fs::remove_dir_all(&results)
+                .with_context(|| format!("cannot empty {}", results.display()))?;
+        }
+        fs::create_dir(&results).with_context(|| format!("cannot make {}", results.display()))?;
+        Ok(Run {
+            layout,
+            system,
+            results,
+            _claim: claim,
+        })
+    }
+
     fn boot(&self, phase: &Phase) -> Result<Boot<'_>> {
-        fs::create_dir_all(&self.results)
-            .with_context(|| format!("cannot make {}", self.results.display()))?;
         let programs = self
             .layout
             .programs(MACHINE.board().target, self.system.kernel.flavour);
@@ -152,7 +179,7 @@ impl Run<'_> {
         }
     }
 
-    fn watch(&self, report: &mut Report, phase: &Phase) -> Result<()> {
+    fn watch(&self, report: &mut Report, phase: &Phase, tell: Option<Driver>) -> Result<()> {
         let mut areas: Vec<_> = phase
             .tests
             .iter()
@@ -165,7 +192,7 @@ impl Run<'_> {
                 boot: &self.boot(phase)?,
                 areas,
                 own: area(phase.name, "boot"),
-                tell: Some(Driver::Rust),
+                tell,
                 hint: &|_| None,
             },
         )

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     boot::{Boot, Task},
-    command::{clients, host, matrix, mutants, virtio_gpu},
+    command::{clients, host, installed, matrix, mutants, virtio_gpu},
     guest,
     kernel::{Flavour, Further, Kernel},
     layout::{Layout, missing},
@@ -145,6 +145,10 @@ fn run_more(layout: &Layout, report: &mut Report, chosen: &dyn Fn(&Area) -> bool
     if clients.any(|part| chosen(&clients::area(part))) {
         ran = true;
         clients::run_quick(layout, report)?;
+    }
+    if installed::is_chosen(chosen) {
+        ran = true;
+        installed::run_quietly(layout, report)?;
     }
     Ok(ran)
 }
