@@ -26,7 +26,7 @@ const OTHERS: &[&str] = &[
     "/boot/",
 ];
 
-/// The module was loaded when the system started, and DKMS has built it: set-up has installed the
+/// The module was loaded when the system started, and DKMS has built and signed it: set-up has installed the
 /// kernel's headers once more after the package, as those of a new kernel are.
 pub fn is_loaded() -> Result<String> {
     ensure!(node::taken().is_some(), "the module is not loaded");
@@ -35,6 +35,8 @@ pub fn is_loaded() -> Result<String> {
         file.contains("/updates/dkms/udmabuf_rs.ko"),
         "the module is {file}"
     );
+    let signer = command::succeed(&["modinfo", "-F", "signer", "udmabuf_rs"])?;
+    ensure!(signer.contains("DKMS"), "signed by: {signer}");
     Ok(file)
 }
 
