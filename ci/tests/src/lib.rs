@@ -6,5 +6,5 @@
 mod machine;
 mod outcome;
 
-pub use machine::{Machine, RELEASE};
+pub use machine::{Machine, RELEASE, RUSTC};
 pub use outcome::Outcome;

@@ -18,16 +18,18 @@ use crate::Outcome;
 pub const RELEASE: &str = "7.3.4+deb13-amd64";
 
 /// The compiler that built it.
-const RUSTC: &str = "rustc 1.85.1 (4eb161250 2025-03-15) (built from a source tarball)";
+pub const RUSTC: &str = "rustc 1.85.1 (4eb161250 2025-03-15) (built from a source tarball)";
 
 /// What a script may expect of any machine.
-const TOOLS: [&str; 24] = [
+const TOOLS: [&str; 26] = [
     "awk",
     "bash",
     "cat",
+    "chmod",
     "comm",
     "cp",
     "cut",
+    "df",
     "flock",
     "grep",
     "head",
@@ -139,6 +141,10 @@ impl Machine {
     /// Installs a tool.
     pub fn tool(&self, name: &str, script: &str) -> Result<()> {
         let place = format!("bin/{name}");
+        // What is there may be a link to the real one, which is not to be written.
+        if self.path(&place).is_symlink() {
+            self.remove(&place)?;
+        }
         self.write(&place, &format!("#!/bin/bash\n{script}\n"))?;
         Ok(fs::set_permissions(
             self.path(&place),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use ci_tests::{Machine, Outcome, RELEASE};
+use ci_tests::{Machine, Outcome, RELEASE, RUSTC};
 
 /// Something is missing that can be installed.
 const MISSING: i32 = 1;
@@ -89,7 +89,7 @@ fn the_directory_knows_its_compilers(script: &Path) -> Result<()> {
     let outcome = run(&machine, script)?;
     let directory = outcome.line()?;
     let forward = fs::read_to_string(Path::new(directory).join("Makefile"))?;
-    for argument in ["'CC=x86_64-linux-gnu-gcc-14'", &format!("O='{directory}'")] {
+    for argument in ["'CC=x86_64-linux-gnu-gcc-14'", &format!("'O={directory}'")] {
         ensure!(forward.contains(argument), "no {argument}: {forward}");
     }
     Ok(())
@@ -101,12 +101,14 @@ fn headers_with_crates_serve_as_they_are(script: &Path) -> Result<()> {
     machine.write("headers/scripts/target.json", "")?;
     machine.remove("bin/bindgen")?;
     machine.remove("source/Makefile")?;
+    machine.rustc("rustc", "rustc 1.90.0 (of the user)")?;
+    machine.rustc("rustc-1.85", RUSTC)?;
     let headers = machine.path("headers").canonicalize()?;
     let outcome = run(&machine, script)?;
-    ensure!(
-        Path::new(outcome.line()?) == headers,
-        "not the headers: {outcome:?}"
-    );
+    let forward = fs::read_to_string(Path::new(outcome.line()?).join("Makefile"))?;
+    for argument in [headers.display().to_string(), "/rustc-1.85'".into()] {
+        ensure!(forward.contains(&argument), "no {argument}: {forward}");
+    }
     ensure!(machine.makes() == 0, "made what is there");
     Ok(())
 }
@@ -127,6 +129,61 @@ fn other_headers_are_other_crates(script: &Path) -> Result<()> {
         !Path::new(first.line()?).exists(),
         "those of before are still there"
     );
+    Ok(())
+}
+
+/// A distribution replaces its source when the next kernel comes; what was made of it is still good.
+fn crates_outlive_their_source(script: &Path) -> Result<()> {
+    let machine = Machine::new()?;
+    let source = "cache/source-7.3.4-0123456789abcdef";
+    machine.write(
+        &format!("{source}/Makefile"),
+        &machine.read("source/Makefile")?,
+    )?;
+    let arguments = ["--headers", "headers", "--cache", "cache", RELEASE];
+    let first = machine.run(script, &arguments)?;
+    machine.remove(&format!("{source}/Makefile"))?;
+    let second = machine.run(script, &arguments)?;
+    ensure!(first.line()? == second.line()?, "other ones");
+    Ok(())
+}
+
+/// Who could open the lock could keep everybody from installing anything.
+fn the_lock_is_its_owners(script: &Path) -> Result<()> {
+    let machine = Machine::new()?;
+    machine.write("cache/.lock", "")?;
+    run(&machine, script)?.line()?;
+    let mode = fs::metadata(machine.path("cache/.lock"))?
+        .permissions()
+        .mode();
+    ensure!(mode & 0o777 == 0o600, "its mode is {mode:o}");
+    Ok(())
+}
+
+/// What somebody builds their own kernels with does not make these crates other ones.
+fn the_environment_is_left_out(script: &Path) -> Result<()> {
+    let machine = Machine::new()?;
+    machine.write(
+        "source/BUILD",
+        "[ -z \"$KCONFIG_CONFIG$KBUILD_OUTPUT$KCFLAGS$CDPATH\" ] || exit 1",
+    )?;
+    machine.tool(
+        "with-variables",
+        "export KCONFIG_CONFIG=mine KBUILD_OUTPUT=mine KCFLAGS=-O0 CDPATH=/\nexec \"$@\"",
+    )?;
+    let script = script.to_string_lossy();
+    let words = [&[script.as_ref()], &arguments(&[RELEASE])[..]].concat();
+    machine
+        .run(&machine.path("bin/with-variables"), &words)?
+        .line()?;
+    Ok(())
+}
+
+fn little_space(script: &Path) -> Result<()> {
+    let machine = Machine::new()?;
+    machine.tool("df", "echo Avail; echo ' 12M'")?;
+    run(&machine, script)?.refuses(MISSING, &["12 MB free", "700"])?;
+    ensure!(machine.makes() == 0, "begun all the same");
     Ok(())
 }
 
@@ -566,6 +623,10 @@ scenarios! {
     the_directory_knows_its_compilers,
     headers_with_crates_serve_as_they_are,
     other_headers_are_other_crates,
+    crates_outlive_their_source,
+    the_lock_is_its_owners,
+    the_environment_is_left_out,
+    little_space,
     two_at_once_make_them_once,
     a_build_that_fails_leaves_nothing,
     another_configuration_is_refused,
@@ -617,18 +678,39 @@ const BROKEN: &[(&str, &str, Scenario)] = &[
     ),
     (" \"KERNELRELEASE=$release\"", "", what_is_made_is_complete),
     (
-        "$(printf \" '%s'\" \"${arguments[@]}\")",
-        "",
+        "\"$@\" \"${arguments[@]}\"",
+        "\"$@\"",
         the_directory_knows_its_compilers,
     ),
     (
-        "O='$product'",
-        "O='$scratch'",
+        "\"O=$product\"",
+        "\"O=$scratch\"",
         the_directory_knows_its_compilers,
     ),
     (
         "if crates_of \"$headers\"",
         "if false",
+        headers_with_crates_serve_as_they_are,
+    ),
+    (
+        "\t\t\"$cache\"/source-\"$version\"-*\n",
+        "",
+        crates_outlive_their_source,
+    ),
+    (
+        "\nmade\n\n#\n# The kernel's source.",
+        "\n#\n# The kernel's source.",
+        crates_outlive_their_source,
+    ),
+    ("chmod 600", ": 600", the_lock_is_its_owners),
+    (" \"${!KCONFIG_@}\"", "", the_environment_is_left_out),
+    (" \"${!KBUILD_@}\"", "", the_environment_is_left_out),
+    ("\tKCFLAGS ", "\t", the_environment_is_left_out),
+    (" CDPATH ", " ", the_environment_is_left_out),
+    ("[ \"$free\" -ge \"$SPACE\" ]", "true", little_space),
+    (
+        "\"RUSTC=$rustc\"",
+        "\"RUSTC=rustc\"",
         headers_with_crates_serve_as_they_are,
     ),
     (
@@ -642,7 +724,11 @@ const BROKEN: &[(&str, &str, Scenario)] = &[
         other_headers_are_other_crates,
     ),
     ("\tmade\n}\n", "}\n", two_at_once_make_them_once),
-    ("\tflock 9\n", "\t:\n", two_at_once_make_them_once),
+    (
+        "\tflock -w \"$PATIENCE\" 9 ||",
+        "\ttrue ||",
+        two_at_once_make_them_once,
+    ),
     (
         "scratch=$cache/.scratch",
         "scratch=$cache/$release",
@@ -792,8 +878,8 @@ const BROKEN: &[(&str, &str, Scenario)] = &[
         source_of_another_version,
     ),
     (
-        "elif [ -e \"$source/.config\" ] ||",
-        "elif",
+        "elif built_in \"$source\"",
+        "elif false",
         source_that_was_built_in,
     ),
     (

@@ -23,8 +23,8 @@ const MOUNT: &[&str] = &[
     "results",
 ];
 
-/// What keeps the kernel's own driver from starting.
-const BLACKLIST: &str = "initcall_blacklist=udmabuf_dev_init";
+/// What keeps the kernel's own driver from starting, and gives ours the name.
+const WORDS: &str = "initcall_blacklist=udmabuf_dev_init udmabuf_rs.node=udmabuf";
 
 /// The kernel's own driver has the common name, ours its own, and udev has made no link.
 pub fn side_by_side() -> Result<String> {
@@ -66,7 +66,7 @@ pub fn exchanged() -> Result<String> {
 pub fn switch_on() -> Result<String> {
     let said = command::succeed(&["udmabuf-rs-switch", "on"])?;
     node::check(node::OURS)?;
-    ensure!(menu()?.contains(BLACKLIST), "not in {BOOT_MENU}");
+    ensure!(menu()?.contains(WORDS), "not in {BOOT_MENU}");
     Ok(said)
 }
 
@@ -74,7 +74,7 @@ pub fn switch_on() -> Result<String> {
 pub fn switch_off() -> Result<String> {
     let said = command::succeed(&["udmabuf-rs-switch", "off"])?;
     node::check(node::COMMON)?;
-    ensure!(!menu()?.contains(BLACKLIST), "still in {BOOT_MENU}");
+    ensure!(!menu()?.contains(WORDS), "still in {BOOT_MENU}");
     Ok(said)
 }
 
