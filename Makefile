@@ -19,6 +19,8 @@ suffix := $(if $(KSRC),,-debian)
 # minutes are spent on set-up.
 kernel = $(if $(filter $(MACHINES),$(MACHINE)),$(firstword $(subst -, ,$(MACHINE)))$(suffix),$(error \
 	unknown machine '$(MACHINE)': say one of $(MACHINES)))
+# Likewise a driver of no such name.
+$(if $(filter rust c,$(DRIVER)),,$(error unknown driver '$(DRIVER)': say rust or c))
 # All that tests boot. KUnit is in kernels of our own only.
 tested := x86_64 x86_64-check arm64
 
@@ -37,7 +39,7 @@ help: ## This list
 	@echo '                            $(wordlist 5,8,$(MACHINES))'
 	@echo 'ARGS="--machine M --flow F"  for matrix: a part of it, see ci/harness matrix --help'
 	@echo 'ARGS="--machine M --case C"  for bench: the same, see ci/harness bench --help'
-	@echo 'ONLY=text                   for test, virtio-gpu, clients, mutants: only what has the text in its name'
+	@echo 'ONLY=text                   for test, test-more, virtio-gpu, clients, mutants: only what has the text in its name'
 	@echo 'KSRC=directory              a kernel tree of your own for the test kernels'
 	@echo 'KDIR=directory              for module: a kernel build, or the headers of a distribution'
 
@@ -64,12 +66,12 @@ virtio-gpu: ## A guest in the guest: what its screen shows has gone through the 
 	@ci/prepare x86_64
 	@ci/harness virtio-gpu --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
 
-installed: ## A Debian system starts that has the package installed
+installed: ## Boots Debian 13 with the package: rights, names, upgrade, removal
 	@ci/prepare x86_64
 	@ci/setup.d/installed
 	@ci/harness installed
 
-clients: ## Programs of Debian use the driver there, and what comes out is compared
+clients: ## Runs programs of Debian on the driver, and compares what comes out
 	@ci/prepare x86_64
 	@ci/setup.d/clients
 	@$(if $(filter rust,$(DRIVER)),ci/setup.d/installed)
