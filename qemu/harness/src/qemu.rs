@@ -147,6 +147,10 @@ impl Qemu<'_> {
         if self.kernel.flavour.is_fetched() && self.memory > 4 {
             words.push("hugepagesz=1G hugepages=1".into());
         }
+        // Where the guest's time is the host's, a timer may not tick while the kernel looks whether it does.
+        if self.pace == Pace::Real && self.machine.board().kernel == "x86_64" {
+            words.push("no_timer_check".into());
+        }
         words.extend(self.disk.iter().map(|disk| disk.parameters.clone()));
         words.extend(
             self.machine
@@ -308,6 +312,7 @@ mod tests {
         qemu.pace = Pace::Real;
         let line = shown(&qemu.command());
         assert!(!line.contains("icount") && line.contains("thread=multi"));
+        assert!(line.contains("no_timer_check"));
     }
 
     #[test]

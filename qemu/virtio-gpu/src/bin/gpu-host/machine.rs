@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const CPU: &str = "max,la57=off,erms=off,fsrm=off,fsrs=off,fzrm=off";
 
 /// The kernel's command line. It ends when it is broken, and QEMU with it.
-const KERNEL_COMMAND_LINE: &str =
-    "console=ttyS0 panic=-1 oops=panic printk.time=1 printk.devkmsg=on kunit.enable=0";
+const KERNEL_COMMAND_LINE: &str = "console=ttyS0 no_timer_check panic=-1 oops=panic printk.time=1 \
+    printk.devkmsg=on kunit.enable=0";
 
 /// The inner guest's machine.
 pub struct Machine {
