@@ -93,6 +93,9 @@ pub fn taken_name_is_refused() -> Result<String> {
     let log = command::succeed(&["dmesg"])?;
     let mut lines = log.lines().rev();
     let line = lines.find(|line| line.contains("udmabuf_rs: /dev/udmabuf is another driver's"));
+    // udev has seen one of the two nodes go and come.
+    command::succeed(&["udevadm", "settle"])?;
+    side_by_side()?;
     Ok(line.context("nothing in the kernel log")?.to_owned())
 }
 
