@@ -419,7 +419,8 @@ mod tests {
             assert_eq!(tables.walk(USER, |_| Some(0)), Err(Unreadable));
         }
         let tables = Tables {
-            control: 16 | 16 << 16 | 0b01 << 30,
+            // Pages of 64 KiB in the upper half.
+            control: 16 | 16 << 16 | 0b11 << 30,
             ..TABLES
         };
         assert_eq!(tables.walk(VMALLOC, |_| Some(0)), Err(Unreadable));
