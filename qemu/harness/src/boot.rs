@@ -42,12 +42,12 @@ const LITTLE_MEMORY: u32 = 1;
 /// What a boot may take for anything that is no program, in the plain kernel.
 const OVERHEAD: Duration = Duration::from_secs(120);
 
+/// The same for a system that starts dozens of services and ends them.
+const SYSTEM_OVERHEAD: Duration = Duration::from_secs(400);
+
 /// The share with the programs for an installed system, and where that mounts it.
 const PROGRAMS_TAG: &str = "programs";
 const PROGRAMS: &str = "/run/udmabuf-tests";
-
-/// The same for a system that starts dozens of services and ends them.
-const SYSTEM_OVERHEAD: Duration = Duration::from_secs(400);
 
 /// What a task finds behind `/dev/udmabuf`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,8 +131,8 @@ pub struct Boot<'a> {
     pub further: Vec<Further>,
     /// Directories of the host that the guest can mount.
     pub shares: Vec<Share>,
-    /// A system that starts from a disk, and has the driver installed. It is given the programs
-    /// through a share of that name, and its own init ends the machine.
+    /// A system that starts from a disk, and has the driver installed. It mounts a share with the
+    /// programs, and its own init ends the machine.
     pub disk: Option<Disk>,
     /// Loads the module that measures the kernel without a driver; only there for bench kernels.
     pub floor: bool,
@@ -342,10 +342,10 @@ impl<'a> Boot<'a> {
         for (place, file) in self.kernel.further_modules(further)? {
             archive.add(&place, &file);
         }
-        let mut modules = vec![importer];
-        if self.disk.is_some() {
-            modules.clear();
-        }
+        let mut modules = match self.disk {
+            Some(_) => Vec::new(),
+            None => vec![importer],
+        };
         if self.floor {
             modules.push(Module {
                 name: FLOOR_MODULE.to_owned(),

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The machine that the system was installed for.
-pub const MACHINE: &dyn Machine = &X86Direct;
+const MACHINE: &dyn Machine = &X86Direct;
 
 /// What looks at the system.
 const OWN: &str = "installed-system";
@@ -65,17 +65,29 @@ pub struct Arguments {
     show_command: bool,
 }
 
-/// The areas of the phases, with their boots.
-fn area(phase: &str, program: &str) -> Area {
-    Area::new("installed", phase, program)
+impl Phase {
+    fn area(&self, program: &str) -> Area {
+        Area::new("installed", self.name, program)
+    }
+
+    /// The areas of what runs in it, in this order.
+    fn areas(&self) -> Vec<Area> {
+        let programs = self.tests.iter().copied().chain(["system"]);
+        programs.map(|program| self.area(program)).collect()
+    }
+
+    /// The area of the boot itself.
+    fn own(&self) -> Area {
+        self.area("boot")
+    }
 }
 
 /// Starts the system again and again.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let layout = Layout::find()?;
-    let system = System::prepare(&layout)?;
-    let run = Run::new(&layout, &system)?;
     if arguments.show_command {
+        let system = System::prepare(&layout)?;
+        let run = Run::new(&layout, &system)?;
         let boot = Boot {
             show_command: true,
             ..run.boot(&PHASES[0])?
@@ -84,29 +96,24 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut report = Report::open(&layout, "installed")?;
-    for phase in PHASES {
-        run.watch(&mut report, phase, Some(Driver::Rust))?;
-    }
+    run_all(&layout, &mut report, Some(Driver::Rust))?;
     Ok(report.finish())
 }
 
-/// Starts it as a part of all tests.
-pub fn run_quietly(layout: &Layout, report: &mut Report) -> Result<()> {
+/// Starts a system again and again; a watcher is told of each step, if there is one.
+pub fn run_all(layout: &Layout, report: &mut Report, tell: Option<Driver>) -> Result<()> {
     let system = System::prepare(layout)?;
     let run = Run::new(layout, &system)?;
     for phase in PHASES {
-        run.watch(report, phase, None)?;
+        run.watch(report, phase, tell)?;
     }
     Ok(())
 }
 
 /// Whether a start or what runs in it was chosen.
 pub fn is_chosen(chosen: impl Fn(&Area) -> bool) -> bool {
-    PHASES.iter().any(|phase| {
-        let own = ["system", "boot"];
-        let mut programs = phase.tests.iter().chain(&own);
-        programs.any(|program| chosen(&area(phase.name, program)))
-    })
+    let mut phases = PHASES.iter();
+    phases.any(|phase| chosen(&phase.own()) || phase.areas().iter().any(&chosen))
 }
 
 /// Starts of one system.
@@ -180,18 +187,12 @@ impl<'a> Run<'a> {
     }
 
     fn watch(&self, report: &mut Report, phase: &Phase, tell: Option<Driver>) -> Result<()> {
-        let mut areas: Vec<_> = phase
-            .tests
-            .iter()
-            .map(|test| area(phase.name, test))
-            .collect();
-        areas.push(area(phase.name, "system"));
         steps::watch(
             report,
             &Plan {
                 boot: &self.boot(phase)?,
-                areas,
-                own: area(phase.name, "boot"),
+                areas: phase.areas(),
+                own: phase.own(),
                 tell,
                 hint: &|_| None,
             },
@@ -210,6 +211,18 @@ fn parameters(menu: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_it_is_found_by_its_name() {
+        for name in [
+            "switched errors",
+            "as-installed boot",
+            "switched-back system",
+        ] {
+            assert!(is_chosen(|area| area.name().contains(name)), "{name}");
+        }
+        assert!(!is_chosen(|area| area.name().contains("debian")));
+    }
 
     #[test]
     fn a_boot_menu_has_the_kernels_parameters() {

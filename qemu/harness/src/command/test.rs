@@ -148,7 +148,7 @@ fn run_more(layout: &Layout, report: &mut Report, chosen: &dyn Fn(&Area) -> bool
     }
     if installed::is_chosen(chosen) {
         ran = true;
-        installed::run_quietly(layout, report)?;
+        installed::run_all(layout, report, None)?;
     }
     Ok(ran)
 }
