@@ -21,8 +21,9 @@ pub const RELEASE: &str = "7.3.4+deb13-amd64";
 pub const RUSTC: &str = "rustc 1.85.1 (4eb161250 2025-03-15) (built from a source tarball)";
 
 /// What a script may expect of any machine.
-const TOOLS: [&str; 26] = [
+const TOOLS: [&str; 29] = [
     "awk",
+    "basename",
     "bash",
     "cat",
     "chmod",
@@ -30,6 +31,7 @@ const TOOLS: [&str; 26] = [
     "cp",
     "cut",
     "df",
+    "find",
     "flock",
     "grep",
     "head",
@@ -46,6 +48,7 @@ const TOOLS: [&str; 26] = [
     "stat",
     "tail",
     "tar",
+    "tee",
     "touch",
     "tr",
 ];
