@@ -17,14 +17,8 @@ const NEXT_VERSION: &str = "99.0";
 const CRATES: &str = "/var/cache/udmabuf-rs";
 const KEPT_CRATES: &str = "/srv/crates";
 
-/// Places with the package's name in them that are not the package's.
-const OTHERS: &[&str] = &[
-    "/srv/",
-    "/usr/src/linux-",
-    "/run/",
-    "/var/lib/systemd/",
-    "/boot/",
-];
+/// What set-up has put there for later steps, with the package's name in it.
+const SET_UP: &str = "/srv/";
 
 /// The module was loaded when the system started, and DKMS has built and signed it: set-up has installed the
 /// kernel's headers once more after the package, as those of a new kernel are.
@@ -90,8 +84,7 @@ pub fn purge() -> Result<String> {
     let found = command::succeed(&["find", "/", "-xdev", "-name", "*udmabuf*rs*"])?;
     let ours: Vec<_> = found
         .lines()
-        .filter(|path| !OTHERS.iter().any(|other| path.starts_with(other)))
-        .filter(|path| !path.contains("udmabuf-tests"))
+        .filter(|path| !path.starts_with(SET_UP))
         .collect();
     ensure!(ours.is_empty(), "left behind: {}", ours.join(" "));
     let status = command::succeed(&["dkms", "status"])?;
