@@ -23,7 +23,8 @@ use crate::{
     buffer::Builder,
     exporter::Udmabuf,
     ffi::memfd::Memfd,
-    limits::Limits, //
+    limits::Limits,
+    stats::STATS, //
 };
 use kernel::{
     bindings::O_CLOEXEC,
@@ -62,5 +63,6 @@ pub(crate) fn create(items: &[Item], flags: u32, limits: Limits) -> Result<u32> 
 
     let dma_buf = Udmabuf::export(builder.finish()?)?;
 
+    STATS.created.add(1);
     Ok(dma_buf.install(fd))
 }

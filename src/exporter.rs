@@ -232,7 +232,6 @@ struct Counted {
 impl Counted {
     fn new(pages: &PinnedPages) -> Self {
         let (extents, pages) = (pages.extents().len(), pages.extents().pages());
-        STATS.created.add(1);
         STATS.buffers.add(1);
         STATS.pages.add(pages);
         STATS.extents.add(extents);

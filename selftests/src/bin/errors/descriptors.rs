@@ -2,6 +2,7 @@
 
 //! The descriptor that a create returns: its flags, and what happens without one.
 
+use std::fs;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 
@@ -10,15 +11,21 @@ use rustix::io::FdFlags;
 use rustix::process;
 use rustix::process::Resource;
 use rustix::process::Rlimit;
+use rustix::process::Uid;
+use rustix::thread;
 
 use selftests::Errno;
+use selftests::Ledger;
 use selftests::Memfd;
 use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Udmabuf;
 use selftests::abi;
+use selftests::child::in_child;
 use selftests::ktap::Test;
+use selftests::outcome;
 use selftests::outcome::equal;
+use selftests::statistics;
 use selftests::sys;
 use selftests::tests;
 use selftests::udmabuf::list_bytes;
@@ -30,7 +37,11 @@ pub const TESTS: &[Test] = tests![
     unknown_flags_ignored,
     padding_ignored,
     no_descriptor_free,
+    no_file_free,
 ];
+
+/// How many open files there may be in the whole system.
+const FILE_MAX: &str = "/proc/sys/fs/file-max";
 
 /// Whether both requests give a descriptor that is closed on exec.
 #[track_caller]
@@ -96,6 +107,29 @@ fn no_descriptor_free() -> Outcome {
         };
         refused("no descriptor free", call, Errno::MFILE)?;
     }
+    device.create(memfd.whole())?;
+    Ok(())
+}
+
+/// The last step of a request: everything else is there when the dma-buf's own file cannot be had.
+fn no_file_free() -> Outcome {
+    let device = Udmabuf::open()?;
+    let memfd = Memfd::new(64 * PAGE)?;
+    let most = fs::read_to_string(FILE_MAX)?;
+    let before = (Ledger::now()?, statistics::counter("created")?);
+    fs::write(FILE_MAX, "0")?;
+    // The limit is not for root.
+    let refused = in_child("no file free", || {
+        let user = Uid::from_raw(1000);
+        thread::set_thread_res_uid(user, user, user)?;
+        outcome::errno("one", device.create(memfd.whole()), Errno::NFILE)?;
+        let list = [memfd.whole(), memfd.whole()];
+        outcome::errno("list", device.create_list(&list), Errno::NFILE)
+    });
+    fs::write(FILE_MAX, most)?;
+    refused?;
+    let after = (Ledger::now()?, statistics::counter("created")?);
+    equal("left behind, and made so far", after, before)?;
     device.create(memfd.whole())?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use selftests::Errno;
 use selftests::Ledger;
 use selftests::Outcome;
 use selftests::outcome;
+use selftests::statistics;
 
 /// Fails unless the call is refused with exactly this error and leaves nothing behind.
 #[track_caller]
@@ -16,7 +17,12 @@ pub fn refused<T>(
     call: impl FnOnce() -> Result<T, Errno>,
     expected: Errno,
 ) -> Outcome {
-    let before = Ledger::now()?;
+    let before = (Ledger::now()?, statistics::counter("created")?);
     outcome::errno(&what, call(), expected)?;
-    outcome::equal(format_args!("{what}, left behind"), Ledger::now()?, before)
+    let after = (Ledger::now()?, statistics::counter("created")?);
+    outcome::equal(
+        format_args!("{what}, left behind, and made so far"),
+        after,
+        before,
+    )
 }
