@@ -12,8 +12,7 @@ MACHINE ?= x86_64-direct
 DRIVER ?= rust
 MACHINES := x86_64-direct x86_64-swiotlb x86_64-iommu x86_64-28bit \
 	arm64-coherent arm64-noncoherent arm64-smmu arm64-mixed
-# Whoever only looks gets Debian's kernel, which is fetched, unless there is a tree of the user's own
-# to build one from.
+# Debian's kernel, which is fetched, unless there is a tree of the user's own to build one from.
 suffix := $(if $(KSRC),,-debian)
 # A machine's name begins with that of the kernel it boots. A misspelt one is refused before
 # minutes are spent on set-up.
@@ -22,7 +21,7 @@ kernel = $(if $(filter $(MACHINES),$(MACHINE)),$(firstword $(subst -, ,$(MACHINE
 # Likewise a driver of no such name.
 $(if $(filter rust c,$(DRIVER)),,$(error unknown driver '$(DRIVER)': say rust or c))
 # All that tests boot. KUnit is in kernels of our own only.
-tested := x86_64 x86_64-check arm64
+tested := $(sort x86_64$(suffix) arm64$(suffix) x86_64-check arm64)
 
 # One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:
@@ -51,28 +50,27 @@ test: ## Every test that needs no further set-up
 	@ci/prepare $(tested)
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
 
-test-more: ## Every test in Debian's kernels, and with programs of Debian
-	@ci/prepare x86_64 x86_64-debian arm64-debian x86_64-debian-rt x86_64-debian-7.2 \
-		arm64-debian-16k
+test-more: ## Every test in further kernels of Debian, and with programs of Debian
+	@ci/prepare x86_64$(suffix) x86_64-debian-rt x86_64-debian-7.2 arm64-debian-16k
 	@ci/setup.d/clients lavapipe
 	@ci/setup.d/installed
 	@ci/harness test --more $(if $(ONLY),--only '$(ONLY)')
 
 matrix: ## Both drivers and the system heap on every machine, a table
-	@ci/prepare x86_64 arm64
+	@ci/prepare x86_64$(suffix) arm64
 	@ci/harness matrix $(ARGS)
 
 virtio-gpu: ## A guest in the guest: what its screen shows has gone through the driver
-	@ci/prepare x86_64
+	@ci/prepare x86_64$(suffix)
 	@ci/harness virtio-gpu --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
 
 installed: ## Boots Debian 13 with the package: rights, names, upgrade, removal
-	@ci/prepare x86_64
+	@ci/prepare x86_64$(suffix)
 	@ci/setup.d/installed
 	@ci/harness installed
 
 clients: ## Runs programs of Debian on the driver, and compares what comes out
-	@ci/prepare x86_64
+	@ci/prepare x86_64$(suffix)
 	@ci/setup.d/clients
 	@$(if $(filter rust,$(DRIVER)),ci/setup.d/installed)
 	@ci/harness clients --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
@@ -82,7 +80,7 @@ bench: ## What both drivers cost, in instructions, a table and plots
 	@ci/harness bench $(ARGS)
 
 mutants: ## Broken variants of the module, which the tests have to notice
-	@ci/prepare x86_64 x86_64-check arm64
+	@ci/prepare x86_64$(suffix) x86_64-check arm64
 	@ci/harness mutants $(if $(ONLY),--only '$(ONLY)')
 
 shell: ## A shell in a guest with the module loaded

@@ -11,7 +11,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use protocol::FURTHER_MODULES;
 
-use crate::{layout::Layout, machine::Machine};
+use crate::{
+    layout::Layout,
+    machine::{Board, Machine},
+};
 
 /// Which of the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -52,8 +55,8 @@ impl fmt::Display for Flavour {
 }
 
 impl Flavour {
-    /// The one that tests boot which need nothing special: the plain one, or what `$UDMABUF_KERNEL`
-    /// says.
+    /// The one that users have: Debian's, or what `$UDMABUF_KERNEL` says, as with a tree of the
+    /// user's own (`KSRC=`).
     ///
     /// # Errors
     ///
@@ -62,7 +65,20 @@ impl Flavour {
         match env::var("UDMABUF_KERNEL") {
             Ok(name) => Flavour::from_str(&name, false)
                 .map_err(|_| anyhow!("UDMABUF_KERNEL is '{name}', which is no kernel")),
-            Err(_) => Ok(Flavour::Plain),
+            Err(_) => Ok(Flavour::Debian),
+        }
+    }
+
+    /// The one that is booted again and again on a board: the usual one, but our own for arm64, which
+    /// has KUnit and the system heap, and boots in a second.
+    ///
+    /// # Errors
+    ///
+    /// As of [`usual`](Self::usual).
+    pub fn frequent(board: &Board) -> Result<Self> {
+        match Self::usual()? {
+            Flavour::Debian if board.kernel == "arm64" => Ok(Flavour::Plain),
+            usual => Ok(usual),
         }
     }
 

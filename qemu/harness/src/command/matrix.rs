@@ -46,9 +46,9 @@ pub struct Arguments {
     /// Only this of the drivers; may be said several times.
     #[arg(long = "driver", value_enum)]
     subjects: Vec<Subject>,
-    /// The kernel.
-    #[arg(long, value_enum, env = "UDMABUF_KERNEL", default_value_t = Flavour::Plain)]
-    kernel: Flavour,
+    /// The kernel of all machines; Debian's otherwise, but ours for arm64, which has the system heap.
+    #[arg(long, value_enum)]
+    kernel: Option<Flavour>,
 }
 
 /// What is behind /dev/udmabuf.
@@ -98,9 +98,7 @@ impl Arguments {
             let value = subject.to_possible_value();
             words.extend(value.map(|value| format!("--driver {}", value.get_name())));
         }
-        if self.kernel != Flavour::Plain {
-            words.push(format!("--kernel {}", self.kernel));
-        }
+        words.extend(self.kernel.map(|kernel| format!("--kernel {kernel}")));
         match words.is_empty() {
             true => "make matrix".into(),
             false => format!("make matrix ARGS='{}'", words.join(" ")),
@@ -150,7 +148,7 @@ pub fn run_on(
 ) -> Result<()> {
     let matrix = Matrix {
         layout,
-        flavour: Flavour::usual()?,
+        flavour: None,
         machines,
         all_flows: true,
         flows: flows::list(layout)?,
@@ -163,7 +161,8 @@ pub fn run_on(
 /// A matrix to be made.
 struct Matrix<'a> {
     layout: &'a Layout,
-    flavour: Flavour,
+    /// The kernel that was asked for.
+    flavour: Option<Flavour>,
     machines: Vec<&'static dyn Machine>,
     flows: Vec<Flow>,
     /// Whether that is all flows.
@@ -188,13 +187,15 @@ impl Matrix<'_> {
                 if guest::interrupted() {
                     bail!("interrupted");
                 }
+                let flavour = self.flavour(*machine)?;
+                let kernel = flavour.of(machine.board().kernel);
                 let trial = Trial {
                     layout: self.layout,
                     machine: *machine,
                     flows: &self.flows,
                     controls: &controls,
-                    flavour: self.flavour,
-                    variants: variants.get(machine.board().kernel).unwrap_or(&none),
+                    flavour,
+                    variants: variants.get(&kernel).unwrap_or(&none),
                     selection: self.selection,
                     cost: self.all_flows && self.selection.rust && self.selection.c,
                 };
@@ -239,6 +240,14 @@ impl Matrix<'_> {
         Ok(())
     }
 
+    /// The kernel of a machine.
+    fn flavour(&self, machine: &dyn Machine) -> Result<Flavour> {
+        match self.flavour {
+            Some(flavour) => Ok(flavour),
+            None => Flavour::frequent(machine.board()),
+        }
+    }
+
     /// The name of the files with the results: a part does not replace the whole.
     fn name(&self) -> &'static str {
         let whole = self.all_flows
@@ -261,10 +270,11 @@ impl Matrix<'_> {
         &self,
         report: &mut Report,
         controls: &[Control],
-    ) -> Result<BTreeMap<&'static str, Variants>> {
-        let mut all: BTreeMap<&'static str, Vec<Patch>> = BTreeMap::new();
+    ) -> Result<BTreeMap<String, Variants>> {
+        let mut all: BTreeMap<String, Vec<Patch>> = BTreeMap::new();
         for machine in &self.machines {
-            let patches = all.entry(machine.board().kernel).or_default();
+            let kernel = self.flavour(*machine)?.of(machine.board().kernel);
+            let patches = all.entry(kernel).or_default();
             for run in plan::runs(*machine, &self.flows, controls, self.selection) {
                 let wanted = |control: &&Control| {
                     run.subject == plan::Subject::Control(control.patch.name.clone())
@@ -278,7 +288,7 @@ impl Matrix<'_> {
         let mut variants = BTreeMap::new();
         for (kernel, patches) in all {
             report.progress(format!("builds {} for {kernel}", patches.len()));
-            let built = variant::build_all(self.layout, &self.flavour.of(kernel), &patches);
+            let built = variant::build_all(self.layout, &kernel, &patches);
             let built = built
                 .into_iter()
                 .map(|built| built.map_err(|error| format!("{error:#}")));

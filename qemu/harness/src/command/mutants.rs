@@ -6,8 +6,8 @@
 //!
 //!     # expect: PROGRAM:FILTER on MACHINE [KERNEL]
 //!
-//! before the diff: these tests have to fail there, in the usual kernel, or for suites in the plain
-//! one, unless another is named. PROGRAM is one of the selftests, or `kunit` for the suites inside the module, or `virtio-gpu` for
+//! before the diff: these tests have to fail there, in the kernel that is booted again and again, or
+//! for suites in the plain one, unless another is named. PROGRAM is one of the selftests, or `kunit` for the suites inside the module, or `virtio-gpu` for
 //! the steps with a guest in the guest; FILTER is a part of the tests' names.
 //! The same tests run with the unchanged module first and have to pass, for a
 //! test that fails anyway has noticed nothing. A patch that has a line
@@ -494,14 +494,20 @@ fn expectation(line: &str) -> Result<Expectation> {
         bail!("unknown program '{program}' in '{line}'");
     }
     let (machine, flavour) = match machine.trim().split_once(' ') {
-        None if program == KUNIT => (machine.trim(), Flavour::Plain),
-        None => (machine.trim(), Flavour::usual()?),
+        None => (machine.trim(), None),
         Some((machine, kernel)) => match Flavour::from_str(kernel, false) {
-            Ok(flavour) if flavour.runs_suites() && program != VIRTIO_GPU => (machine, flavour),
+            Ok(flavour) if flavour.runs_suites() && program != VIRTIO_GPU => {
+                (machine, Some(flavour))
+            }
             _ => bail!("no kernel '{kernel}' for {program} in '{line}'"),
         },
     };
     let machine: &dyn Machine = machine::find(machine)?;
+    let flavour = match flavour {
+        Some(flavour) => flavour,
+        None if program == KUNIT => Flavour::Plain,
+        None => Flavour::frequent(machine.board())?,
+    };
     if program == VIRTIO_GPU && machine.name() != nested::MACHINE.name() {
         bail!(
             "{VIRTIO_GPU} is on {} only: '{line}'",
@@ -526,6 +532,7 @@ mod tests {
 # SPDX-License-Identifier: GPL-2.0
 # No sync at the end of an access.
 # expect: data:write_sync on x86_64-swiotlb
+# expect: errors:seals on arm64-coherent
 # expect: kunit:udmabuf_attach on direct
 # expect: lifetime:charged on direct check
 --- a/src/x.rs
@@ -537,7 +544,8 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "data:write_sync on x86_64-swiotlb plain",
+                "data:write_sync on x86_64-swiotlb debian",
+                "errors:seals on arm64-coherent plain",
                 "kunit:udmabuf_attach on x86_64-direct plain",
                 "lifetime:charged on x86_64-direct check"
             ]

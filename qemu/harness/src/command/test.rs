@@ -22,7 +22,7 @@ use crate::{
 /// The programs of selftests/ that speak KTAP.
 pub const PROGRAMS: &[&str] = &["errors", "clients", "data", "lifetime"];
 
-/// How long one of them may take in the plain kernel.
+/// How long one of them may take, but in a kernel that is slow.
 pub const TIME_LIMIT: Duration = Duration::from_secs(240);
 
 /// Machines on which all programs run with the usual kernel. The others are the matrix's.
@@ -54,9 +54,8 @@ fn kernels(usual: Flavour) -> [Row; 4] {
     ]
 }
 
-/// The kernels that Debian builds.
+/// The other kernels that Debian builds.
 const MORE: &[Row] = &[
-    (Flavour::Debian, USUAL, What::Programs),
     (Flavour::DebianRt, &[&X86Direct], What::Programs),
     (Flavour::Debian16k, &[&Arm64Noncoherent], What::Programs),
     (Flavour::DebianOlder, &[&X86Direct], What::Programs),
@@ -68,8 +67,8 @@ pub struct Arguments {
     /// Runs only areas with this text in "MACHINE KERNEL PROGRAM", such as "check data".
     #[arg(long)]
     only: Option<String>,
-    /// Runs what takes a longer set-up instead: all programs in the kernels that Debian builds, and
-    /// programs of Debian itself.
+    /// Runs what takes a longer set-up instead: all programs in the other kernels that Debian
+    /// builds, and programs of Debian itself.
     #[arg(long)]
     more: bool,
 }
@@ -340,7 +339,7 @@ mod tests {
     fn areas(only: &str) -> Vec<String> {
         let layout = Layout::for_tests(Path::new("/nonexistent"));
         let chosen = |area: &Area| area.name().contains(only);
-        let mut boots = plan(&layout, &kernels(Flavour::Plain), &chosen);
+        let mut boots = plan(&layout, &kernels(Flavour::Debian), &chosen);
         boots.extend(plan(&layout, MORE, &chosen));
         let areas = boots.iter().flat_map(|planned| {
             let programs = planned.programs.iter().map(|(area, _)| area.name());
@@ -371,10 +370,8 @@ mod tests {
         let areas = areas("");
         for machine in USUAL {
             for program in PROGRAMS.iter().chain([&KERNEL_SELFTEST]) {
-                for kernel in ["plain", "debian"] {
-                    let name = format!("{} {kernel} {program}", machine.name());
-                    assert!(areas.contains(&name), "{name}");
-                }
+                let name = format!("{} debian {program}", machine.name());
+                assert!(areas.contains(&name), "{name}");
             }
         }
     }
@@ -401,11 +398,11 @@ mod tests {
             sender: &sender,
             progress: &|_| {},
         };
-        let boots = plan(&layout, &kernels(Flavour::Plain), &|area| {
-            area.name() == "x86_64-direct plain errors"
+        let boots = plan(&layout, &kernels(Flavour::Debian), &|area| {
+            area.name() == "x86_64-direct debian errors"
         });
         let error = boot(&layout, &caller, &boots[0]).unwrap_err();
-        assert!(error.to_string().contains("no plain kernel"), "{error}");
+        assert!(error.to_string().contains("no debian kernel"), "{error}");
         let part = parts.try_recv().unwrap();
         assert_eq!(part.area.program, "errors");
         let why = format!("{:?}", part.tests);
