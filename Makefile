@@ -61,7 +61,7 @@ matrix: ## Both drivers and the system heap on every machine, a table
 	@ci/harness matrix $(ARGS)
 
 virtio-gpu: ## A guest in the guest: what its screen shows has gone through the driver
-	@ci/prepare x86_64$(suffix)
+	@ci/prepare x86_64$(suffix) arm64
 	@ci/harness virtio-gpu --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
 
 installed: ## Boots Debian 13 with the package: rights, names, upgrade, removal

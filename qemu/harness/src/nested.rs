@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A guest in the guest: what the outer one needs to boot an inner one under the host's QEMU. Both
-//! boot the same kernel, and load the same module.
+//! A guest in the guest: what the outer one needs to boot an inner one under the host's QEMU. The
+//! inner one is emulated by an emulated CPU, so it is what boots with the fewest instructions.
 
 use std::{
     env,
@@ -20,13 +20,17 @@ use crate::{
     initramfs::Initramfs,
     kernel::{Flavour, Further, Kernel},
     layout::{Layout, missing},
-    machine::{Machine, X86Direct},
+    machine::{Arm64Coherent, Machine, X86Direct},
     qemu::{Pace, Share},
     usage::refuse,
 };
 
 /// The machine of the outer guest.
 pub const MACHINE: &dyn Machine = &X86Direct;
+
+/// The machine that the inner guest's is like: an arm64 kernel decompresses nothing, and finds little to
+/// look for.
+const INNER: &dyn Machine = &Arm64Coherent;
 
 /// What runs in the outer guest, and what in the inner one.
 const HOST_PROGRAM: &str = "gpu-host";
@@ -41,7 +45,9 @@ const HIDDEN: &[&str] = &["/dev", "/proc", "/sys", "/tmp"];
 /// Everything that an inner guest takes.
 pub struct Nested<'a> {
     layout: &'a Layout,
+    /// The outer guest's.
     kernel: Kernel,
+    inner: Kernel,
     qemu: PathBuf,
     /// What the outer guest has as its root, in which QEMU is.
     root: PathBuf,
@@ -58,18 +64,19 @@ impl<'a> Nested<'a> {
     ///
     /// When something is missing, which is named.
     pub fn prepare(layout: &'a Layout, name: &str, kernel: Kernel) -> Result<Self> {
-        let qemu = find_program(MACHINE.board().qemu)?;
-        let programs = layout.programs(MACHINE.board().target, kernel.flavour);
+        let inner = Kernel::find(layout, INNER, Flavour::frequent(INNER.board())?)?;
+        let qemu = find_program(INNER.board().qemu)?;
+        let programs = layout.programs(INNER.board().target, inner.flavour);
         let (init, program) = (programs.join("init"), programs.join(GUEST_PROGRAM));
-        for file in [&init, &program, &programs.join(HOST_PROGRAM)] {
+        for file in [&init, &program] {
             missing(file)?;
         }
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let mut archive = Initramfs::new(&init);
         archive.add(&format!("/bin/{GUEST_PROGRAM}"), &program);
         let module = format!("/modules/{DRIVER_MODULE}.ko");
-        archive.add(&module, &kernel.module(DRIVER_MODULE)?);
-        for (place, file) in kernel.further_modules(&[Further::Camera, Further::Screen])? {
+        archive.add(&module, &inner.module(DRIVER_MODULE)?);
+        for (place, file) in inner.further_modules(&[Further::Camera, Further::Screen])? {
             archive.add(&place, &file);
         }
         archive.write(&scratch.path().join("initramfs"))?;
@@ -79,6 +86,7 @@ impl<'a> Nested<'a> {
         Ok(Nested {
             layout,
             kernel,
+            inner,
             qemu,
             root: PathBuf::from("/"),
             scratch,
@@ -93,13 +101,13 @@ impl<'a> Nested<'a> {
     ///
     /// When there is none in it.
     pub fn with_root(self, root: &Path) -> Result<Self> {
-        let qemu = Path::new("/usr/bin").join(MACHINE.board().qemu);
+        let qemu = Path::new("/usr/bin").join(INNER.board().qemu);
         let root = std::path::absolute(root)?;
         missing(&root.join(qemu.strip_prefix("/")?))?;
         Ok(Nested { qemu, root, ..self })
     }
 
-    /// The kernel of both guests.
+    /// The kernel of the outer guest.
     pub fn kernel(layout: &Layout) -> Result<Kernel> {
         Kernel::find(layout, MACHINE, Flavour::usual()?)
     }
@@ -128,7 +136,9 @@ impl<'a> Nested<'a> {
         let qemu = self.qemu.to_str().context("QEMU has an odd name")?;
         let mut words = vec!["--qemu".to_owned(), qemu.to_owned()];
         words.extend(arguments.iter().map(|word| (*word).to_owned()));
-        Task::new(&programs.join(HOST_PROGRAM), words, Some(TIME_LIMIT))
+        let file = programs.join(HOST_PROGRAM);
+        missing(&file)?;
+        Task::new(&file, words, Some(TIME_LIMIT))
     }
 
     /// A boot of the outer guest. It sees the root, where QEMU is.
@@ -145,7 +155,7 @@ impl<'a> Nested<'a> {
             pace: Pace::Real,
             further: vec![Further::HostFiles],
             files: vec![
-                ("/level2/kernel".into(), self.kernel.image.clone()),
+                ("/level2/kernel".into(), self.inner.image.clone()),
                 (
                     "/level2/initramfs".into(),
                     self.scratch.path().join("initramfs"),
