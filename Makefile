@@ -70,7 +70,7 @@ installed: ## Boots Debian 13 with the package: rights, names, upgrade, removal
 	@ci/harness installed
 
 clients: ## Runs programs of Debian on the driver, and compares what comes out
-	@ci/prepare x86_64$(suffix)
+	@ci/prepare x86_64$(suffix) arm64
 	@ci/setup.d/clients
 	@$(if $(filter rust,$(DRIVER)),ci/setup.d/installed)
 	@ci/harness clients --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')

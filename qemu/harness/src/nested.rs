@@ -101,9 +101,10 @@ impl<'a> Nested<'a> {
     ///
     /// When there is none in it.
     pub fn with_root(self, root: &Path) -> Result<Self> {
-        let qemu = Path::new("/usr/bin").join(INNER.board().qemu);
         let root = std::path::absolute(root)?;
-        missing(&root.join(qemu.strip_prefix("/")?))?;
+        let place = qemu_in(&root);
+        missing(&place)?;
+        let qemu = Path::new("/").join(place.strip_prefix(&root)?);
         Ok(Nested { qemu, root, ..self })
     }
 
@@ -168,6 +169,11 @@ impl<'a> Nested<'a> {
             ..Boot::new(self.layout, MACHINE, &self.kernel)
         }
     }
+}
+
+/// Where the inner guest's QEMU is in a root file system.
+pub fn qemu_in(root: &Path) -> PathBuf {
+    root.join("usr/bin").join(INNER.board().qemu)
 }
 
 /// The file that a command of that name is.

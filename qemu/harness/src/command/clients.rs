@@ -19,6 +19,7 @@ use crate::{
     kernel::{Flavour, Further, Kernel},
     layout::{Layout, missing},
     machine::{Machine, X86Direct},
+    nested,
     qemu::{Pace, Share},
     report::{Area, Report},
     steps::{self, Plan},
@@ -110,12 +111,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         refuse!("no client has '{only}' in its name");
     }
     // Before minutes are spent on the others.
-    if qemu
-        && !root(&layout)
-            .join("usr/bin")
-            .join(MACHINE.board().qemu)
-            .exists()
-    {
+    if qemu && !nested::qemu_in(&root(&layout)).exists() {
         refuse!(
             "no QEMU in {}: run ci/setup.d/clients",
             root(&layout).display()
