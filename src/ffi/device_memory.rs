@@ -463,7 +463,8 @@ impl Share {
     fn new(taken: &'static Atomic<usize>, pages: usize, most: usize) -> Option<Self> {
         let all = taken.fetch_add(pages, Relaxed) + pages;
         // Dropped, it gives back what was added.
-        Some(Self { taken, pages }).filter(|_| all <= most)
+        let share = Self { taken, pages };
+        (all <= most).then_some(share)
     }
 
     /// # Safety
