@@ -4,7 +4,8 @@
 //!
 //! The order of the steps is the security argument:
 //!
-//! 1. What can be judged by arithmetic alone is, before anything is touched.
+//! 1. What can be judged by arithmetic alone is, before anything is touched; with it what the user
+//!    may have locked, where that counts.
 //! 2. The descriptor is reserved: after the last step nothing may fail.
 //! 3. For each item the file is looked up and its inode locked; with the lock held, the seals
 //!    and how it was opened are checked and the pages pinned. A seal that would forbid the buffer cannot come in between:
@@ -22,7 +23,10 @@ use crate::{
     },
     buffer::Builder,
     exporter::Udmabuf,
-    ffi::memfd::Memfd,
+    ffi::{
+        memfd::Memfd,
+        user::LockedPages, //
+    },
     limits::Limits,
     stats::STATS, //
 };
@@ -42,11 +46,15 @@ use kernel::{
 /// - `EBADFD` for a descriptor that is not open, or not of a file that could be a memfd;
 /// - `EACCES` for a memfd that was not opened for reading and writing;
 /// - `EINTR` if the process is being killed;
-/// - `EMFILE`, `ENFILE`, `ENOMEM`.
+/// - `EMFILE`, `ENFILE`, `ENOMEM`, the last one also for more than the user may lock.
 ///
 /// In this order for one item, and items in theirs.
 pub(crate) fn create(items: &[Item], flags: u32, limits: Limits) -> Result<u32> {
-    limits.check_items(items)?;
+    let pages = limits.check_items(items)?;
+    let locked = limits
+        .memlock
+        .then(|| LockedPages::count(pages))
+        .transpose()?;
 
     let cloexec = match flags & FLAGS_CLOEXEC {
         0 => 0,
@@ -61,7 +69,7 @@ pub(crate) fn create(items: &[Item], flags: u32, limits: Limits) -> Result<u32> 
         builder.append(&locked.check_seals()?, item.offset, item.size)?;
     }
 
-    let dma_buf = Udmabuf::export(builder.finish()?)?;
+    let dma_buf = Udmabuf::export(builder.finish()?, locked)?;
 
     STATS.created.add(1);
     Ok(dma_buf.install(fd))

@@ -45,6 +45,7 @@ use crate::{
             new_mutex,
             Mutex, //
         },
+        user::LockedPages,
         vma::{
             Fault,
             FaultHandler,
@@ -77,15 +78,20 @@ pub(crate) struct Udmabuf {
     #[pin]
     vmap: Mutex<Option<Vmap>>,
     counted: Counted,
+    /// What its pages count as, while it lives.
+    locked: Option<LockedPages>,
 }
 
 impl Udmabuf {
-    /// Makes a dma-buf of `pages`.
+    /// Makes a dma-buf of `pages`, which count as locked where that is wanted.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, `ENFILE`.
-    pub(crate) fn export(pages: Arc<PinnedPages>) -> Result<DmaBuf> {
+    pub(crate) fn export(
+        pages: Arc<PinnedPages>,
+        locked: Option<LockedPages>,
+    ) -> Result<DmaBuf> {
         let counted = Counted::new(&pages);
         DmaBuf::export::<Self>(
             pages,
@@ -94,6 +100,7 @@ impl Udmabuf {
                 attachments <- new_mutex!(c"udmabuf attachments", Attachments::new()),
                 vmap <- new_mutex!(c"udmabuf vmap", None),
                 counted,
+                locked,
             }),
         )
     }

@@ -38,6 +38,7 @@ mod uaccess;
     clippy::undocumented_unsafe_blocks
 )]
 mod uapi;
+pub(crate) mod user;
 pub(crate) mod vma;
 pub(crate) mod vmap;
 pub(crate) mod words;

@@ -18,6 +18,8 @@ pub(crate) struct Limits {
     pub(crate) list: u32,
     /// Most memory in a buffer, in MiB.
     pub(crate) size_mb: u32,
+    /// Whether pages count as locked by the user who has them pinned.
+    pub(crate) memlock: bool,
 }
 
 impl Limits {
@@ -76,6 +78,7 @@ mod tests {
     const ONE_MB: Limits = Limits {
         list: 2,
         size_mb: 1,
+        memlock: false,
     };
 
     fn item(offset: u64, size: u64) -> Item {
@@ -135,6 +138,7 @@ mod tests {
         let all = Limits {
             list: u32::MAX,
             size_mb: u32::MAX,
+            ..ONE_MB
         };
         let most = u64::from(u32::MAX) << 20;
         assert_eq!(pages(all, &[item(0, most)]), Ok((most / PAGE) as usize));

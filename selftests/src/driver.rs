@@ -6,6 +6,7 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::path::PathBuf;
 
 use crate::udmabuf;
@@ -69,6 +70,11 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// Where it is in sysfs.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The value, as sysfs prints it.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
  */
 
 #include <linux/cc_platform.h>
+#include <linux/cred.h>
 #include <linux/device.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
@@ -22,6 +23,7 @@
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/user.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/swiotlb.h>
@@ -50,6 +52,13 @@ bool rust_helper_dcache_needs_two_passes(void)
 bool rust_helper_guest_memory_is_encrypted(void)
 {
 	return cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT);
+}
+
+/* cred.h */
+
+struct user_struct *rust_helper_get_current_user(void)
+{
+	return get_current_user();
 }
 
 /* device.h */
@@ -332,6 +341,11 @@ bool rust_helper_dev_is_untrusted(struct device *dev)
 int rust_helper_fatal_signal_pending(struct task_struct *task)
 {
 	return fatal_signal_pending(task);
+}
+
+unsigned long rust_helper_rlimit(unsigned int limit)
+{
+	return rlimit(limit);
 }
 
 /* scatterlist.h */

@@ -24,6 +24,9 @@ extern "C" {
     #[link_name = "rust_helper_guest_memory_is_encrypted"]
     pub(super) fn guest_memory_is_encrypted() -> bool;
 
+    #[link_name = "rust_helper_get_current_user"]
+    pub(super) fn get_current_user() -> *mut user_struct;
+
     #[cfg(CONFIG_KUNIT)]
     #[link_name = "rust_helper_dev_assign_dma_coherent"]
     pub(super) fn dev_assign_dma_coherent(dev: *mut device, value: bool);
@@ -157,6 +160,8 @@ extern "C" {
 
     #[link_name = "rust_helper_fatal_signal_pending"]
     pub(super) fn fatal_signal_pending(task: *mut task_struct) -> c_int;
+    #[link_name = "rust_helper_rlimit"]
+    pub(super) fn rlimit(limit: c_uint) -> c_ulong;
 
     #[link_name = "rust_helper_sg_set_dma"]
     pub(super) fn sg_set_dma(sg: *mut scatterlist, addr: dma_addr_t, len: c_uint);

@@ -16,6 +16,10 @@ unsigned int udmabuf_rs_size_limit_mb = INT_MAX;
 module_param_named(size_limit_mb, udmabuf_rs_size_limit_mb, uint, 0644);
 MODULE_PARM_DESC(size_limit_mb, "Most memory in one buffer, in MiB. Default is 2147483647.");
 
+bool udmabuf_rs_memlock;
+module_param_named(memlock, udmabuf_rs_memlock, bool, 0644);
+MODULE_PARM_DESC(memlock, "Pages of new buffers count against RLIMIT_MEMLOCK of who makes them. Default is N.");
+
 char *udmabuf_rs_node = "udmabuf-rs";
 module_param_named(node, udmabuf_rs_node, charp, 0444);
 MODULE_PARM_DESC(node, "Name in /dev: udmabuf-rs (the default) or udmabuf.");

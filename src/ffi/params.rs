@@ -14,6 +14,7 @@ use kernel::{
 extern "C" {
     static udmabuf_rs_list_limit: Atomic<u32>;
     static udmabuf_rs_size_limit_mb: Atomic<u32>;
+    static udmabuf_rs_memlock: Atomic<bool>;
     static udmabuf_rs_node: *const c_char;
 }
 
@@ -24,9 +25,12 @@ pub(crate) fn limits() -> Limits {
     let list = unsafe { &udmabuf_rs_list_limit };
     // SAFETY: As above.
     let size_mb = unsafe { &udmabuf_rs_size_limit_mb };
+    // SAFETY: As above, for a `bool` (`param_set_bool()`).
+    let memlock = unsafe { &udmabuf_rs_memlock };
     Limits {
         list: list.load(Relaxed),
         size_mb: size_mb.load(Relaxed),
+        memlock: memlock.load(Relaxed),
     }
 }
 

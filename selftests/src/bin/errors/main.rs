@@ -9,6 +9,7 @@ mod descriptors;
 mod files;
 mod limits;
 mod mappings;
+mod memlock;
 mod memory;
 mod modes;
 mod pointers;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         requests::TESTS,
         descriptors::TESTS,
         memory::TESTS,
+        memlock::TESTS,
         mappings::TESTS,
         #[cfg(target_arch = "x86_64")]
         compat::TESTS,

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module parameter memlock: a buffer's pages count as locked by the user who made it.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+use rustix::event;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::io;
+use rustix::pipe;
+use rustix::process;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::Uid;
+use rustix::thread;
+
+use selftests::DmaBuf;
+use selftests::Errno;
+use selftests::Memfd;
+use selftests::Outcome;
+use selftests::PAGE;
+use selftests::Udmabuf;
+use selftests::child::in_child;
+use selftests::driver::Driver;
+use selftests::driver::Parameter;
+use selftests::ktap::Test;
+use selftests::outcome::equal;
+use selftests::outcome::errno;
+use selftests::outcome::skip;
+use selftests::sys::fork::Child;
+use selftests::tests;
+
+pub const TESTS: &[Test] = tests![
+    memlock_as_documented,
+    memlock_off_locks_nothing,
+    memlock_up_to_the_limit,
+    memlock_of_all_processes,
+    memlock_of_a_request_that_fails,
+    memlock_of_another_user,
+    memlock_of_root,
+    memlock_while_buffers_live,
+];
+
+const USER: u32 = 1000;
+const OTHER: u32 = 1001;
+
+/// Pages that the user of these tests may lock.
+const MOST: usize = 4;
+
+fn memlock() -> Outcome<Parameter> {
+    match Driver::under_test() {
+        Driver::C => skip("a driver that counts locked pages"),
+        Driver::Rust => Ok(Driver::Rust.parameter("memlock")),
+    }
+}
+
+/// Lives on as a user who may lock no more than [`MOST`] pages.
+fn become_user(user: u32) -> Outcome {
+    let most = Some((MOST * PAGE) as u64);
+    let limit = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    process::setrlimit(Resource::Memlock, limit)?;
+    let user = Uid::from_raw(user);
+    Ok(thread::set_thread_res_uid(user, user, user)?)
+}
+
+/// A buffer of that many pages.
+fn create(device: &Udmabuf, memfd: &Memfd, pages: usize) -> Result<DmaBuf, Errno> {
+    device.create(memfd.range(0, pages * PAGE))
+}
+
+/// What a process returns that has done this.
+fn exit_code(what: &str, body: impl FnOnce() -> Outcome) -> i32 {
+    match body() {
+        Ok(()) => 0,
+        Err(stop) => {
+            println!("{what}: {stop}");
+            1
+        }
+    }
+}
+
+/// A step in a process of its own, in a process that may be none of root's.
+fn in_second(what: &str, body: impl FnOnce() -> Outcome) -> Outcome {
+    let child = Child::run(|| exit_code(what, body))?;
+    equal(what, child.wait()?.exit_status(), Some(0))
+}
+
+/// Waits for a byte, but not for ever.
+fn hear(pipe: &OwnedFd) -> Outcome {
+    let patience = Timespec {
+        tv_sec: 5,
+        tv_nsec: 0,
+    };
+    let heard = event::poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&patience))?;
+    equal("bytes heard", heard, 1)
+}
+
+fn memlock_as_documented() -> Outcome {
+    let memlock = memlock()?;
+    equal("memlock", memlock.get()?, "N".to_owned())?;
+    equal("mode of memlock", memlock.mode()?, 0o644)
+}
+
+fn memlock_off_locks_nothing() -> Outcome {
+    memlock()?;
+    let (device, memfd) = (Udmabuf::open()?, Memfd::new(8 * PAGE)?);
+    in_child("as a user", || {
+        become_user(USER)?;
+        create(&device, &memfd, MOST + 1)?;
+        Ok(())
+    })
+}
+
+fn memlock_up_to_the_limit() -> Outcome {
+    let memlock = memlock()?;
+    let _on = memlock.set("Y")?;
+    let (device, memfd) = (Udmabuf::open()?, Memfd::new(8 * PAGE)?);
+    in_child("as a user", || {
+        become_user(USER)?;
+        let more = create(&device, &memfd, MOST + 1);
+        errno("one page more", more, Errno::NOMEM)?;
+        let three = create(&device, &memfd, MOST - 1)?;
+        errno("two more", create(&device, &memfd, 2), Errno::NOMEM)?;
+        let items = [memfd.range(0, PAGE), memfd.range(PAGE, PAGE)];
+        errno("a list", device.create_list(&items), Errno::NOMEM)?;
+        let one = create(&device, &memfd, 1)?;
+        drop(three);
+        let again = create(&device, &memfd, MOST - 1)?;
+        drop((one, again));
+        create(&device, &memfd, MOST)?;
+        Ok(())
+    })
+}
+
+/// A second process gets what the first one has left.
+fn memlock_of_all_processes() -> Outcome {
+    let memlock = memlock()?;
+    let _on = memlock.set("Y")?;
+    let (device, memfd) = (Udmabuf::open()?, Memfd::new(8 * PAGE)?);
+    in_child("the first", || {
+        become_user(USER)?;
+        let three = create(&device, &memfd, MOST - 1)?;
+        in_second("the second", || {
+            errno("two pages", create(&device, &memfd, 2), Errno::NOMEM)?;
+            create(&device, &memfd, 1)?;
+            Ok(())
+        })?;
+        // What the second one had inherited has not been given back with it.
+        errno("two pages", create(&device, &memfd, 2), Errno::NOMEM)?;
+        drop(three);
+        create(&device, &memfd, MOST)?;
+        Ok(())
+    })
+}
+
+/// It fails when all its pages have been counted.
+fn memlock_of_a_request_that_fails() -> Outcome {
+    let memlock = memlock()?;
+    let _on = memlock.set("Y")?;
+    let (device, memfd) = (Udmabuf::open()?, Memfd::new(2 * PAGE)?);
+    in_child("as a user", || {
+        become_user(USER)?;
+        for _ in 0..2 * MOST {
+            let beyond = create(&device, &memfd, MOST);
+            errno("beyond the end", beyond, Errno::INVAL)?;
+        }
+        create(&device, &memfd, 2)?;
+        Ok(())
+    })
+}
+
+fn memlock_of_another_user() -> Outcome {
+    let memlock = memlock()?;
+    let _on = memlock.set("Y")?;
+    let (device, memfd) = (Udmabuf::open()?, Memfd::new(8 * PAGE)?);
+    let (ready, tell) = pipe::pipe()?;
+    let (go, release) = pipe::pipe()?;
+    let first = Child::run(|| {
+        exit_code("one user", || {
+            become_user(USER)?;
+            let _all = create(&device, &memfd, MOST)?;
+            errno("one more", create(&device, &memfd, 1), Errno::NOMEM)?;
+            io::write(&tell, b"!")?;
+            hear(&go)
+        })
+    })?;
+    hear(&ready)?;
+    in_child("another user", || {
+        become_user(OTHER)?;
+        create(&device, &memfd, MOST)?;
+        Ok(())
+    })?;
+    io::write(&release, b"!")?;
+    equal("one user", first.wait()?.exit_status(), Some(0))
+}
+
+fn memlock_of_root() -> Outcome {
+    let memlock = memlock()?;
+    let _on = memlock.set("Y")?;
+    let (device, memfd) = (Udmabuf::open()?, Memfd::new(8 * PAGE)?);
+    in_child("root", || {
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        process::setrlimit(Resource::Memlock, none)?;
+        create(&device, &memfd, 8)?;
+        Ok(())
+    })
+}
+
+/// A buffer gives back what was counted for it, whatever the parameter says by then.
+fn memlock_while_buffers_live() -> Outcome {
+    let memlock = memlock()?;
+    let _off = memlock.set("N")?;
+    let parameter = File::options().write(true).open(memlock.path())?;
+    let (device, memfd) = (Udmabuf::open()?, Memfd::new(8 * PAGE)?);
+    in_child("as a user", || {
+        become_user(USER)?;
+        let uncounted = create(&device, &memfd, MOST)?;
+        parameter.write_all_at(b"Y", 0)?;
+        let counted = create(&device, &memfd, MOST)?;
+        drop(uncounted);
+        errno("one more", create(&device, &memfd, 1), Errno::NOMEM)?;
+        parameter.write_all_at(b"N", 0)?;
+        drop(counted);
+        parameter.write_all_at(b"Y", 0)?;
+        let all = create(&device, &memfd, MOST)?;
+        errno("one more", create(&device, &memfd, 1), Errno::NOMEM)?;
+        drop(all);
+        Ok(())
+    })
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory that a user has locked, in all processes together.
+//!
+//! C header: [`include/linux/sched/user.h`](srctree/include/linux/sched/user.h)
+//!
+//! iommufd and io_uring count in the same place (`incr_user_locked_vm()` in
+//! `drivers/iommu/iommufd/pages.c`, `__io_account_mem()` in `io_uring/rsrc.c`), so a user's limit is
+//! one for all of them.
+
+use super::helpers;
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
+
+/// A user of the machine.
+///
+/// # Invariants
+///
+/// The user is valid, and one reference is ours.
+struct User(NonNull<bindings::user_struct>);
+
+// SAFETY: A user is not of any thread, and neither is a reference.
+unsafe impl Send for User {}
+// SAFETY: All that can be done with it is atomic.
+unsafe impl Sync for User {}
+
+impl User {
+    /// Who runs the calling process.
+    fn current() -> Result<Self> {
+        // SAFETY: The current task has credentials, and they have a user.
+        let user = unsafe { helpers::get_current_user() };
+        // INVARIANT: The reference has just been taken.
+        NonNull::new(user).map(Self).ok_or(EINVAL)
+    }
+
+    /// How many pages are locked.
+    fn locked(&self) -> &Atomic<i64> {
+        // SAFETY: The user is valid, by the type invariant.
+        let counter = unsafe { &raw mut (*self.0.as_ptr()).locked_vm.counter };
+        // SAFETY: It is an `atomic_long_t`, which all change by atomic operations, for as long as
+        // the user is.
+        unsafe { Atomic::from_ptr(counter) }
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        // SAFETY: The reference is ours, by the type invariant.
+        unsafe { bindings::free_uid(self.0.as_ptr()) };
+    }
+}
+
+/// Pages that count as locked by a user until this is dropped.
+pub(crate) struct LockedPages {
+    user: User,
+    pages: i64,
+}
+
+impl LockedPages {
+    /// Counts pages for the user who runs the calling process.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if these are more, with what the user has locked already, than the process's
+    /// `RLIMIT_MEMLOCK` allows. There is no limit with `CAP_IPC_LOCK`.
+    pub(crate) fn count(pages: usize) -> Result<Self> {
+        let pages = i64::try_from(pages)?;
+        let user = User::current()?;
+        let most = most();
+        let counter = user.locked();
+        let mut before = counter.load(Relaxed);
+        loop {
+            let after = before.checked_add(pages).ok_or(ENOMEM)?;
+            if after > most {
+                return Err(ENOMEM);
+            }
+            match counter.cmpxchg(before, after, Relaxed) {
+                Ok(_) => return Ok(Self { user, pages }),
+                Err(other) => before = other,
+            }
+        }
+    }
+}
+
+impl Drop for LockedPages {
+    fn drop(&mut self) {
+        self.user.locked().fetch_sub(self.pages, Relaxed);
+    }
+}
+
+/// Most pages that the calling process may have locked.
+fn most() -> i64 {
+    // CAST: It is a small number.
+    const MAY_LOCK: c_int = bindings::CAP_IPC_LOCK as c_int;
+
+    // SAFETY: May be called in any task.
+    if unsafe { bindings::capable(MAY_LOCK) } {
+        return i64::MAX;
+    }
+    // SAFETY: The current task has limits.
+    let bytes = unsafe { helpers::rlimit(bindings::RLIMIT_MEMLOCK) };
+    // CAST: A shifted number is not negative.
+    (bytes >> PAGE_SHIFT) as i64
+}
