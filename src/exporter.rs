@@ -88,10 +88,7 @@ impl Udmabuf {
     /// # Errors
     ///
     /// `ENOMEM`, `ENFILE`.
-    pub(crate) fn export(
-        pages: Arc<PinnedPages>,
-        locked: Option<LockedPages>,
-    ) -> Result<DmaBuf> {
+    pub(crate) fn export(pages: Arc<PinnedPages>, locked: Option<LockedPages>) -> Result<DmaBuf> {
         let counted = Counted::new(&pages);
         DmaBuf::export::<Self>(
             pages,
