@@ -51,7 +51,7 @@ test: ## Every test that needs no further set-up
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
 
 test-more: ## Every test in further kernels of Debian, and with programs of Debian
-	@ci/prepare x86_64$(suffix) x86_64-debian-rt x86_64-debian-7.2 arm64-debian arm64-debian-16k
+	@ci/prepare --clients x86_64$(suffix) x86_64-debian-rt x86_64-debian-7.2 arm64-debian arm64-debian-16k
 	@ci/setup.d/clients lavapipe
 	@ci/setup.d/installed
 	@ci/harness test --more $(if $(ONLY),--only '$(ONLY)')
@@ -65,12 +65,12 @@ virtio-gpu: ## A guest in the guest: what its screen shows has gone through the 
 	@ci/harness virtio-gpu --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
 
 installed: ## Boots Debian 13 with the package: rights, names, upgrade, removal
-	@ci/prepare x86_64$(suffix)
+	@ci/prepare --clients x86_64$(suffix)
 	@ci/setup.d/installed
 	@ci/harness installed
 
 clients: ## Runs programs of Debian on the driver, and compares what comes out
-	@ci/prepare x86_64$(suffix) arm64
+	@ci/prepare --clients x86_64$(suffix) arm64
 	@ci/setup.d/clients
 	@$(if $(filter rust,$(DRIVER)),ci/setup.d/installed)
 	@ci/harness clients --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
