@@ -125,7 +125,12 @@ proptest! {
         let aligned = parts.iter().all(|part| part.2 != 1 && part.2 != 2);
         let bytes: u64 = parts.iter().map(|part| part.1 * UNIT).sum();
         let fits = aligned && bytes > 0 && bytes <= u64::from(size_mb) << 20;
-        let pages = Limits { list: 0, size_mb }.check_items(&items).ok();
+        let limits = Limits {
+            list: 0,
+            size_mb,
+            memlock: false,
+        };
+        let pages = limits.check_items(&items).ok();
         prop_assert_eq!(pages, fits.then_some((bytes >> 12) as usize));
     }
 
