@@ -13,6 +13,17 @@ use crate::sys::fork::Child;
 /// How long a step may take, after which it counts as one that never ends.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// What a child returns that has done this; it prints what went wrong.
+pub fn exit_code(what: &str, body: impl FnOnce() -> Outcome) -> i32 {
+    match body() {
+        Ok(()) => 0,
+        Err(stop) => {
+            println!("{what}: {stop}");
+            1
+        }
+    }
+}
+
 /// Runs a step in a child of its own, which has to succeed in time and in silence of the kernel.
 ///
 /// # Errors
@@ -21,13 +32,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// not end, does not succeed, or makes the kernel complain.
 pub fn in_child(what: &str, body: impl FnOnce() -> Outcome) -> Outcome {
     let mut kmsg = Kmsg::watch()?;
-    let child = Child::run(|| match body() {
-        Ok(()) => 0,
-        Err(stop) => {
-            println!("{what}: {stop}");
-            1
-        }
-    })?;
+    let child = Child::run(|| exit_code(what, body))?;
     let Some(status) = child.wait_within(LIMIT)? else {
         return fail(format_args!("{what}: not done after {} s", LIMIT.as_secs()));
     };

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use ci_tests::{Machine, Outcome, RELEASE, RUSTC};
+use ci_tests::{Machine, Outcome, RELEASE, RUSTC, scenarios};
 
 /// Something is missing that can be installed.
 const MISSING: i32 = 1;
@@ -606,18 +606,8 @@ fn words_that_it_does_not_know(script: &Path) -> Result<()> {
     Ok(())
 }
 
-macro_rules! scenarios {
-    ($($name:ident,)*) => {
-        $(mod $name {
-            #[test]
-            fn holds() -> anyhow::Result<()> {
-                super::$name(&super::crates())
-            }
-        })*
-    };
-}
-
 scenarios! {
+    &super::crates();
     crates_are_made_once,
     what_is_made_is_complete,
     the_directory_knows_its_compilers,

@@ -7,8 +7,9 @@
 //!     # expect: PROGRAM:FILTER on MACHINE [KERNEL]
 //!
 //! before the diff: these tests have to fail there, in the kernel that is booted again and again, or
-//! for suites in the plain one, unless another is named. PROGRAM is one of the selftests, or `kunit` for the suites inside the module, or `virtio-gpu` for
-//! the steps with a guest in the guest; FILTER is a part of the tests' names.
+//! for suites in the plain one, unless another is named. PROGRAM is one of the selftests, or `kunit`
+//! for the suites inside the module, or `virtio-gpu` for the steps with a guest in the guest; FILTER
+//! is a part of the tests' names.
 //! The same tests run with the unchanged module first and have to pass, for a
 //! test that fails anyway has noticed nothing. A patch that has a line
 //! `# control:` instead is for the matrix only.

@@ -24,6 +24,7 @@ use selftests::Memfd;
 use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Udmabuf;
+use selftests::child::exit_code;
 use selftests::child::in_child;
 use selftests::driver::Driver;
 use selftests::driver::Parameter;
@@ -73,17 +74,6 @@ fn become_user(user: u32) -> Outcome {
 /// A buffer of that many pages.
 fn create(device: &Udmabuf, memfd: &Memfd, pages: usize) -> Result<DmaBuf, Errno> {
     device.create(memfd.range(0, pages * PAGE))
-}
-
-/// What a process returns that has done this.
-fn exit_code(what: &str, body: impl FnOnce() -> Outcome) -> i32 {
-    match body() {
-        Ok(()) => 0,
-        Err(stop) => {
-            println!("{what}: {stop}");
-            1
-        }
-    }
 }
 
 /// A step in a process of its own, in a process that may be none of root's.
