@@ -46,13 +46,13 @@ run: ## The main job as a story; sets everything up first
 	@ci/prepare --only story '$(kernel)'
 	@ci/harness run --machine '$(MACHINE)' --driver '$(DRIVER)'
 
-test: ## Every test that needs no further set-up
-	@ci/prepare $(tested)
+test: ## Every test that needs no longer set-up
+	@ci/prepare --clients $(tested)
+	@ci/setup.d/clients --suite trixie lavapipe
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
 
-test-more: ## Every test in further kernels of Debian, and with programs of Debian
+test-more: ## Every test in further kernels of Debian, and of the package
 	@ci/prepare --clients x86_64$(suffix) x86_64-debian-rt x86_64-debian-7.2 arm64-debian arm64-debian-16k
-	@ci/setup.d/clients lavapipe
 	@ci/setup.d/installed
 	@ci/harness test --more $(if $(ONLY),--only '$(ONLY)')
 

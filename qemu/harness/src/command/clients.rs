@@ -56,6 +56,12 @@ const CLIENTS: &[Client] = &[
     },
 ];
 
+/// The suite of Debian that has the newest programs.
+const NEWEST: &str = "sid";
+
+/// The suite whose programs are the same every day: nothing of ours depends on what was uploaded last.
+const STABLE: &str = "trixie";
+
 /// The areas of the run that is a part of all tests: those whose root is made soon.
 pub const QUICK: &[&str] = &["lavapipe", "dma-buf", BOOT];
 
@@ -110,12 +116,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if chosen.is_empty() && !qemu {
         refuse!("no client has '{only}' in its name");
     }
+    let root = root(&layout, NEWEST);
     // Before minutes are spent on the others.
-    if qemu && !nested::qemu_in(&root(&layout)).exists() {
-        refuse!(
-            "no QEMU in {}: run ci/setup.d/clients",
-            root(&layout).display()
-        );
+    if qemu && !nested::qemu_in(&root).exists() {
+        refuse!("no QEMU in {}: run ci/setup.d/clients", root.display());
     }
     let driver = arguments.driver;
     let mut report = Report::open(&layout, "clients")?;
@@ -135,7 +139,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         };
         let guest = Guest {
             system: system.as_ref(),
-            ..Guest::prepare(&layout, kernel, &driver.to_string(), chosen)?
+            ..Guest::prepare(&layout, kernel, NEWEST, &driver.to_string(), chosen)?
         };
         let boot = Boot {
             show_command: arguments.show_command,
@@ -152,21 +156,21 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     if qemu {
         let areas = [area(QEMU), area("qemu-boot")];
-        virtio_gpu::run_in_root(&layout, &mut report, &root(&layout), driver, areas)?;
+        virtio_gpu::run_in_root(&layout, &mut report, &root, driver, areas)?;
     }
     Ok(report.finish())
 }
 
-/// Where the clients' root is.
-fn root(layout: &Layout) -> PathBuf {
-    layout.build().join("root/clients")
+/// Where the root with clients of a suite is.
+fn root(layout: &Layout, suite: &str) -> PathBuf {
+    layout.build().join(format!("root/clients-{suite}"))
 }
 
 /// Runs what does not take long, as a part of all tests.
 pub fn run_quick(layout: &Layout, report: &mut Report) -> Result<()> {
     let chosen = CLIENTS.iter().filter(|client| QUICK.contains(&client.name));
     let kernel = Kernel::find(layout, MACHINE, Flavour::usual()?)?;
-    let guest = Guest::prepare(layout, &kernel, "quick", chosen.collect())?;
+    let guest = Guest::prepare(layout, &kernel, STABLE, "quick", chosen.collect())?;
     guest.watch(report, &guest.boot(Driver::Rust)?, None)
 }
 
@@ -187,14 +191,15 @@ impl<'a> Guest<'a> {
     fn prepare(
         layout: &'a Layout,
         kernel: &'a Kernel,
+        suite: &str,
         name: &str,
         clients: Vec<&'static Client>,
     ) -> Result<Self> {
-        let root = root(layout);
+        let root = root(layout, suite);
         for client in &clients {
             if !root.join(client.needs).exists() {
                 refuse!(
-                    "no {} in {}: run ci/setup.d/clients",
+                    "no {} in {}: run ci/setup.d/clients --suite {suite}",
                     client.name,
                     root.display()
                 );

@@ -69,7 +69,7 @@ pub struct Arguments {
     #[arg(long)]
     only: Option<String>,
     /// Runs what takes a longer set-up instead: all programs in the other kernels that Debian
-    /// builds, and programs of Debian itself.
+    /// builds, and Debian with the package installed.
     #[arg(long)]
     more: bool,
 }
@@ -129,6 +129,11 @@ fn run_usual(
         ran = true;
         virtio_gpu::run_quick(layout, report)?;
     }
+    let mut clients = clients::QUICK.iter();
+    if clients.any(|part| chosen(&clients::area(part))) {
+        ran = true;
+        clients::run_quick(layout, report)?;
+    }
     if chosen(&mutants::area("")) {
         ran = true;
         mutants::run_all(layout, report, None)?;
@@ -141,11 +146,6 @@ fn run_more(layout: &Layout, report: &mut Report, chosen: &dyn Fn(&Area) -> bool
     let boots = plan(layout, MORE, chosen);
     let mut ran = !boots.is_empty();
     run_all(layout, report, &boots)?;
-    let mut clients = clients::QUICK.iter();
-    if clients.any(|part| chosen(&clients::area(part))) {
-        ran = true;
-        clients::run_quick(layout, report)?;
-    }
     if installed::is_chosen(chosen) {
         ran = true;
         installed::run_all(layout, report, None)?;
