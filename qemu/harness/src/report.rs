@@ -100,6 +100,8 @@ struct Record<'a> {
 /// The report of one run of the harness.
 pub struct Report {
     totals: Totals,
+    /// Areas with the names of their tests, and whether they passed.
+    seen: Vec<(Area, String, bool)>,
     results: File,
     /// Colour, and a line that moves: on a terminal only.
     terminal: bool,
@@ -114,6 +116,7 @@ impl Report {
         let (_, results) = layout.claim("results", name, "jsonl")?;
         Ok(Report {
             totals: Totals::default(),
+            seen: Vec::new(),
             results,
             terminal: io::stdout().is_terminal(),
             running: None,
@@ -193,6 +196,10 @@ impl Report {
         for test in &tests {
             here.count(&test.verdict);
             self.totals.count(&test.verdict);
+            if !matches!(test.verdict, Verdict::Skipped(_)) {
+                let passed = test.verdict == Verdict::Passed;
+                self.seen.push((area.clone(), test.name(), passed));
+            }
             self.write(area, test, log)?;
         }
         let seconds = self.started.elapsed().as_secs_f32();
@@ -225,6 +232,11 @@ impl Report {
             println!("         log: {}", log.display());
         }
         io::stdout().flush().context("cannot write")
+    }
+
+    /// How many tests with this text in their names have passed in an area, in this run; none if one failed.
+    pub fn passed(&self, area: &Area, text: &str) -> usize {
+        passed(&self.seen, area, text)
     }
 
     /// Adds a line below the last row.
@@ -276,6 +288,16 @@ impl Report {
     }
 }
 
+fn passed(seen: &[(Area, String, bool)], area: &Area, text: &str) -> usize {
+    let own = seen.iter();
+    let own = own.filter(|(of, name, _)| of == area && name.contains(text));
+    let results: Vec<_> = own.map(|(.., passed)| *passed).collect();
+    match results.contains(&false) {
+        true => 0,
+        false => results.len(),
+    }
+}
+
 fn columns(area: &Area) -> String {
     format!(
         "{:<17} {:<10} {:<16}",
@@ -294,6 +316,26 @@ mod tests {
             skipped,
         }
         .to_string()
+    }
+
+    #[test]
+    fn only_what_passed_in_full_has_passed() {
+        let here = Area::new("direct", "plain", "data");
+        let there = Area::new("direct", "check", "data");
+        let row = |area: &Area, name: &str, passed| (area.clone(), name.to_owned(), passed);
+        let seen = [
+            row(&here, "merge_one", true),
+            row(&here, "merge_two", true),
+            row(&here, "sync_one", false),
+            row(&here, "sync_two", true),
+            row(&there, "other", true),
+        ];
+        let passed = |text| passed(&seen, &here, text);
+        assert_eq!(
+            (passed("merge"), passed("two"), passed("merge_two")),
+            (2, 2, 1)
+        );
+        assert_eq!((passed("sync"), passed("other"), passed("")), (0, 0, 0));
     }
 
     #[test]
