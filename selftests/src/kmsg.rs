@@ -61,6 +61,9 @@ const COMPLAINTS: &[&str] = &[
     "panicked at",
 ];
 
+/// Stands for records that were overwritten before they were read.
+const LOST: &str = "records of the kernel log were lost";
+
 /// Remembers where the log ended, and reads on from there.
 #[derive(Debug)]
 pub struct Kmsg {
@@ -94,27 +97,36 @@ impl Kmsg {
         self.file.write_all(format!("<6>{line}\n").as_bytes())
     }
 
-    /// The complaints since the last call.
+    /// The complaints since the last call of this or of [`Kmsg::records`].
     ///
     /// # Errors
     ///
     /// Those of reading.
     pub fn complaints(&mut self) -> io::Result<Vec<String>> {
+        let mut records = self.records()?;
+        // Those that were lost may have been complaints.
+        records.retain(|text| text == LOST || is_complaint(text));
+        Ok(records)
+    }
+
+    /// The first lines of all records since the last call; one more says so where some were
+    /// overwritten before they were read.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub fn records(&mut self) -> io::Result<Vec<String>> {
         let mut found = Vec::new();
         let mut record = [0; 8192];
         loop {
             match self.file.read(&mut record) {
                 Ok(len) => {
                     let record = String::from_utf8_lossy(&record[..len]);
-                    let text = message(&record);
-                    if is_complaint(text) {
-                        found.push(text.to_owned());
-                    }
+                    found.push(message(&record).to_owned());
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(found),
-                // Records were overwritten before they were read: they may have been complaints.
                 Err(error) if error.raw_os_error() == Some(Errno::PIPE.raw_os_error()) => {
-                    found.push("records of the kernel log were lost".to_owned());
+                    found.push(LOST.to_owned());
                 }
                 Err(error) => return Err(error),
             }
