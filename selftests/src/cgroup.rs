@@ -82,6 +82,15 @@ impl Group<'_> {
         Ok(result)
     }
 
+    /// Has the kernel slow down whoever of the group asks for more than so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing the file.
+    pub fn slow_down_beyond(&self, bytes: u64) -> io::Result<()> {
+        fs::write(self.path.join("memory.high"), bytes.to_string())
+    }
+
     /// Memory of the kernel's own that is charged to the group, in bytes.
     ///
     /// # Errors
