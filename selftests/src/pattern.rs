@@ -65,7 +65,7 @@ impl fmt::Display for Mismatch {
 
 impl Pattern {
     /// The sequence of a seed.
-    pub fn new(seed: u64) -> Pattern {
+    pub const fn new(seed: u64) -> Pattern {
         // In the upper half, where no position reaches.
         Pattern { seed: seed << 48 }
     }
