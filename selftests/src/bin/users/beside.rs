@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An honest user alone, and then beside a hostile one.
+
+use std::convert::Infallible;
+use std::os::fd::OwnedFd;
+
+use rustix::event;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::io;
+use rustix::pipe;
+use rustix::process::Signal;
+
+use selftests::DmaBuf;
+use selftests::Outcome;
+use selftests::child::exit_code;
+use selftests::outcome::equal;
+use selftests::outcome::fail;
+use selftests::sys::fork::Child;
+
+use crate::honest;
+use crate::nodes::Nodes;
+
+/// How long the hostile user may take to get ready.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 120,
+    tv_nsec: 0,
+};
+
+/// Where the hostile user says that what it is up to has begun.
+pub struct Ready(OwnedFd);
+
+impl Ready {
+    pub fn tell(&self) -> Outcome {
+        io::write(&self.0, b"!")?;
+        Ok(())
+    }
+}
+
+/// A process that is up to something, until it is killed.
+pub struct Hostile(Child);
+
+impl Hostile {
+    /// Starts the process, which goes on for ever, and waits until it is ready. It decides who it is.
+    pub fn start(body: impl FnOnce(&Ready) -> Outcome<Infallible>) -> Outcome<Hostile> {
+        let (reader, writer) = pipe::pipe()?;
+        let ready = Ready(writer);
+        let child = Child::run(|| {
+            exit_code("the hostile user", || match body(&ready) {
+                Ok(never) => match never {},
+                Err(stop) => Err(stop),
+            })
+        })?;
+        let hostile = Hostile(child);
+        drop(ready);
+        let heard = event::poll(&mut [PollFd::new(&reader, PollFlags::IN)], Some(&PATIENCE))?;
+        // Nothing is heard of one that has ended.
+        let bytes = match heard {
+            0 => 0,
+            _ => io::read(&reader, &mut [0; 1])?,
+        };
+        if bytes == 0 {
+            hostile.end()?;
+            return fail("the hostile user does not get ready");
+        }
+        Ok(hostile)
+    }
+
+    /// Ends it, which must not have ended by itself: it does so only when something is not as it
+    /// expects.
+    pub fn end(self) -> Outcome {
+        let signal = self.0.kill()?.terminating_signal();
+        equal(
+            "what ends the hostile user",
+            signal,
+            Some(Signal::KILL.as_raw()),
+        )
+    }
+}
+
+/// The honest user works as if there were no hostile one. Both have the buffer `both`.
+pub fn beside(
+    both: Option<&DmaBuf>,
+    hostile: impl FnOnce(&Ready) -> Outcome<Infallible>,
+) -> Outcome {
+    let _open = Nodes::open_to_all()?;
+    let alone = honest::costs(both)?;
+    let hostile = Hostile::start(hostile)?;
+    let beside = honest::costs(both);
+    hostile.end()?;
+    beside?.check_beside(&alone)
+}
