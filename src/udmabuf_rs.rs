@@ -4,8 +4,8 @@
 //!
 //! The layers, each importing only from those above it in this list:
 //!
-//! - values: [`abi`], [`coherency`], [`direction`], [`extent`], [`limits`], [`merge`], [`stats`] are
-//!   plain arithmetic;
+//! - values: [`abi`], [`coherency`], [`direction`], [`extent`], [`limits`], [`merge`], [`quota`],
+//!   [`stats`] are plain arithmetic;
 //! - the FFI boundary: [`ffi`] is the only place with `unsafe` and `kernel::bindings`;
 //! - mechanisms: [`pending`], [`attach`], [`shadow`], [`buffer`], [`mmap`] do one thing each, in safe
 //!   Rust;
@@ -31,6 +31,7 @@ mod limits;
 mod merge;
 mod mmap;
 mod pending;
+mod quota;
 mod shadow;
 mod stats;
 

@@ -29,7 +29,8 @@ use super::{
 };
 use crate::{
     direction::Direction,
-    merge::Word, //
+    merge::Word,
+    quota, //
 };
 use core::{
     ops::Range,
@@ -46,10 +47,7 @@ use kernel::{
         PAGE_SIZE, //
     },
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    },
+    sync::atomic::Atomic, //
 };
 
 /// The largest piece, in pages: 2 MiB, which comes of the page allocator without trouble. Where there
@@ -446,25 +444,24 @@ fn order(pages: usize) -> u32 {
 /// that reach little, of which all shadows together get half; and bounce buffers, of which they get a
 /// quarter. So nobody can drain these through this driver.
 struct Share {
-    taken: &'static Atomic<usize>,
-    pages: usize,
+    taken: &'static Atomic<i64>,
+    pages: i64,
 }
 
 /// Pages taken from each zone, by its number. Zones that are counted are those of low memory, of which
 /// a machine has one each, whatever nodes it has.
-static LOW: [Atomic<usize>; bindings::zone_type___MAX_NR_ZONES as usize] =
+static LOW: [Atomic<i64>; bindings::zone_type___MAX_NR_ZONES as usize] =
     [const { Atomic::new(0) }; bindings::zone_type___MAX_NR_ZONES as usize];
 
 /// Pages behind bounce buffers.
-static BOUNCED: Atomic<usize> = Atomic::new(0);
+static BOUNCED: Atomic<i64> = Atomic::new(0);
 
 impl Share {
     /// Of which all together get `most` pages.
-    fn new(taken: &'static Atomic<usize>, pages: usize, most: usize) -> Option<Self> {
-        let all = taken.fetch_add(pages, Relaxed) + pages;
-        // Dropped, it gives back what was added.
-        let share = Self { taken, pages };
-        (all <= most).then_some(share)
+    fn new(taken: &'static Atomic<i64>, pages: usize, most: usize) -> Option<Self> {
+        let pages = i64::try_from(pages).ok()?;
+        quota::take(taken, pages, i64::try_from(most).ok()?).ok()?;
+        Some(Self { taken, pages })
     }
 
     /// # Safety
@@ -481,7 +478,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.taken.fetch_sub(self.pages, Relaxed);
+        quota::give_back(self.taken, self.pages);
     }
 }
 
@@ -492,7 +489,8 @@ mod tests {
     use kernel::{
         alloc::flags::GFP_KERNEL,
         device::Bound,
-        faux, //
+        faux,
+        sync::atomic::Relaxed, //
     };
 
     /// A device that DMAs and snoops, as far as the DMA API can tell.
@@ -638,11 +636,12 @@ mod tests {
         // SAFETY: The page is valid.
         let all = unsafe { helpers::page_zone_managed_pages(page.as_ptr()) };
         let before = taken.load(Relaxed);
+        let left = all / 2 - usize::try_from(before)?;
         // SAFETY: The page is valid.
-        let refused = unsafe { Share::of_zone(page, all / 2 + 1 - before) }.is_none();
+        let refused = unsafe { Share::of_zone(page, left + 1) }.is_none();
         let after = taken.load(Relaxed);
         // SAFETY: The page is valid.
-        let most = unsafe { Share::of_zone(page, all / 2 - before) }.is_some();
+        let most = unsafe { Share::of_zone(page, left) }.is_some();
         let given_back = taken.load(Relaxed);
         drop(memory);
         let nobody = LOW.iter().all(|taken| taken.load(Relaxed) == 0);
@@ -668,7 +667,7 @@ mod tests {
 
     #[test]
     fn a_share_has_its_bounds() {
-        static TAKEN: Atomic<usize> = Atomic::new(0);
+        static TAKEN: Atomic<i64> = Atomic::new(0);
         let first = Share::new(&TAKEN, 3, 4);
         let second = Share::new(&TAKEN, 2, 4);
         let third = Share::new(&TAKEN, 1, 4);

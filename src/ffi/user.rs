@@ -9,15 +9,13 @@
 //! one for all of them.
 
 use super::helpers;
+use crate::quota;
 use core::ptr::NonNull;
 use kernel::{
     bindings,
     page::PAGE_SHIFT,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    },
+    sync::atomic::Atomic, //
 };
 
 /// A user of the machine.
@@ -74,25 +72,14 @@ impl LockedPages {
     pub(crate) fn count(pages: usize) -> Result<Self> {
         let pages = i64::try_from(pages)?;
         let user = User::current()?;
-        let most = most();
-        let counter = user.locked();
-        let mut before = counter.load(Relaxed);
-        loop {
-            let after = before.checked_add(pages).ok_or(ENOMEM)?;
-            if after > most {
-                return Err(ENOMEM);
-            }
-            match counter.cmpxchg(before, after, Relaxed) {
-                Ok(_) => return Ok(Self { user, pages }),
-                Err(other) => before = other,
-            }
-        }
+        quota::take(user.locked(), pages, most())?;
+        Ok(Self { user, pages })
     }
 }
 
 impl Drop for LockedPages {
     fn drop(&mut self) {
-        self.user.locked().fetch_sub(self.pages, Relaxed);
+        quota::give_back(self.user.locked(), self.pages);
     }
 }
 
