@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Says that suites are built, as a kernel with KUnit does.
+
+fn main() {
+    println!("cargo::rustc-check-cfg=cfg(CONFIG_KUNIT)");
+    println!("cargo::rustc-cfg=CONFIG_KUNIT");
+    println!("cargo::rerun-if-changed=build.rs");
+}
