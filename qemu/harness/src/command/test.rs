@@ -12,7 +12,9 @@ use crate::{
     guest,
     kernel::{Flavour, Further, Kernel},
     layout::{Layout, missing},
-    machine::{self, Arm64Coherent, Arm64Noncoherent, Machine, X86Direct, X86Swiotlb},
+    machine::{
+        self, Arm64Coherent, Arm64Noncoherent, Machine, X86Direct, X86OneNarrow, X86Swiotlb,
+    },
     parallel::{self, News},
     report::{Area, Report},
     suite::{self, Audience, KERNEL_SELFTEST, Part},
@@ -36,6 +38,8 @@ enum What {
     Programs,
     /// The suites inside the module.
     Suites,
+    /// The program that has allocations fail, in kernels that can.
+    Failures,
 }
 
 /// A kernel with its machines.
@@ -43,14 +47,18 @@ type Row = (Flavour, &'static [&'static dyn Machine], What);
 
 /// The kernels of all tests, those that take longest first: for x86-64 the usual one and the checking
 /// one, which has KUnit, and for arm64 our own, which has it too.
-fn kernels(usual: Flavour) -> [Row; 5] {
-    use What::{Programs, Suites};
+fn kernels(usual: Flavour) -> [Row; 7] {
+    use What::{Failures, Programs, Suites};
+    // Each way to map has allocations of its own.
+    const OF_EACH_KIND: &[&dyn Machine] = &[&X86Direct, &X86Swiotlb, &X86OneNarrow];
     [
         (Flavour::Check, X86_64, Programs),
+        (Flavour::Check, OF_EACH_KIND, Failures),
         (Flavour::Check, X86_64, Suites),
         (usual, X86_64, Programs),
         (Flavour::Plain, ARM64, Programs),
         (Flavour::Plain, ARM64, Suites),
+        (Flavour::Plain, &[&Arm64Noncoherent], Failures),
     ]
 }
 
@@ -178,12 +186,20 @@ fn plan(layout: &Layout, kernels: &[Row], chosen: &dyn Fn(&Area) -> bool) -> Vec
             let own = area(match what {
                 What::Programs => "boot",
                 What::Suites => KUNIT,
+                What::Failures => "failures-boot",
             });
-            if what == What::Suites {
-                boots.extend(chosen(&own).then(|| planned(own, Vec::new())));
-                continue;
-            }
-            let programs: Vec<_> = programs(layout, *machine, flavour)
+            let programs = match what {
+                What::Programs => programs(layout, *machine, flavour),
+                What::Failures => {
+                    let built = layout.programs(machine.board().target, flavour);
+                    vec![(FAILURES.to_owned(), built.join(FAILURES))]
+                }
+                What::Suites => {
+                    boots.extend(chosen(&own).then(|| planned(own, Vec::new())));
+                    continue;
+                }
+            };
+            let programs: Vec<_> = programs
                 .into_iter()
                 .map(|(name, file)| (area(&name), file))
                 .filter(|(area, _)| chosen(area) || chosen(&own))
@@ -307,6 +323,9 @@ fn boot(layout: &Layout, caller: &Caller<'_>, planned: &Planned) -> Result<()> {
 
 /// The name of the area of the KUnit suites.
 const KUNIT: &str = "kunit";
+
+/// The program that has allocations fail.
+const FAILURES: &str = "failures";
 
 /// The program whose results depend on what the machine does to data.
 const DATA: &str = "data";
