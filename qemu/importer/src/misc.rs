@@ -39,10 +39,22 @@ fn update<T: FromBytes + AsBytes>(
     argument: usize,
     action: impl FnOnce(&mut T) -> Result,
 ) -> Result {
+    make(argument, action, |_| Ok(()))
+}
+
+/// As [`update`]; what a program cannot be told of, `undo` takes back.
+fn make<T: FromBytes + AsBytes>(
+    argument: usize,
+    action: impl FnOnce(&mut T) -> Result,
+    undo: impl FnOnce(&T) -> Result,
+) -> Result {
     let mut value = read(argument)?;
     action(&mut value)?;
     let user = UserSlice::new(UserPtr::from_addr(argument), size_of::<T>());
-    user.writer().write(&value)
+    user.writer().write(&value).inspect_err(|_| {
+        // Fails only if another thread has guessed the handle.
+        let _ = undo(&value);
+    })
 }
 
 #[vtable]
@@ -60,9 +72,17 @@ impl MiscDevice for Session {
             abi::EDU_LOAD => session.memory(&read(argument)?, OneWay::ToDevice),
             abi::EDU_STORE => session.memory(&read(argument)?, OneWay::FromDevice),
             abi::EDU_NOTE => session.note(&read(argument)?),
-            abi::EDU_ATTACH => update(argument, |attach| session.attach(attach)),
+            abi::EDU_ATTACH => make(
+                argument,
+                |attach: &mut abi::Attach| session.attach(attach),
+                |attach| session.detach(attach.attachment),
+            ),
             abi::EDU_DETACH => session.detach(read(argument)?),
-            abi::EDU_MAP => update(argument, |map| session.map(map)),
+            abi::EDU_MAP => make(
+                argument,
+                |map: &mut abi::Map| session.map(map),
+                |map| session.unmap(map.mapping),
+            ),
             abi::EDU_UNMAP => session.unmap(read(argument)?),
             abi::EDU_DMA => session.dma(&read(argument)?),
             abi::EDU_VMAP => session.vmap(&read(argument)?),
