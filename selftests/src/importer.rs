@@ -251,12 +251,27 @@ impl Attachment<'_> {
             segments: map.segments,
         })
     }
+
+    /// Detaches the buffer from the device.
+    ///
+    /// # Errors
+    ///
+    /// Those of the importer; dropping tries again then.
+    pub fn detach(self) -> Result<()> {
+        self.release()?;
+        std::mem::forget(self);
+        Ok(())
+    }
+
+    fn release(&self) -> Result<()> {
+        sys::ioctl::edu_release(&self.edu.importer, abi::REQUEST_EDU_DETACH, self.handle)
+    }
 }
 
 impl Drop for Attachment<'_> {
     fn drop(&mut self) {
         // The handle is ours, and its mappings, which borrow from us, are gone: cannot fail.
-        let _ = sys::ioctl::edu_release(&self.edu.importer, abi::REQUEST_EDU_DETACH, self.handle);
+        let _ = self.release();
     }
 }
 
@@ -316,11 +331,11 @@ impl DeviceMapping<'_> {
     ///
     /// # Errors
     ///
-    /// Those of the importer.
+    /// Those of the importer; dropping tries again then.
     pub fn unmap(self) -> Result<()> {
-        let result = self.release();
+        self.release()?;
         std::mem::forget(self);
-        result
+        Ok(())
     }
 
     fn release(&self) -> Result<()> {
