@@ -129,7 +129,8 @@ pub fn ends_within(pid: Pid, limit: Duration) -> Result<bool> {
 }
 
 fn threads() -> Result<usize> {
-    let threads = fs::read_dir("/proc/self/task").map_err(|_| Errno::NOSYS)?;
+    let threads = fs::read_dir("/proc/self/task")
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NOSYS))?;
     Ok(threads.count())
 }
 
