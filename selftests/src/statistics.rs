@@ -13,17 +13,29 @@ const FILE: &str = "/sys/kernel/debug/udmabuf_rs/stats";
 ///
 /// Those of reading the file, and `InvalidData` if it has no such counter.
 pub fn counter(name: &str) -> io::Result<Option<usize>> {
-    match fs::read_to_string(FILE) {
-        Ok(statistics) => match parse(&statistics, name) {
-            Some(value) => Ok(Some(value)),
-            None => Err(io::Error::new(
+    Ok(counters([name])?.map(|[value]| value))
+}
+
+/// Several counters as they were at one time.
+///
+/// # Errors
+///
+/// As [`counter`].
+pub fn counters<const N: usize>(names: [&str; N]) -> io::Result<Option<[usize; N]>> {
+    let statistics = match fs::read_to_string(FILE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        statistics => statistics?,
+    };
+    let mut values = [0; N];
+    for (value, name) in values.iter_mut().zip(names) {
+        *value = parse(&statistics, name).ok_or_else(|| {
+            io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("{FILE}: no counter {name}"),
-            )),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+            )
+        })?;
     }
+    Ok(Some(values))
 }
 
 fn parse(statistics: &str, name: &str) -> Option<usize> {
