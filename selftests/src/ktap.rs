@@ -3,7 +3,8 @@
 //! Runs tests, each in a process of its own, and reports in KTAP.
 //!
 //! Around every test the kernel is checked: as many pages pinned as unpinned, no dma-buf left, no
-//! complaint in its log. A test that passes but leaves something behind has failed.
+//! complaint in its log. A test that passes but leaves something behind has failed. What a test that
+//! passes prints as a comment is one of the report.
 
 use std::env;
 use std::fs::File;
@@ -67,7 +68,8 @@ macro_rules! tests {
 
 /// How one test ended.
 enum Verdict {
-    Pass,
+    /// With what it printed.
+    Pass(String),
     Fail(String),
     Skip(String),
 }
@@ -160,8 +162,11 @@ fn run_all(tests: &[Test], filters: &[&str]) -> ExitCode {
             }
         };
         match verdict {
-            Verdict::Pass => {
+            Verdict::Pass(output) => {
                 passed += 1;
+                for line in output.lines().filter(|line| line.starts_with("# ")) {
+                    println!("{line}");
+                }
                 println!("ok {number} {}", test.name);
             }
             Verdict::Skip(reason) => {
@@ -267,7 +272,7 @@ fn verdict(status: Option<ExitStatus>, output: &str) -> Verdict {
         return with_output(format!("killed by signal {signal}"));
     }
     match status.code().and_then(|code| u8::try_from(code).ok()) {
-        Some(PASSED) => Verdict::Pass,
+        Some(PASSED) => Verdict::Pass(output.to_owned()),
         Some(SKIPPED) => Verdict::Skip(
             output
                 .lines()
@@ -286,7 +291,7 @@ mod tests {
 
     fn text(verdict: Verdict) -> String {
         match verdict {
-            Verdict::Pass => "pass".to_owned(),
+            Verdict::Pass(output) => format!("pass: {output}"),
             Verdict::Fail(reason) => format!("fail: {reason}"),
             Verdict::Skip(reason) => format!("skip: {reason}"),
         }
@@ -298,7 +303,7 @@ mod tests {
 
     #[test]
     fn verdict_follows_the_exit_status() {
-        assert_eq!(text(verdict(exited(0), "")), "pass");
+        assert_eq!(text(verdict(exited(0), "# news")), "pass: # news");
         assert_eq!(text(verdict(exited(1), "why")), "fail: why");
         assert_eq!(
             text(verdict(exited(4), "no huge pages")),
