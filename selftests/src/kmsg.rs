@@ -11,6 +11,7 @@ use std::io::SeekFrom;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
+use protocol::log;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -105,7 +106,7 @@ impl Kmsg {
     pub fn complaints(&mut self) -> io::Result<Vec<String>> {
         let mut records = self.records()?;
         // Those that were lost may have been complaints.
-        records.retain(|text| text == LOST || is_complaint(text));
+        records.retain(|text| text == LOST || (is_complaint(text) && !log::is_expected(text)));
         Ok(records)
     }
 

@@ -2,6 +2,8 @@
 
 //! What a kernel log says that no healthy kernel says.
 
+use protocol::log::is_expected;
+
 /// Words that make a line a complaint, whoever wrote it.
 const COMPLAINTS: &[&str] = &[
     "WARNING:",
@@ -56,6 +58,9 @@ const HARMLESS: &[&str] = &[
     "kmemleak: Automatic memory scanning thread",
 ];
 
+/// How the kernel begins to say where something happened, whatever the architecture.
+const TRACE: &str = "Call ";
+
 /// A line of the log that no healthy kernel writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
@@ -95,10 +100,15 @@ pub fn message(line: &str) -> &str {
     }
 }
 
-/// Every complaint in a log.
+/// Every complaint in a log but those that are expected.
 pub fn complaints(log: &str) -> Vec<Complaint> {
-    let complains = |text: &str| {
-        COMPLAINTS.iter().any(|word| text.contains(word))
+    // With an expected warning comes one trace.
+    let mut excused = false;
+    let mut complains = move |text: &str| {
+        let expected = is_expected(text) || (excused && text.starts_with(TRACE));
+        excused = (excused || expected) && !text.starts_with(TRACE);
+        !expected
+            && COMPLAINTS.iter().any(|word| text.contains(word))
             && !HARMLESS.iter().any(|word| text.contains(word))
     };
     log.lines()
@@ -161,6 +171,22 @@ mod tests {
                 }]
             );
         }
+    }
+
+    #[test]
+    fn one_trace_goes_with_an_expected_warning() {
+        let expected = "\
+[    1.0] WARNING: drivers/dma-buf/dma-buf.c:1673 at dma_buf_vmap+0x1/0x2, CPU#0: failures/9
+[    1.0] Modules linked in: udmabuf_rs(O)
+[    1.0] Call Trace:
+[    1.0]  dma_buf_vmap_unlocked+0x1/0x2
+[    1.0] ---[ end trace 0000000000000000 ]---
+";
+        assert_eq!(complaints(expected), []);
+        let another = format!("{expected}[    1.1] Call trace:\n");
+        assert_eq!(complaints(&another).len(), 1);
+        let within = expected.replace("Modules linked in", "BUG: KASAN");
+        assert_eq!(complaints(&within).len(), 1);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod channel;
 mod event;
 mod frame;
 mod job;
+pub mod log;
 pub mod port;
 
 pub use event::{Event, Outcome, Stream};
