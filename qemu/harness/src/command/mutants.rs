@@ -23,7 +23,7 @@ use protocol::{DRIVER_MODULE, Event};
 use crate::{
     boot::{Boot, Booted, Task},
     command::{
-        test::{PROGRAMS, TIME_LIMIT},
+        test::{FAILURES, PROGRAMS, TIME_LIMIT},
         virtio_gpu,
     },
     guest,
@@ -519,7 +519,7 @@ fn expectation(line: &str) -> Result<Expectation> {
         .split_once(" on ")
         .with_context(|| format!("no ' on MACHINE' in '{line}'"))?;
     let (program, filter) = tests.trim().split_once(':').unwrap_or((tests.trim(), ""));
-    let known = [KUNIT, VIRTIO_GPU].contains(&program) || PROGRAMS.contains(&program);
+    let known = [KUNIT, VIRTIO_GPU, FAILURES].contains(&program) || PROGRAMS.contains(&program);
     if !known {
         bail!("unknown program '{program}' in '{line}'");
     }
