@@ -5,11 +5,18 @@
 //!
 //! Wants a kernel with fault injection (Documentation/fault-injection/fault-injection.rst).
 
+mod brackets;
 mod creating;
 mod devices;
+mod handing;
+mod injection;
 mod mapping;
 mod module;
 mod site;
+mod sites;
+mod sweep;
+mod traces;
+mod vmap;
 
 use std::process::ExitCode;
 
@@ -19,7 +26,9 @@ fn main() -> ExitCode {
     ktap::main(&[
         creating::TESTS,
         mapping::TESTS,
-        devices::TESTS,
+        handing::TESTS,
+        brackets::TESTS,
+        vmap::TESTS,
         module::TESTS,
     ])
 }

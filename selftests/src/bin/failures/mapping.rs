@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The CPU's side: mappings, and brackets without a device.
+//! The CPU's side: mappings, children, the end.
 
 use selftests::Access;
 use selftests::Memfd;
@@ -14,21 +14,27 @@ use selftests::sys::fork::Child;
 use selftests::tests;
 
 use crate::site::SHORT;
-use crate::site::sweep;
+use crate::sweep::Sweep;
 
-pub const TESTS: &[Test] = tests![map_and_touch, map_and_fork, bracket_without_device];
+pub const TESTS: &[Test] = tests![map_and_touch, map_and_fork, split_and_close];
 
 /// Pages of the buffer.
 const PAGES: usize = 8;
 
+/// A memfd of scattered pages with a pattern in it.
+fn memfd(pattern: Pattern) -> Outcome<Memfd> {
+    let memfd = Memfd::with_pages_apart(PAGES * PAGE)?;
+    pattern.write_to(&memfd.map()?, 0, PAGES * PAGE);
+    Ok(memfd)
+}
+
 /// A page that cannot be mapped is tried again by the kernel, and is there then.
 fn map_and_touch() -> Outcome {
-    let memfd = Memfd::with_pages_apart(PAGES * PAGE)?;
     let pattern = Pattern::new(1);
-    pattern.write_to(&memfd.map()?, 0, PAGES * PAGE);
+    let memfd = memfd(pattern)?;
     let buffer = Udmabuf::open()?.create(memfd.whole())?;
-    sweep(usize::MAX, 1, |site| {
-        let mapped = site.within("map", SHORT, || buffer.map(Access::ReadWrite))?;
+    Sweep::over("map_and_touch").run(|site| {
+        let mapped = site.within("map", SHORT, || buffer.map_aligned(Access::ReadWrite))?;
         let Some(mapping) = mapped else { return Ok(()) };
         site.within("touch", &[], || {
             mapping.touch_every_page();
@@ -40,33 +46,41 @@ fn map_and_touch() -> Outcome {
 
 /// A child has the mapping, or there is no child.
 fn map_and_fork() -> Outcome {
-    let memfd = Memfd::with_pages_apart(PAGES * PAGE)?;
+    let pattern = Pattern::new(2);
+    let memfd = memfd(pattern)?;
     let buffer = Udmabuf::open()?.create(memfd.whole())?;
     let mapping = buffer.map(Access::ReadWrite)?;
     mapping.touch_every_page();
-    sweep(usize::MAX, 1, |site| {
+    let expected = i32::from(pattern.bytes(PAGE, 1)[0]);
+    Sweep::over("map_and_fork").run(|site| {
         let child = site.within("fork", SHORT, || {
             Child::run(|| i32::from(mapping.touch(PAGE)))
         })?;
         if let Some(child) = child {
-            equal("what a child reads", child.wait()?.exit_status(), Some(0))?;
+            let code = child.wait()?.exit_status();
+            equal("what a child reads", code, Some(expected))?;
         }
         Ok(())
     })
 }
 
-fn bracket_without_device() -> Outcome {
-    let memfd = Memfd::with_pages_apart(PAGES * PAGE)?;
-    let buffer = Udmabuf::open()?.create(memfd.whole())?;
-    sweep(usize::MAX, 1, |site| {
-        for access in Access::ALL {
-            if site
-                .within("begin", SHORT, || buffer.start(access))?
-                .is_some()
-            {
-                site.within("end", SHORT, || buffer.finish(access))?;
-            }
-        }
+/// The middle of a mapping goes, then the buffer, and then the rest.
+fn split_and_close() -> Outcome {
+    let pattern = Pattern::new(3);
+    let memfd = memfd(pattern)?;
+    Sweep::over("split_and_close").run(|site| {
+        let buffer = Udmabuf::open()?.create(memfd.whole())?;
+        let (front, rest) = buffer.map(Access::Read)?.split(2 * PAGE);
+        let (mut middle, back) = rest.split(2 * PAGE);
+        pattern.check_in(&front, 0, 2 * PAGE)?;
+        site.at_last("unmap", || middle.truncate(PAGE))?;
+        site.within("close", &[], || {
+            drop(buffer);
+            Ok(())
+        })?;
+        let mut bytes = vec![0; PAGE];
+        back.read(0, &mut bytes);
+        pattern.check(4 * PAGE, &bytes)?;
         Ok(())
     })
 }
