@@ -38,8 +38,28 @@ enum What {
     Programs,
     /// The suites inside the module.
     Suites,
-    /// The program that has allocations fail, in kernels that can.
-    Failures,
+    /// Programs that attack the driver.
+    Attacks(&'static [Attack]),
+}
+
+/// A program that attacks the driver.
+#[derive(Debug, PartialEq, Eq)]
+struct Attack {
+    program: &'static str,
+    words: &'static [&'static str],
+    /// How long it may take, in seconds, in a kernel that is not slow.
+    limit: u64,
+}
+
+impl Attack {
+    /// All that a program does by itself, in the time that others have.
+    const fn all_of(program: &'static str) -> Self {
+        Attack {
+            program,
+            words: &[],
+            limit: TIME_LIMIT.as_secs(),
+        }
+    }
 }
 
 /// A kernel with its machines.
@@ -48,24 +68,27 @@ type Row = (Flavour, &'static [&'static dyn Machine], What);
 /// The kernels of all tests, those that take longest first: for x86-64 the usual one and the checking
 /// one, which has KUnit, and for arm64 our own, which has it too.
 fn kernels(usual: Flavour) -> [Row; 6] {
-    use What::{Failures, Programs, Suites};
+    use What::{Attacks, Programs, Suites};
     [
         (Flavour::Check, X86_64, Programs),
         (Flavour::Check, X86_64, Suites),
         (usual, X86_64, Programs),
         (Flavour::Plain, ARM64, Programs),
         (Flavour::Plain, ARM64, Suites),
-        // All of it, on the machine that takes seconds for it; the others are an attack.
-        (Flavour::Plain, &[&Arm64Noncoherent], Failures),
+        // All failures on the machine that takes seconds for it.
+        (Flavour::Plain, &[&Arm64Noncoherent], Attacks(QUICK)),
     ]
 }
 
-/// What attacks the driver for longer than all other tests may take: failures under the eyes of the
-/// checking kernel, where each way to map has allocations of its own.
-const ATTACKS: &[Row] = &[(
+/// Attacks that are a part of all tests.
+const QUICK: &[Attack] = &[Attack::all_of(FAILURES)];
+
+/// Attacks that take longer than all other tests. Failures are under the eyes of the checking kernel,
+/// where each way to map has allocations of its own.
+const LONG: &[Row] = &[(
     Flavour::Check,
     &[&X86Direct, &X86Swiotlb, &X86OneNarrow],
-    What::Failures,
+    What::Attacks(&[Attack::all_of(FAILURES)]),
 )];
 
 /// The other kernels that Debian builds.
@@ -103,7 +126,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let usual = Flavour::usual()?;
     let ran = match arguments {
         Arguments { more: true, .. } => run_more(&layout, &mut report, &chosen)?,
-        Arguments { attack: true, .. } => run_rows(&layout, &mut report, ATTACKS, &chosen)?,
+        Arguments { attack: true, .. } => run_rows(&layout, &mut report, LONG, &chosen)?,
         _ => run_usual(&layout, &mut report, usual, &chosen)?,
     };
     if !ran {
@@ -186,7 +209,15 @@ struct Planned {
     /// The area of the boot itself.
     own: Area,
     /// The programs, none for the KUnit suites.
-    programs: Vec<(Area, PathBuf)>,
+    programs: Vec<Program>,
+}
+
+/// A program of a boot.
+struct Program {
+    area: Area,
+    file: PathBuf,
+    words: &'static [&'static str],
+    limit: Duration,
 }
 
 /// The boots that it takes to run what was chosen.
@@ -204,14 +235,11 @@ fn plan(layout: &Layout, kernels: &[Row], chosen: &dyn Fn(&Area) -> bool) -> Vec
             let own = area(match what {
                 What::Programs => "boot",
                 What::Suites => KUNIT,
-                What::Failures => "failures-boot",
+                What::Attacks(_) => "attack",
             });
             let programs = match what {
                 What::Programs => programs(layout, *machine, flavour),
-                What::Failures => {
-                    let built = layout.programs(machine.board().target, flavour);
-                    vec![(FAILURES.to_owned(), built.join(FAILURES))]
-                }
+                What::Attacks(attacks) => attacks_of(layout, *machine, flavour, attacks),
                 What::Suites => {
                     boots.extend(chosen(&own).then(|| planned(own, Vec::new())));
                     continue;
@@ -219,8 +247,7 @@ fn plan(layout: &Layout, kernels: &[Row], chosen: &dyn Fn(&Area) -> bool) -> Vec
             };
             let programs: Vec<_> = programs
                 .into_iter()
-                .map(|(name, file)| (area(&name), file))
-                .filter(|(area, _)| chosen(area) || chosen(&own))
+                .filter(|program| chosen(&program.area) || chosen(&own))
                 .collect();
             if !programs.is_empty() {
                 boots.push(planned(own, programs));
@@ -312,14 +339,15 @@ fn boot(layout: &Layout, caller: &Caller<'_>, planned: &Planned) -> Result<()> {
     } = planned;
     let mut tasks = Vec::new();
     let mut areas = Vec::new();
-    for (area, file) in &planned.programs {
-        if let Err(error) = missing(file) {
-            caller.failed(area, error.to_string());
+    for program in &planned.programs {
+        if let Err(error) = missing(&program.file) {
+            caller.failed(&program.area, error.to_string());
             continue;
         }
-        let limit = TIME_LIMIT * flavour.slowness();
-        tasks.push(Task::new(file, Vec::new(), Some(limit))?);
-        areas.push(area.clone());
+        let limit = program.limit * flavour.slowness();
+        let words = program.words.iter().map(|word| (*word).to_owned());
+        tasks.push(Task::new(&program.file, words.collect(), Some(limit))?);
+        areas.push(program.area.clone());
     }
     let kernel = Kernel::find(layout, *machine, *flavour)?;
     let kunit = own.program == KUNIT;
@@ -348,24 +376,41 @@ pub const FAILURES: &str = "failures";
 /// The program whose results depend on what the machine does to data.
 const DATA: &str = "data";
 
-/// Names and files of the programs that run in a guest: all of them, but with
-/// the slow kernel only on the first machine. On the others it runs what they
-/// are there for. The kernel's own selftest wants 8 GiB of huge pages, as much as the guest has, where
-/// pages are of 16 KiB.
-fn programs(layout: &Layout, machine: &dyn Machine, flavour: Flavour) -> Vec<(String, PathBuf)> {
+/// The programs that run in a guest: all of them, but with the slow kernel only on the first machine. On
+/// the others it runs what they are there for. The kernel's own selftest wants 8 GiB of huge pages, as
+/// much as the guest has, where pages are of 16 KiB.
+fn programs(layout: &Layout, machine: &dyn Machine, flavour: Flavour) -> Vec<Program> {
     let built = layout.programs(machine.board().target, flavour);
-    let own = PROGRAMS
-        .iter()
-        .map(|name| ((*name).to_owned(), built.join(name)));
+    let own = PROGRAMS.iter().map(|name| (*name, built.join(name)));
     let kernels = layout.kernel_selftest(machine.board().target);
-    let mut all: Vec<_> = own.chain([(KERNEL_SELFTEST.to_owned(), kernels)]).collect();
-    if flavour == Flavour::Check && machine.name() != X86Direct.name() {
-        all.retain(|(name, _)| name == DATA);
-    }
-    if flavour == Flavour::Debian16k {
-        all.retain(|(name, _)| name != KERNEL_SELFTEST);
-    }
-    all
+    let all = own.chain([(KERNEL_SELFTEST, kernels)]);
+    let only_data = flavour == Flavour::Check && machine.name() != X86Direct.name();
+    all.filter(|(name, _)| !only_data || *name == DATA)
+        .filter(|(name, _)| flavour != Flavour::Debian16k || *name != KERNEL_SELFTEST)
+        .map(|(name, file)| Program {
+            area: Area::new(machine.name(), flavour, name),
+            file,
+            words: &[],
+            limit: TIME_LIMIT,
+        })
+        .collect()
+}
+
+/// The programs that attack the driver in a guest.
+fn attacks_of(
+    layout: &Layout,
+    machine: &dyn Machine,
+    flavour: Flavour,
+    attacks: &[Attack],
+) -> Vec<Program> {
+    let built = layout.programs(machine.board().target, flavour);
+    let attacks = attacks.iter().map(|attack| Program {
+        area: Area::new(machine.name(), flavour, attack.program),
+        file: built.join(attack.program),
+        words: attack.words,
+        limit: Duration::from_secs(attack.limit),
+    });
+    attacks.collect()
 }
 
 #[cfg(test)]
@@ -380,7 +425,7 @@ mod tests {
         let mut boots = plan(&layout, &kernels(Flavour::Debian), &chosen);
         boots.extend(plan(&layout, MORE, &chosen));
         let areas = boots.iter().flat_map(|planned| {
-            let programs = planned.programs.iter().map(|(area, _)| area.name());
+            let programs = planned.programs.iter().map(|program| program.area.name());
             programs.chain([planned.own.name()])
         });
         areas.collect()
@@ -440,7 +485,7 @@ mod tests {
         };
         assert_eq!(machines(&kernels(Flavour::Debian)), ["arm64-noncoherent"]);
         assert_eq!(
-            machines(ATTACKS),
+            machines(LONG),
             ["x86_64-direct", "x86_64-swiotlb", "x86_64-28bit"]
         );
     }
