@@ -40,7 +40,10 @@ pub fn edu(number: u32) -> Outcome<Edu> {
 
 /// One that works on a copy, until dropped.
 pub fn narrow(number: u32) -> Outcome<Narrow> {
-    Ok(Narrow::new(edu(number)?, FEW)?)
+    let edu = edu(number)?;
+    // There is one that really has fewer.
+    let bits = edu.dma_bits()?.min(FEW);
+    Ok(Narrow::new(edu, bits)?)
 }
 
 /// Scattered pages with a pattern in them, and a buffer of all.

@@ -40,6 +40,7 @@ pub const TESTS: &[Test] = tests![
     attach_and_detach,
     map_and_unmap,
     map_and_unmap_of_bounced,
+    map_one_page_bounced,
     import_and_destroy,
     import_and_destroy_bounced,
     shadow_that_gets_a_writer,
@@ -102,6 +103,21 @@ fn map_and_unmap_of_bounced() -> Outcome {
         "map_from_device_bounced",
     ];
     maps_and_unmaps(&*narrow(0)?, names)
+}
+
+/// A copy of one page has no smaller pieces to be made of.
+fn map_one_page_bounced() -> Outcome {
+    let edu = narrow(0)?;
+    let memfd = Memfd::new(PAGE)?;
+    let buffer = Udmabuf::open()?.create(memfd.whole())?;
+    Sweep::over("map_one_page_bounced").run(|site| {
+        let attachment = edu.attach(&buffer)?;
+        let map = || attachment.map(Direction::Bidirectional);
+        match site.within("map", SHORT, map)? {
+            Some(device) => unmaps(site, device),
+            None => Ok(()),
+        }
+    })
 }
 
 /// As the importer of another driver does it; what fails ends it.
