@@ -24,6 +24,7 @@ pub fn is_expected(message: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::LESS_EXACT;
     use super::is_expected;
 
     #[test]
