@@ -19,6 +19,8 @@ use rustix::process::PidfdFlags;
 use rustix::process::WaitOptions;
 use rustix::process::WaitStatus;
 
+use crate::Mapping;
+
 /// For how long a thread may take to disappear.
 const MOMENT: Duration = Duration::from_millis(10);
 const MOMENTS: usize = 100;
@@ -56,6 +58,29 @@ impl Child {
                 let code = body();
                 // SAFETY: Ends the child at once; the parent's exit handlers are not its own.
                 unsafe { libc::_exit(code) }
+            }
+            pid => Ok(Child {
+                pid: Pid::from_raw(pid),
+            }),
+        }
+    }
+
+    /// Forks a child that reads every page of a mapping and ends; other threads do not matter to it.
+    ///
+    /// # Errors
+    ///
+    /// Those of fork().
+    pub fn that_touches(mapping: &Mapping) -> Result<Child> {
+        // SAFETY: The child takes no lock, which another thread might have held: it reads memory that
+        // is mapped, and ends at once.
+        match unsafe { libc::fork() } {
+            -1 => {
+                Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::AGAIN))
+            }
+            0 => {
+                mapping.touch_every_page();
+                // SAFETY: As above.
+                unsafe { libc::_exit(0) }
             }
             pid => Ok(Child {
                 pid: Pid::from_raw(pid),

@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod compat;
+pub mod descriptor;
 pub mod fork;
 pub mod ioctl;
 pub mod mapping;

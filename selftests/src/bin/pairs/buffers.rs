@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations on buffers and on what is mapped of them.
+
+use rustix::fs::SealFlags;
+
+use selftests::Access;
+use selftests::Errno;
+use selftests::Outcome;
+use selftests::PAGE;
+use selftests::outcome::check;
+use selftests::sys::fork::Child;
+
+use crate::operation::Needs;
+use crate::operation::Operation;
+use crate::stage::Hand;
+
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "create",
+        run: create,
+        errors: &[("seal", Errno::INVAL), ("parameter", Errno::INVAL)],
+        needs: Needs::Nothing,
+        in_processes: true,
+    },
+    Operation {
+        name: "close",
+        run: close,
+        errors: &[("parameter", Errno::INVAL)],
+        needs: Needs::Nothing,
+        in_processes: false,
+    },
+    Operation {
+        name: "mmap",
+        run: mmap,
+        errors: &[],
+        needs: Needs::Nothing,
+        in_processes: false,
+    },
+    Operation {
+        name: "munmap",
+        run: munmap,
+        errors: &[],
+        needs: Needs::Nothing,
+        in_processes: false,
+    },
+    Operation {
+        name: "fault",
+        run: fault,
+        errors: &[],
+        needs: Needs::Nothing,
+        in_processes: true,
+    },
+    Operation {
+        name: "fork",
+        run: fork,
+        errors: &[],
+        needs: Needs::Nothing,
+        in_processes: false,
+    },
+];
+
+/// While there is a buffer of it, nobody can have sealed a file against writing.
+fn create(hand: &mut Hand<'_>) -> Outcome {
+    let victim = hand.stage.victim();
+    hand.pause.here();
+    let buffer = hand.stage.device.create(victim.whole());
+    let Some(buffer) = hand.may_fail(buffer)? else {
+        return Ok(());
+    };
+    hand.pause.here();
+    let sealed = victim.seals()?.contains(SealFlags::WRITE);
+    check("a file that is in a buffer can be written", !sealed)?;
+    drop(buffer);
+    Ok(())
+}
+
+/// Another thread may be using the buffer at this moment.
+fn close(hand: &mut Hand<'_>) -> Outcome {
+    let buffer = hand.stage.buffer();
+    if let Some(buffer) = hand.may_fail(buffer)? {
+        hand.pause.here();
+        hand.stage.replace(&buffer)?;
+    }
+    Ok(())
+}
+
+fn mmap(hand: &mut Hand<'_>) -> Outcome {
+    let mapping = hand.either().map(Access::ReadWrite)?;
+    hand.pause.here();
+    hand.intact(&mapping)
+}
+
+/// In two parts, with pages that are there and others that are not.
+fn munmap(hand: &mut Hand<'_>) -> Outcome {
+    let mut mapping = hand.either().map(Access::ReadWrite)?;
+    let len = mapping.len();
+    for at in (0..len).step_by(2 * PAGE) {
+        mapping.touch(at);
+    }
+    hand.pause.here();
+    mapping.truncate(len / 2)?;
+    hand.pause.here();
+    mapping.touch_every_page();
+    Ok(())
+}
+
+/// Both find the same pages of the same mapping missing.
+fn fault(hand: &mut Hand<'_>) -> Outcome {
+    if hand.pause.chance().bool() {
+        hand.stage.map_again()?;
+    }
+    let mapping = hand.stage.fresh_mapping();
+    for _ in 0..4 {
+        let page = hand.pause.chance().usize(..mapping.len() / PAGE);
+        hand.pause.here();
+        mapping.touch(page * PAGE);
+    }
+    hand.intact(&mapping)
+}
+
+fn fork(hand: &mut Hand<'_>) -> Outcome {
+    let child = Child::that_touches(&hand.stage.mapping)?;
+    hand.pause.here();
+    let status = child.wait()?;
+    check("the child reads all pages", status.exit_status() == Some(0))
+}
