@@ -23,7 +23,7 @@ use protocol::{DRIVER_MODULE, Event};
 use crate::{
     boot::{Boot, Booted, Task},
     command::{
-        test::{FAILURES, PROGRAMS, TIME_LIMIT},
+        test::{ATTACKS, PROGRAMS, TIME_LIMIT},
         virtio_gpu,
     },
     guest,
@@ -519,8 +519,8 @@ fn expectation(line: &str) -> Result<Expectation> {
         .split_once(" on ")
         .with_context(|| format!("no ' on MACHINE' in '{line}'"))?;
     let (program, filter) = tests.trim().split_once(':').unwrap_or((tests.trim(), ""));
-    let known = [KUNIT, VIRTIO_GPU, FAILURES].contains(&program) || PROGRAMS.contains(&program);
-    if !known {
+    let mut known = [KUNIT, VIRTIO_GPU].iter().chain(ATTACKS).chain(PROGRAMS);
+    if !known.any(|name| *name == program) {
         bail!("unknown program '{program}' in '{line}'");
     }
     let (machine, flavour) = match machine.trim().split_once(' ') {

@@ -24,6 +24,9 @@ use crate::{
 /// The programs of selftests/ that speak KTAP.
 pub const PROGRAMS: &[&str] = &["errors", "clients", "data", "lifetime"];
 
+/// Those that attack the driver: allocations fail, two do something at once, one user hinders another.
+pub const ATTACKS: &[&str] = &[FAILURES, PAIRS, USERS];
+
 /// How long one of them may take, but in a kernel that is slow.
 pub const TIME_LIMIT: Duration = Duration::from_secs(240);
 
@@ -371,7 +374,13 @@ fn boot(layout: &Layout, caller: &Caller<'_>, planned: &Planned) -> Result<()> {
 const KUNIT: &str = "kunit";
 
 /// The program that has allocations fail.
-pub const FAILURES: &str = "failures";
+const FAILURES: &str = "failures";
+
+/// The program in which two do something at once.
+const PAIRS: &str = "pairs";
+
+/// The program in which one user is in the way of another.
+const USERS: &str = "users";
 
 /// The program whose results depend on what the machine does to data.
 const DATA: &str = "data";
