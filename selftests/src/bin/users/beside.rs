@@ -3,6 +3,7 @@
 //! An honest user alone, and then beside a hostile one.
 
 use std::convert::Infallible;
+use std::hint::black_box;
 use std::os::fd::OwnedFd;
 
 use rustix::event;
@@ -22,6 +23,7 @@ use selftests::sys::fork::Child;
 
 use crate::honest;
 use crate::nodes::Nodes;
+use crate::user::User;
 
 /// How long the hostile user may take to get ready.
 const PATIENCE: Timespec = Timespec {
@@ -81,14 +83,29 @@ impl Hostile {
 }
 
 /// The honest user works as if there were no hostile one. Both have the buffer `both`.
+///
+/// Alone means that the other one only computes: where QEMU counts instructions, CPUs take turns, so
+/// that whatever keeps one of them busy takes half of the time from the other.
 pub fn beside(
     both: Option<&DmaBuf>,
     hostile: impl FnOnce(&Ready) -> Outcome<Infallible>,
 ) -> Outcome {
     let _open = Nodes::open_to_all()?;
+    let computing = Hostile::start(|ready| {
+        User::Hostile.become_one()?;
+        ready.tell()?;
+        loop {
+            // No hint that it spins: QEMU would end its turn.
+            black_box(());
+        }
+    })?;
     let alone = honest::costs(both)?;
+    computing.end()?;
     let hostile = Hostile::start(hostile)?;
-    let beside = honest::costs(both);
+    let beside = honest::costs(both).and_then(|costs| {
+        honest::device_reads()?;
+        Ok(costs)
+    });
     hostile.end()?;
     beside?.check_beside(&alone)
 }

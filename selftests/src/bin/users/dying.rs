@@ -4,7 +4,6 @@
 //! wait for, so that they are to die soon.
 
 use std::thread;
-use std::time::Duration;
 use std::time::Instant;
 
 use rustix::fs;
@@ -22,6 +21,8 @@ use selftests::outcome::skip;
 use selftests::sys::fork::Child;
 use selftests::tests;
 
+use crate::costs;
+
 pub const TESTS: &[Test] = tests![dies_within_a_batch];
 
 /// Bytes that are still taken at most: the batch that is under way, 512 pages, and what it took while
@@ -31,9 +32,6 @@ const MORE: u64 = 8 << 20;
 /// A process that is being killed is gone within this part of what the whole create takes. It has to
 /// let go of what it has pinned, which is a third; but each page is let go of quicker than it is made.
 const PART: u32 = 8;
-
-/// What is not long, as in [`crate::costs`].
-const FLOOR: Duration = Duration::from_millis(20);
 
 /// How often the child may be done before it is killed, which happens where others are busy.
 const ATTEMPTS: usize = 20;
@@ -68,7 +66,7 @@ fn dies_within_a_batch() -> Outcome {
             )?;
             return check(
                 format_args!("dies within {took:?}, where the whole takes {whole:?}"),
-                took <= FLOOR.max(whole / PART),
+                took <= costs::floor()?.max(whole / PART),
             );
         }
         equal("exit code", status.exit_status(), Some(0))?;

@@ -77,9 +77,9 @@ fn lists_beyond_the_limit() -> Outcome {
     })
 }
 
-/// Each takes long, as all of its pages are new.
+/// All of their pages are new. The next one is on its way while the honest user works.
 fn large_buffers() -> Outcome {
-    let size = machine::scaled(256 << 20, 64 << 20)?;
+    let size = machine::scaled(16 << 20, 4 << 20)?;
     beside(None, |ready| {
         User::Hostile.become_one()?;
         let device = Udmabuf::open()?;
