@@ -18,10 +18,10 @@ use crate::user::User;
 
 pub const TESTS: &[Test] = tests![very_many_buffers];
 
-/// How many buffers live at once: 100,000, or 5,000 where the kernel checks each of its accesses.
+/// How many buffers live at once: 100,000, or 2,000 where the kernel checks each of its accesses.
 /// While the honest user works, one more comes and goes all the time.
 fn very_many_buffers() -> Outcome {
-    let count = machine::scaled(100_000, 5_000)?;
+    let count = machine::scaled(100_000, 2_000)?;
     beside(None, |ready| {
         user::limit(Resource::Nofile, 2 * count as u64)?;
         User::Hostile.become_one()?;
