@@ -33,8 +33,10 @@ help: ## This list
 	@echo
 	@echo 'EXEC="./program arguments"  for vm: any static program; ci/harness vm keeps its exit code,'
 	@echo '                            which make turns into 2 (0 stays 0)'
-	@echo 'DRIVER=rust|c               the driver behind /dev/udmabuf: ours, or the one in the kernel tree'
-	@echo 'MACHINE=name                one of $(wordlist 1,4,$(MACHINES))'
+	@echo 'DRIVER=rust|c               for run, virtio-gpu, clients, shell, vm: the driver behind /dev/udmabuf:'
+	@echo '                            ours, or the one in the kernel tree'
+	@echo 'MACHINE=name                for run, shell, vm: one of'
+	@echo '                            $(wordlist 1,4,$(MACHINES))'
 	@echo '                            $(wordlist 5,8,$(MACHINES))'
 	@echo 'ARGS="--machine M --flow F"  for matrix: a part of it, see ci/harness matrix --help'
 	@echo 'ARGS="--machine M --case C"  for bench: the same, see ci/harness bench --help'

@@ -90,6 +90,18 @@ debian_kernel() {
 DEBIAN_KERNELS=(x86_64-debian x86_64-debian-rt x86_64-debian-7.2 x86_64-debian-sid
 	arm64-debian arm64-debian-16k)
 
+# Kernels that are built here.
+OWN_KERNELS=(x86_64 x86_64-check x86_64-kcsan x86_64-bench arm64 arm64-bench)
+
+# A name that no kernel has is refused before minutes are spent on set-up.
+check_kernels() {
+	local kernel
+	for kernel in "$@"; do
+		[[ " ${OWN_KERNELS[*]} ${DEBIAN_KERNELS[*]} " = *" $kernel "* ]] ||
+			die "unknown kernel '$kernel': say one of ${OWN_KERNELS[*]} ${DEBIAN_KERNELS[*]}"
+	done
+}
+
 # What the kernel's make calls the architecture of one of our kernels.
 kernel_arch() {
 	case $1 in

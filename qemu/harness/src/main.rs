@@ -24,6 +24,7 @@ mod machine;
 mod matrix;
 mod nested;
 mod parallel;
+mod plan;
 mod qemu;
 mod report;
 mod steps;

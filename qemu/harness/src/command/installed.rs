@@ -14,10 +14,10 @@ use protocol::Driver;
 
 use crate::{
     boot::{Boot, Task},
-    command::test::TIME_LIMIT,
     installed::System,
     layout::Layout,
     machine::{Machine, X86Direct},
+    plan::TIME_LIMIT,
     qemu::Share,
     report::{Area, Report},
     steps::{self, Plan},

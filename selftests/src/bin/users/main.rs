@@ -3,8 +3,10 @@
 //! Users against each other: what one does with the device, another one does not notice.
 //!
 //! Two processes of different users may open the device. In each test one of them is up to something,
-//! and the other makes buffers, uses them and lets go of them as ever; see [`beside`] for how it is
-//! judged. Nothing here depends on what a machine does to data but for the calls that reach a device
+//! and the other makes buffers, uses them and lets go of them as ever: [`costs`] judges how long that may
+//! take. A test is a call of [`beside::beside`]: its closure becomes [`user::User::Hostile`], says that it
+//! is ready within two minutes, and goes on until it is killed. Pins, dma-bufs and the kernel log are
+//! compared around each test. Nothing here depends on what a machine does to data but for the calls that reach a device
 //! with a shadow: one machine of each kind of device is enough.
 
 mod beside;

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is tested where: programs and suites by kernel and machine.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{
+    kernel::Flavour,
+    layout::Layout,
+    machine::{
+        Arm64Coherent, Arm64Mixed, Arm64Noncoherent, Arm64Smmu, Machine, X86Direct, X86Iommu,
+        X86OneNarrow, X86Swiotlb,
+    },
+    report::Area,
+    suite::KERNEL_SELFTEST,
+};
+
+/// The programs of selftests/ that test the driver.
+pub const PROGRAMS: &[&str] = &["errors", "clients", "data", "lifetime"];
+
+/// Those that attack it: allocations fail, calls come by chance, two do something at once, one user is
+/// in the way of another.
+pub const ATTACKS: &[&str] = &[FAILURES, FUZZ, PAIRS, USERS];
+
+const FAILURES: &str = "failures";
+const FUZZ: &str = "fuzz";
+const PAIRS: &str = "pairs";
+const USERS: &str = "users";
+
+/// The program whose results depend on what the machine does to data.
+const DATA: &str = "data";
+
+/// The name of the area of the suites inside the module.
+pub const KUNIT: &str = "kunit";
+
+/// How long a program may take, but in a kernel that is slow.
+pub const TIME_LIMIT: Duration = Duration::from_secs(240);
+
+/// Machines on which all programs run. The others are the matrix's.
+const X86_64: &[&dyn Machine] = &[&X86Direct, &X86Swiotlb];
+const ARM64: &[&dyn Machine] = &[&Arm64Coherent, &Arm64Noncoherent];
+
+/// What runs on a machine with a kernel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// The programs.
+    Programs,
+    /// The suites inside the module.
+    Suites,
+    /// Programs that attack the driver.
+    Attacks(&'static [Attack]),
+}
+
+/// A program that attacks the driver.
+#[derive(Debug, PartialEq, Eq)]
+struct Attack {
+    program: &'static str,
+    words: &'static [&'static str],
+    /// How long it may take, but in a kernel that is slow.
+    limit: Duration,
+}
+
+impl Attack {
+    /// What a program does by itself.
+    const fn usual(program: &'static str) -> Self {
+        Attack {
+            program,
+            words: &[],
+            limit: TIME_LIMIT,
+        }
+    }
+
+    /// What a program does for so long: "--seconds" and how many. Those are the guest's.
+    const fn lasting(program: &'static str, words: &'static [&'static str; 2], hours: u64) -> Self {
+        Attack {
+            program,
+            words,
+            limit: Duration::from_secs(3600 * hours),
+        }
+    }
+}
+
+/// A kernel with its machines.
+pub struct Row {
+    flavour: Flavour,
+    machines: &'static [&'static dyn Machine],
+    what: What,
+}
+
+const fn row(flavour: Flavour, machines: &'static [&'static dyn Machine], what: What) -> Row {
+    Row {
+        flavour,
+        machines,
+        what,
+    }
+}
+
+/// The kernels of all tests, those that take longest first: for x86-64 the usual one and the checking
+/// one, which has KUnit, and for arm64 our own, which has it too.
+pub fn usual(usual: Flavour) -> Vec<Row> {
+    use What::{Attacks, Programs, Suites};
+    vec![
+        row(Flavour::Check, X86_64, Programs),
+        row(
+            Flavour::Check,
+            &[&X86Swiotlb],
+            Attacks(
+                const {
+                    &[
+                        Attack::lasting(FUZZ, &["--seconds", "60"], 1),
+                        Attack::lasting(PAIRS, &["--seconds", "60"], 1),
+                    ]
+                },
+            ),
+        ),
+        row(Flavour::Check, X86_64, Suites),
+        row(usual, X86_64, Programs),
+        row(
+            usual,
+            &[&X86Direct],
+            Attacks(
+                const {
+                    &[
+                        Attack::usual(USERS),
+                        Attack::lasting(FUZZ, &["--seconds", "120"], 1),
+                    ]
+                },
+            ),
+        ),
+        row(Flavour::Plain, ARM64, Programs),
+        row(Flavour::Plain, ARM64, Suites),
+        // All failures on the machine that takes seconds for it.
+        row(
+            Flavour::Plain,
+            &[&Arm64Noncoherent],
+            Attacks(
+                const {
+                    &[
+                        Attack::usual(FAILURES),
+                        Attack::lasting(FUZZ, &["--seconds", "120"], 1),
+                    ]
+                },
+            ),
+        ),
+    ]
+}
+
+/// The other kernels that Debian builds.
+pub fn more() -> Vec<Row> {
+    use What::Programs;
+    vec![
+        row(Flavour::Debian, ARM64, Programs),
+        row(Flavour::DebianRt, &[&X86Direct], Programs),
+        row(Flavour::Debian16k, &[&Arm64Noncoherent], Programs),
+        row(Flavour::DebianOlder, &[&X86Direct], Programs),
+    ]
+}
+
+/// Attacks that take longer than all other tests: failures under the eyes of the checking kernel, where
+/// each way to map has allocations of its own; users on each machine, races with a kernel that detects
+/// them, and calls by chance for hours.
+pub fn long(usual: Flavour) -> Vec<Row> {
+    use What::{Attacks, Programs};
+    const USERS_ONLY: What = Attacks(&[Attack::usual(USERS)]);
+    vec![
+        row(
+            usual,
+            &[&X86Direct],
+            Attacks(const { &[Attack::lasting(FUZZ, &["--calls", "10000000"], 12)] }),
+        ),
+        row(
+            Flavour::Check,
+            &[&X86Direct, &X86Swiotlb, &X86OneNarrow],
+            Attacks(
+                const {
+                    &[
+                        Attack::usual(FAILURES),
+                        Attack::lasting(FUZZ, &["--seconds", "600"], 1),
+                        Attack::lasting(PAIRS, &["--seconds", "600"], 1),
+                    ]
+                },
+            ),
+        ),
+        row(Flavour::Kcsan, X86_64, Programs),
+        row(
+            Flavour::Kcsan,
+            X86_64,
+            Attacks(const { &[Attack::lasting(PAIRS, &["--seconds", "600"], 1)] }),
+        ),
+        row(usual, &[&X86Swiotlb, &X86Iommu, &X86OneNarrow], USERS_ONLY),
+        row(
+            Flavour::Plain,
+            &[&Arm64Coherent, &Arm64Noncoherent, &Arm64Smmu, &Arm64Mixed],
+            USERS_ONLY,
+        ),
+    ]
+}
+
+/// One boot: for the KUnit suites, or for programs.
+pub struct Planned {
+    pub machine: &'static dyn Machine,
+    pub flavour: Flavour,
+    /// The area of the boot itself.
+    pub own: Area,
+    /// The programs, none for the KUnit suites.
+    pub programs: Vec<Program>,
+}
+
+/// A program of a boot.
+pub struct Program {
+    pub area: Area,
+    pub file: PathBuf,
+    pub words: &'static [&'static str],
+    /// How long it may take, but in a kernel that is slow.
+    pub limit: Duration,
+}
+
+/// The boots that it takes to run what was chosen.
+pub fn plan(layout: &Layout, rows: &[Row], chosen: &dyn Fn(&Area) -> bool) -> Vec<Planned> {
+    let mut boots = Vec::new();
+    for &Row {
+        flavour,
+        machines,
+        what,
+    } in rows
+    {
+        for machine in machines {
+            let area = |program: &str| Area::new(machine.name(), flavour, program);
+            let planned = |own, programs| Planned {
+                machine: *machine,
+                flavour,
+                own,
+                programs,
+            };
+            let own = area(match what {
+                What::Programs => "boot",
+                What::Suites => KUNIT,
+                What::Attacks(_) => "attack",
+            });
+            let programs = match what {
+                What::Programs => programs(layout, *machine, flavour),
+                What::Attacks(attacks) => attacks_of(layout, *machine, flavour, attacks),
+                What::Suites => {
+                    boots.extend(chosen(&own).then(|| planned(own, Vec::new())));
+                    continue;
+                }
+            };
+            let programs: Vec<_> = programs
+                .into_iter()
+                .filter(|program| chosen(&program.area) || chosen(&own))
+                .collect();
+            if !programs.is_empty() {
+                boots.push(planned(own, programs));
+            }
+        }
+    }
+    boots
+}
+
+/// The programs that run in a guest: all of them, but with the slow kernel only on the first machine. On
+/// the others it runs what they are there for. The kernel's own selftest wants 8 GiB of huge pages, as
+/// much as the guest has, where pages are of 16 KiB.
+fn programs(layout: &Layout, machine: &dyn Machine, flavour: Flavour) -> Vec<Program> {
+    let built = layout.programs(machine.board().target, flavour);
+    let own = PROGRAMS.iter().map(|name| (*name, built.join(name)));
+    let kernels = layout.kernel_selftest(machine.board().target);
+    let all = own.chain([(KERNEL_SELFTEST, kernels)]);
+    let only_data = flavour == Flavour::Check && machine.name() != X86Direct.name();
+    all.filter(|(name, _)| !only_data || *name == DATA)
+        .filter(|(name, _)| flavour != Flavour::Debian16k || *name != KERNEL_SELFTEST)
+        .map(|(name, file)| Program {
+            area: Area::new(machine.name(), flavour, name),
+            file,
+            words: &[],
+            limit: TIME_LIMIT,
+        })
+        .collect()
+}
+
+/// The programs that attack the driver in a guest.
+fn attacks_of(
+    layout: &Layout,
+    machine: &dyn Machine,
+    flavour: Flavour,
+    attacks: &[Attack],
+) -> Vec<Program> {
+    let built = layout.programs(machine.board().target, flavour);
+    let attacks = attacks.iter().map(|attack| Program {
+        area: Area::new(machine.name(), flavour, attack.program),
+        file: built.join(attack.program),
+        words: attack.words,
+        limit: attack.limit,
+    });
+    attacks.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn areas(only: &str) -> Vec<String> {
+        let layout = Layout::for_tests(Path::new("/nonexistent"));
+        let chosen = |area: &Area| area.name().contains(only);
+        let mut boots = plan(&layout, &usual(Flavour::Debian), &chosen);
+        boots.extend(plan(&layout, &more(), &chosen));
+        let areas = boots.iter().flat_map(|planned| {
+            let programs = planned.programs.iter().map(|program| program.area.name());
+            programs.chain([planned.own.name()])
+        });
+        areas.collect()
+    }
+
+    #[test]
+    fn a_boot_is_planned_for_what_was_chosen_only() {
+        assert_eq!(
+            areas("swiotlb check"),
+            [
+                "x86_64-swiotlb check data",
+                "x86_64-swiotlb check boot",
+                "x86_64-swiotlb check fuzz",
+                "x86_64-swiotlb check pairs",
+                "x86_64-swiotlb check attack",
+                "x86_64-swiotlb check kunit"
+            ]
+        );
+        assert_eq!(
+            areas("arm64-coherent debian errors"),
+            ["arm64-coherent debian errors", "arm64-coherent debian boot"]
+        );
+        assert!(areas("no such thing").is_empty());
+    }
+
+    #[test]
+    fn every_program_runs_on_every_planned_machine_with_one_kernel() {
+        let areas = areas("");
+        let x86_64 = X86_64.iter().map(|machine| (machine, "debian"));
+        let arm64 = ARM64.iter().map(|machine| (machine, "plain"));
+        for (machine, kernel) in x86_64.chain(arm64) {
+            for program in PROGRAMS.iter().chain([&KERNEL_SELFTEST]) {
+                let name = format!("{} {kernel} {program}", machine.name());
+                assert!(areas.contains(&name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn suites_run_on_every_architecture_and_programs_in_every_kernel() {
+        let areas = areas("");
+        for name in [
+            "x86_64-direct check kunit",
+            "arm64-noncoherent plain kunit",
+            "x86_64-direct debian-rt lifetime",
+            "x86_64-direct debian-7.2 clients",
+            "arm64-noncoherent debian-16k data",
+        ] {
+            assert!(areas.iter().any(|area| area == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn failures_are_tried_on_one_machine_always_and_on_the_others_as_an_attack() {
+        let layout = Layout::for_tests(Path::new("/nonexistent"));
+        let machines = |rows: &[Row]| {
+            let boots = plan(&layout, rows, &|area| area.program == FAILURES);
+            let names = boots.iter().map(|planned| planned.machine.name());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(machines(&usual(Flavour::Debian)), ["arm64-noncoherent"]);
+        assert_eq!(
+            machines(&long(Flavour::Debian)),
+            ["x86_64-direct", "x86_64-swiotlb", "x86_64-28bit"]
+        );
+    }
+}
