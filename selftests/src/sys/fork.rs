@@ -88,6 +88,11 @@ impl Child {
         }
     }
 
+    /// The child's number; it stays the child's until that has been waited for.
+    pub fn pid(&self) -> Option<Pid> {
+        self.pid
+    }
+
     /// Waits for the end of the child.
     ///
     /// # Errors
