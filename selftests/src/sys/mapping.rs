@@ -282,9 +282,28 @@ impl Mapping {
         self.advise(0, self.len, Advice::LinuxHugepage)
     }
 
-    fn advise(&self, at: usize, len: usize, advice: Advice) -> Result<()> {
+    /// Tells the kernel how the range is used, or what to do with it.
+    ///
+    /// # Errors
+    ///
+    /// Those of madvise().
+    pub fn advise(&self, at: usize, len: usize, advice: Advice) -> Result<()> {
         // SAFETY: `byte` checked the range, and no reference points into it.
         unsafe { mm::madvise(self.byte(at, len).cast(), len, advice) }
+    }
+
+    /// Keeps the mapping in memory (mlock), or no longer.
+    ///
+    /// # Errors
+    ///
+    /// Those of mlock() and munlock().
+    pub fn lock(&self, yes: bool) -> Result<()> {
+        let (start, len) = (self.start.as_ptr(), self.len);
+        // SAFETY: The mapping is ours, and what it holds stays as it is.
+        match yes {
+            true => unsafe { mm::mlock(start, len) },
+            false => unsafe { mm::munlock(start, len) },
+        }
     }
 
     /// Unmaps everything from offset `at` on.
