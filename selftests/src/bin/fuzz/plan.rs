@@ -1,0 +1,727 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a call comes to in the world as it is, how it has to end, and what the world is afterwards.
+
+use selftests::Backing;
+use selftests::Errno;
+use selftests::PAGE;
+use selftests::abi;
+
+use crate::broken;
+use crate::call::Call;
+use crate::call::Deed;
+use crate::call::Pages;
+use crate::call::Spot;
+use crate::call::Through;
+use crate::call::Way;
+use crate::cells;
+use crate::cells::ALL;
+use crate::cells::CELLS;
+use crate::cells::Piece;
+use crate::cells::Version;
+use crate::order::Order;
+use crate::pages::HandOver;
+use crate::pages::Party;
+use crate::world::Attachment;
+use crate::world::Mapping;
+use crate::world::PROCESSES;
+use crate::world::Slot;
+use crate::world::Source;
+use crate::world::THREADS;
+use crate::world::Transfer;
+use crate::world::WATCHED;
+use crate::world::Work;
+use crate::world::World;
+
+/// How a call has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    Success,
+    /// With one of these.
+    Failure(&'static [Errno]),
+    /// Or with one of these.
+    SuccessOr(&'static [Errno]),
+}
+
+impl Expect {
+    /// Says what is wrong with a result, if anything.
+    pub fn check(self, result: Result<i64, i32>) -> Option<String> {
+        let error = result.err().map(Errno::from_raw_os_error);
+        let fine = match (self, error) {
+            (Expect::Success | Expect::SuccessOr(_), None) => true,
+            (Expect::Failure(known) | Expect::SuccessOr(known), Some(error)) => {
+                known.contains(&error)
+            }
+            _ => false,
+        };
+        let got = error.map_or("success".to_owned(), |error| format!("{error:?}"));
+        (!fine).then(|| format!("{got} instead of {self:?}"))
+    }
+}
+
+/// A call that makes sense.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub order: Order,
+    pub expect: Expect,
+    /// The cells that it is about.
+    target: Option<(Party, usize, u8)>,
+    version: Option<Version>,
+}
+
+/// What dma_buf_ioctl() takes for DMA_BUF_IOCTL_SYNC.
+const SYNC_RW: u64 = (abi::SYNC_READ | abi::SYNC_WRITE) as u64;
+const SYNC_KNOWN: u64 = SYNC_RW | abi::SYNC_END as u64;
+
+/// What `list_limit` and `size_limit_mb` are while they are small.
+pub const SMALL_LIST: usize = 2;
+pub const SMALL_MB: usize = 1;
+
+impl World {
+    /// What the call comes to; nothing when there is nothing to call it on.
+    pub fn plan(&mut self, call: &Call) -> Option<Plan> {
+        let process = usize::from(call.process);
+        if process >= PROCESSES || call.thread != thread_for(process, &call.deed, call.thread) {
+            return None;
+        }
+        let mut plan = Plan {
+            order: Order {
+                deed: call.deed.clone(),
+                pieces: Vec::new(),
+                pid: 0,
+                number: 0,
+            },
+            expect: Expect::Success,
+            target: None,
+            version: None,
+        };
+        let ours = self.setting.source == Source::Udmabuf { ours: true };
+        plan.expect = match &call.deed {
+            Deed::Create { buffer, of } => {
+                let free = self.buffers.get(usize::from(*buffer))?.is_none();
+                free.then(|| self.creates(of))?
+            }
+            Deed::Broken { kind, .. } => broken::expected(*kind, self.setting.source)?,
+            Deed::Take { buffer, from } => {
+                let slot = self.buffers.get(usize::from(*buffer))?.as_ref()?;
+                plan.order.number = (*slot.descriptors.get(usize::from(*from))?)?;
+                slot.descriptors[process]
+                    .is_none()
+                    .then_some(Expect::Success)?
+            }
+            Deed::Close { buffer } | Deed::Export { buffer } => {
+                self.buffer(process, *buffer)?;
+                Expect::Success
+            }
+            Deed::Sync { buffer, flags } => {
+                self.buffer(process, *buffer)?;
+                match flags & !SYNC_KNOWN == 0 && flags & SYNC_RW != 0 {
+                    true => Expect::Success,
+                    false => Expect::Failure(&[Errno::INVAL]),
+                }
+            }
+            Deed::Fence { buffer, .. } => {
+                self.buffer(process, *buffer)?;
+                // Without anything that makes fences.
+                Expect::SuccessOr(&[Errno::NOENT])
+            }
+            Deed::Mmap {
+                mapping,
+                buffer,
+                page,
+                pages,
+                ..
+            } => {
+                let size = self.memory.pages(self.buffer(process, *buffer)?);
+                self.mappings
+                    .get(usize::from(*mapping))?
+                    .is_none()
+                    .then_some(())?;
+                match *pages > 0 && usize::from(*page) + usize::from(*pages) <= size {
+                    true => Expect::Success,
+                    false => Expect::Failure(&[Errno::INVAL]),
+                }
+            }
+            Deed::MmapPrivate { buffer } => {
+                self.buffer(process, *buffer)?;
+                match self.setting.source {
+                    Source::Heap => Expect::SuccessOr(&[Errno::INVAL]),
+                    Source::Udmabuf { .. } => Expect::Failure(&[Errno::INVAL]),
+                }
+            }
+            Deed::Munmap { mapping }
+            | Deed::Move { mapping, .. }
+            | Deed::Protect { mapping, .. } => {
+                self.mapping(process, *mapping)?;
+                Expect::Success
+            }
+            Deed::Stretch { mapping } => {
+                self.mapping(process, *mapping)?;
+                Expect::Failure(&[Errno::FAULT])
+            }
+            Deed::Shorten { mapping, pages } => {
+                let now = self.mapping(process, *mapping)?.pages;
+                (1..now)
+                    .contains(&usize::from(*pages))
+                    .then_some(Expect::Success)?
+            }
+            Deed::Advise { mapping, .. } => {
+                self.mapping(process, *mapping)?;
+                Expect::SuccessOr(&[
+                    Errno::INVAL,
+                    Errno::FAULT,
+                    Errno::OPNOTSUPP,
+                    Errno::ACCESS,
+                    Errno::NODEV,
+                ])
+            }
+            Deed::Lock { mapping, .. } => {
+                self.mapping(process, *mapping)?;
+                Expect::SuccessOr(&[Errno::NOMEM, Errno::AGAIN])
+            }
+            Deed::Touch {
+                through,
+                spot,
+                write,
+            } => self.plan_touch(process, *through, *spot, *write, &mut plan)?,
+            Deed::Attach {
+                attachment,
+                buffer,
+                device,
+            } => {
+                self.buffer(process, *buffer)?;
+                let free = self.attachments.get(usize::from(*attachment))?.is_none();
+                (free && usize::from(*device) < self.setting.devices).then_some(())?;
+                Expect::Success
+            }
+            Deed::Detach { attachment } => {
+                let attached = self.attachment(process, *attachment)?;
+                let mut transfers = self.transfers.iter().flatten();
+                let of_this = |transfer: &Transfer| {
+                    transfer.alive && transfer.attachment == usize::from(*attachment)
+                };
+                match (attached.alive, transfers.any(of_this)) {
+                    (false, _) => Expect::Failure(&[Errno::NODEV]),
+                    (true, true) => Expect::Failure(&[Errno::BUSY]),
+                    (true, false) => Expect::Success,
+                }
+            }
+            Deed::Map {
+                transfer,
+                attachment,
+                ..
+            } => {
+                let alive = self.attachment(process, *attachment)?.alive;
+                self.transfers
+                    .get(usize::from(*transfer))?
+                    .is_none()
+                    .then_some(())?;
+                match alive {
+                    true => Expect::SuccessOr(&[Errno::NOMEM]),
+                    false => Expect::Failure(&[Errno::NODEV]),
+                }
+            }
+            Deed::Unmap { transfer } => match self.transfer(process, *transfer)?.alive {
+                true => Expect::Success,
+                false => Expect::Failure(&[Errno::NODEV]),
+            },
+            Deed::Dma {
+                transfer,
+                spot,
+                write,
+                ..
+            } => self.plan_dma(process, *transfer, *spot, *write, &mut plan)?,
+            Deed::Punch { memfd, page } => self.plan_punch(*memfd, *page, &mut plan)?,
+            Deed::Grow { memfd } => {
+                let memfd = self.base(*memfd)?;
+                (memfd.pages < 4 * WATCHED).then_some(())?;
+                plan.order.number = ((memfd.pages + 1) * PAGE) as i64;
+                match memfd.may_grow {
+                    true => Expect::Success,
+                    false => Expect::Failure(&[Errno::PERM]),
+                }
+            }
+            Deed::Shrink { memfd } => {
+                self.memfds.get(usize::from(*memfd))?;
+                Expect::Failure(&[Errno::PERM])
+            }
+            Deed::Seal { memfd, write } => {
+                self.base(*memfd)?;
+                match write {
+                    true => Expect::Failure(&[Errno::BUSY]),
+                    false => Expect::Success,
+                }
+            }
+            Deed::Limit { .. } => {
+                (self.setting.source != Source::Heap).then_some(Expect::Success)?
+            }
+            Deed::Unload => ours.then_some(Expect::Failure(&[Errno::AGAIN]))?,
+            Deed::Rebind { device } => {
+                (usize::from(*device) < self.setting.devices).then_some(Expect::Success)?
+            }
+            Deed::Narrow { device, .. } => {
+                (usize::from(*device) < self.setting.devices).then_some(())?;
+                let mut attached = self.attachments.iter().flatten();
+                let here = |other: &Attachment| other.alive && other.device == usize::from(*device);
+                match attached.any(here) {
+                    true => Expect::Failure(&[Errno::BUSY]),
+                    // A machine without such memory; and others may have attached something.
+                    false => Expect::SuccessOr(&[Errno::IO, Errno::BUSY]),
+                }
+            }
+            // Not for a process to do.
+            Deed::Kill { .. } | Deed::Count | Deed::Lie { .. } => return None,
+        };
+        Some(plan)
+    }
+
+    /// The process that an order names.
+    pub fn other_process(&self, deed: &Deed) -> Option<usize> {
+        match deed {
+            Deed::Take { from, .. } => Some((*from).into()),
+            Deed::Touch {
+                through: Through::Debugger(mapping),
+                ..
+            } => Some(self.mappings[usize::from(*mapping)].as_ref()?.process),
+            _ => None,
+        }
+    }
+
+    fn mapping(&self, process: usize, slot: u8) -> Option<&Mapping> {
+        let mapping = self.mappings.get(usize::from(slot))?.as_ref()?;
+        (mapping.process == process).then_some(mapping)
+    }
+
+    fn attachment(&self, process: usize, slot: u8) -> Option<&Attachment> {
+        let attachment = self.attachments.get(usize::from(slot))?.as_ref()?;
+        (attachment.process == process).then_some(attachment)
+    }
+
+    fn transfer(&self, process: usize, slot: u8) -> Option<&Transfer> {
+        let transfer = self.transfers.get(usize::from(slot))?.as_ref()?;
+        (transfer.process == process).then_some(transfer)
+    }
+
+    /// A memfd of base pages.
+    fn base(&self, memfd: u8) -> Option<&crate::world::Memfd> {
+        let backing = self.setting.backings.get(usize::from(memfd))?;
+        (*backing == Backing::Base).then(|| &self.memfds[usize::from(memfd)])
+    }
+
+    /// How a request for these pages ends.
+    fn creates(&self, of: &[Pages]) -> Expect {
+        let pages: usize = of.iter().map(|pages| usize::from(pages.count)).sum();
+        if self.setting.source == Source::Heap {
+            return match pages {
+                0 => Expect::Failure(&[Errno::INVAL]),
+                _ => Expect::Success,
+            };
+        }
+        let inside = |pages: &Pages| {
+            let memfd = self.memfds.get(usize::from(pages.memfd));
+            pages.count > 0
+                && memfd.is_some_and(|memfd| {
+                    usize::from(pages.first) + usize::from(pages.count) <= memfd.pages
+                })
+        };
+        let too_much =
+            self.small_limits && (of.len() > SMALL_LIST || pages * PAGE > SMALL_MB << 20);
+        match of.is_empty() || too_much || !of.iter().all(inside) {
+            true => Expect::Failure(&[Errno::INVAL]),
+            false => Expect::Success,
+        }
+    }
+
+    /// The frame behind a page of what a CPU accesses.
+    fn behind(&self, process: usize, through: Through, spot: Spot, write: bool) -> Option<usize> {
+        let page = usize::from(spot.page);
+        let (buffer, page) = match through {
+            Through::Memfd(memfd) => {
+                return self
+                    .memfds
+                    .get(usize::from(memfd))?
+                    .frames
+                    .get(page)
+                    .copied();
+            }
+            Through::File(memfd) => return self.base(memfd)?.frames.get(page).copied(),
+            Through::Kernel(buffer) => {
+                (self.setting.devices > 0).then_some(())?;
+                (self.buffer(process, buffer)?, page)
+            }
+            Through::Mapping(slot) | Through::Child(slot) | Through::Debugger(slot) => {
+                let mapping = self.mappings.get(usize::from(slot))?.as_ref()?;
+                let here = mapping.process == process;
+                let able = match through {
+                    Through::Debugger(_) => !here,
+                    Through::Child(_) => here && THREADS[process] == 1,
+                    _ => here,
+                };
+                let way = mapping.way?;
+                // There is no memory that can only be written.
+                (able && page < mapping.pages && (!write || way.writes())).then_some(())?;
+                (mapping.buffer, mapping.page + page)
+            }
+        };
+        let watched = self.memory.watched(buffer, page)?;
+        Some(self.memory.frame_of(buffer, watched))
+    }
+
+    fn plan_touch(
+        &mut self,
+        process: usize,
+        through: Through,
+        spot: Spot,
+        write: bool,
+        plan: &mut Plan,
+    ) -> Option<Expect> {
+        let frame = self.behind(process, through, spot, write)?;
+        let party = Party::Cpu;
+        let mut memory = self.memory.clone();
+        if let Through::Kernel(buffer) = through {
+            // It begins with START.
+            memory.hand_over(self.buffer(process, buffer)?, HandOver::Start);
+        }
+        let seen = match write {
+            true => memory.may_write(party, frame),
+            false => memory.sees(party, frame),
+        };
+        let cells = seen & cells::mask(spot.first, spot.cells);
+        (cells != 0).then_some(())?;
+        self.memory = memory;
+        if let Through::Debugger(slot) = through {
+            plan.order.number = self.mappings[usize::from(slot)].as_ref()?.address;
+        }
+        self.aim(plan, party, frame, cells, (spot.page, write));
+        Some(Expect::Success)
+    }
+
+    fn plan_dma(
+        &mut self,
+        process: usize,
+        slot: u8,
+        spot: Spot,
+        write: bool,
+        plan: &mut Plan,
+    ) -> Option<Expect> {
+        let transfer = self.transfer(process, slot)?;
+        let allowed = if write {
+            transfer.way.writes()
+        } else {
+            transfer.way.reads()
+        };
+        (allowed && THREADS[process] > 1).then_some(())?;
+        if !transfer.alive {
+            plan.order.pieces = vec![Piece {
+                at: 0,
+                len: 1,
+                position: 0,
+                version: Version::UNKNOWN,
+            }];
+            return Some(Expect::Failure(&[Errno::NODEV]));
+        }
+        let watched = self.memory.watched(transfer.buffer, spot.page.into())?;
+        let frame = self.memory.frame_of(transfer.buffer, watched);
+        let party = Party::Device {
+            view: transfer.view,
+            watched,
+        };
+        let seen = match write {
+            true => self.memory.may_write(party, frame),
+            false => self.memory.sees(party, frame),
+        };
+        let cells = run(seen & cells::mask(spot.first, spot.cells));
+        (cells != 0).then_some(())?;
+        self.aim(plan, party, frame, cells, (spot.page, write));
+        Some(Expect::Success)
+    }
+
+    /// A hole in a file of base pages takes a page out, which buffers keep; one in a huge page fills
+    /// a part of it with zeroes.
+    fn plan_punch(&self, memfd: u8, page: u16, plan: &mut Plan) -> Option<Expect> {
+        let frame = *self
+            .memfds
+            .get(usize::from(memfd))?
+            .frames
+            .get(usize::from(page))?;
+        match self.setting.backings[usize::from(memfd)] {
+            Backing::Base => {}
+            // The kernel may split the huge page at its leisure, or not.
+            Backing::Transparent => return None,
+            Backing::Huge => {
+                (self.memory.may_write(Party::Cpu, frame) == ALL).then_some(())?;
+                plan.target = Some((Party::Cpu, frame, ALL));
+            }
+        }
+        Some(Expect::Success)
+    }
+
+    /// Chooses the bytes.
+    fn aim(
+        &mut self,
+        plan: &mut Plan,
+        party: Party,
+        frame: usize,
+        cells: u8,
+        (page, write): (u16, bool),
+    ) {
+        plan.version = write.then(|| self.memory.fresh());
+        plan.target = Some((party, frame, cells));
+        let at = usize::from(page) * PAGE;
+        plan.order.pieces = join(self.memory.pieces(frame, cells, at, plan.version));
+    }
+
+    /// What the world is after a call that went as it had to.
+    pub fn done(&mut self, call: &Call, plan: &Plan, result: Result<i64, i32>) {
+        let process = usize::from(call.process);
+        let number = match result {
+            Ok(number) => number,
+            Err(_) => return self.failed(call),
+        };
+        match &call.deed {
+            Deed::Create { buffer, of } => {
+                let new = self.create(of);
+                let mut descriptors = [None; PROCESSES];
+                descriptors[process] = Some(number);
+                self.buffers[usize::from(*buffer)] = Some(Slot {
+                    buffer: new,
+                    descriptors,
+                });
+                self.created += 1;
+            }
+            Deed::Take { buffer, .. } => {
+                if let Some(slot) = &mut self.buffers[usize::from(*buffer)] {
+                    slot.descriptors[process] = Some(number);
+                }
+            }
+            Deed::Close { buffer } => self.closed(process, (*buffer).into()),
+            Deed::Sync { buffer, flags } => {
+                let what = match flags & u64::from(abi::SYNC_END) {
+                    0 => HandOver::Start,
+                    _ => HandOver::End,
+                };
+                self.hand_over(process, *buffer, what);
+            }
+            Deed::Fence { buffer, .. } => self.hand_over(process, *buffer, HandOver::Start),
+            Deed::Mmap {
+                mapping,
+                buffer,
+                page,
+                pages,
+                way,
+                ..
+            } => {
+                self.mappings[usize::from(*mapping)] =
+                    self.buffer(process, *buffer).map(|buffer| Mapping {
+                        process,
+                        buffer,
+                        page: (*page).into(),
+                        pages: (*pages).into(),
+                        way: Some(*way),
+                        address: number,
+                    });
+            }
+            Deed::Munmap { mapping } => self.mappings[usize::from(*mapping)] = None,
+            Deed::Move { mapping, .. } => {
+                self.change(*mapping, |mapping| mapping.address = number);
+            }
+            Deed::Shorten { mapping, pages } => {
+                self.change(*mapping, |mapping| mapping.pages = (*pages).into());
+            }
+            Deed::Protect { mapping, way } => self.change(*mapping, |mapping| mapping.way = *way),
+            Deed::Touch { through, .. } => {
+                self.wrote(plan);
+                if let Through::Kernel(buffer) = through {
+                    self.hand_over(process, *buffer, HandOver::End);
+                }
+            }
+            Deed::Attach {
+                attachment,
+                buffer,
+                device,
+            } => {
+                self.attachments[usize::from(*attachment)] =
+                    self.buffer(process, *buffer).map(|buffer| Attachment {
+                        process,
+                        buffer,
+                        device: (*device).into(),
+                        alive: true,
+                    });
+            }
+            Deed::Detach { attachment } => self.attachments[usize::from(*attachment)] = None,
+            Deed::Map {
+                transfer,
+                attachment,
+                way,
+            } => self.map(process, *transfer, *attachment, *way),
+            Deed::Unmap { transfer } => {
+                if let Some(transfer) = self.transfers[usize::from(*transfer)].take() {
+                    self.memory.unmap(transfer.view);
+                }
+            }
+            Deed::Punch { memfd, page } => match plan.target {
+                Some((party, frame, cells)) => {
+                    self.memory.written(party, frame, cells, Version::default());
+                }
+                None => {
+                    let frame = self.memory.frame();
+                    self.memfds[usize::from(*memfd)].frames[usize::from(*page)] = frame;
+                }
+            },
+            Deed::Grow { memfd } => self.memfds[usize::from(*memfd)].pages += 1,
+            Deed::Seal { memfd, .. } => self.memfds[usize::from(*memfd)].may_grow = false,
+            Deed::Limit { small } => self.small_limits = *small,
+            Deed::Rebind { device } => self.unbound((*device).into()),
+            _ => {}
+        }
+    }
+
+    /// What is gone although, or because, a call failed: handles of a device that was unbound.
+    fn failed(&mut self, call: &Call) {
+        match call.deed {
+            Deed::Detach { attachment } => {
+                self.attachments[usize::from(attachment)].take_if(|attachment| !attachment.alive);
+            }
+            Deed::Unmap { transfer } => {
+                self.transfers[usize::from(transfer)].take_if(|transfer| !transfer.alive);
+            }
+            _ => {}
+        }
+    }
+
+    /// What can be known after a call in whose middle the process was killed.
+    pub fn interrupted(&mut self, plan: &Plan) {
+        if let (Some((party, frame, cells)), Some(_)) = (plan.target, plan.version) {
+            self.memory.written(party, frame, cells, Version::UNKNOWN);
+        }
+    }
+
+    /// A device begins.
+    pub fn begin(&mut self, call: &Call, plan: &Plan) {
+        let Deed::Dma {
+            transfer, during, ..
+        } = call.deed
+        else {
+            return;
+        };
+        let Some((party, frame, cells)) = plan.target else {
+            return;
+        };
+        match plan.version {
+            Some(_) => self.memory.hide(frame, cells),
+            None => self.memory.reads(frame, cells, true),
+        }
+        let device = self.transfers[usize::from(transfer)]
+            .as_ref()
+            .map(|transfer| transfer.device);
+        self.works.push(Work {
+            process: call.process.into(),
+            device: device.unwrap_or_default(),
+            party,
+            frame,
+            cells,
+            writes: plan.version,
+            left: during,
+        });
+    }
+
+    fn wrote(&mut self, plan: &Plan) {
+        if let (Some((party, frame, cells)), Some(version)) = (plan.target, plan.version) {
+            self.memory.written(party, frame, cells, version);
+        }
+    }
+
+    fn change(&mut self, mapping: u8, how: impl FnOnce(&mut Mapping)) {
+        if let Some(mapping) = &mut self.mappings[usize::from(mapping)] {
+            how(mapping);
+        }
+    }
+
+    fn hand_over(&mut self, process: usize, buffer: u8, what: HandOver) {
+        if let Some(buffer) = self.buffer(process, buffer) {
+            self.memory.hand_over(buffer, what);
+        }
+    }
+
+    fn map(&mut self, process: usize, transfer: u8, attachment: u8, way: Way) {
+        let Some(attached) = &self.attachments[usize::from(attachment)] else {
+            return;
+        };
+        let (buffer, device) = (attached.buffer, attached.device);
+        self.transfers[usize::from(transfer)] = Some(Transfer {
+            process,
+            attachment: attachment.into(),
+            buffer,
+            device,
+            view: self.memory.map(buffer, device),
+            way,
+            alive: true,
+        });
+    }
+
+    fn create(&mut self, of: &[Pages]) -> usize {
+        let total = of.iter().map(|pages| usize::from(pages.count)).sum();
+        let mut watched = Vec::new();
+        if self.setting.source == Source::Heap {
+            for page in 0..WATCHED.min(total) {
+                watched.push((page, self.memory.frame()));
+            }
+            return self.memory.buffer(total, watched);
+        }
+        let mut at = 0;
+        for pages in of {
+            let frames = &self.memfds[usize::from(pages.memfd)].frames;
+            for page in 0..usize::from(pages.count) {
+                if let Some(frame) = frames.get(usize::from(pages.first) + page) {
+                    watched.push((at + page, *frame));
+                }
+            }
+            at += usize::from(pages.count);
+        }
+        self.memory.buffer(total, watched)
+    }
+}
+
+/// The thread of a process that does such a deed: any, but for a device's work, which takes a while
+/// and has a thread of its own.
+pub fn thread_for(process: usize, deed: &Deed, any: u8) -> u8 {
+    let last = THREADS[process] as u8 - 1;
+    match deed {
+        Deed::Dma { .. } => last,
+        _ => any % last.max(1),
+    }
+}
+
+/// The first cells that lie side by side: what a device moves at once.
+fn run(cells: u8) -> u8 {
+    let first = cells.trailing_zeros();
+    let count = cells.checked_shr(first).unwrap_or(0).trailing_ones();
+    cells::mask(first as u8, count.min(CELLS as u32) as u8)
+}
+
+/// Pieces that continue each other, in one.
+fn join(pieces: Vec<Piece>) -> Vec<Piece> {
+    let mut joined: Vec<Piece> = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        match joined.last_mut() {
+            Some(last)
+                if last.version == piece.version && last.at + u64::from(last.len) == piece.at =>
+            {
+                last.len += piece.len;
+            }
+            _ => joined.push(piece),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_move_what_lies_side_by_side() {
+        assert_eq!(run(0b1011_0110), 0b110);
+        assert_eq!((run(0), run(ALL), run(0x80)), (0, ALL, 0x80));
+    }
+}
