@@ -107,8 +107,8 @@ pub fn usual(usual: Flavour) -> Vec<Row> {
             Attacks(
                 const {
                     &[
-                        Attack::lasting(FUZZ, &["--seconds", "60"], 1),
-                        Attack::lasting(PAIRS, &["--seconds", "60"], 1),
+                        Attack::lasting(FUZZ, &["--seconds", "40"], 1),
+                        Attack::lasting(PAIRS, &["--seconds", "30"], 1),
                     ]
                 },
             ),
