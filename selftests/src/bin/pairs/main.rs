@@ -46,7 +46,7 @@ const BAD_USAGE: u8 = 2;
 const USUAL: Duration = Duration::from_secs(100);
 
 /// The most that a pair is given then, where few are to run.
-const MOST: Duration = Duration::from_secs(5);
+const MOST: Duration = Duration::from_secs(2);
 
 /// The least that a pair is given, however many there are.
 const LEAST: Duration = Duration::from_millis(20);
