@@ -104,14 +104,7 @@ pub fn usual(usual: Flavour) -> Vec<Row> {
         row(
             Flavour::Check,
             &[&X86Swiotlb],
-            Attacks(
-                const {
-                    &[
-                        Attack::lasting(FUZZ, &["--seconds", "40"], 1),
-                        Attack::lasting(PAIRS, &["--seconds", "30"], 1),
-                    ]
-                },
-            ),
+            Attacks(const { &[Attack::lasting(FUZZ, &["--seconds", "40"], 1)] }),
         ),
         row(Flavour::Check, X86_64, Suites),
         row(usual, X86_64, Programs),
@@ -126,6 +119,11 @@ pub fn usual(usual: Flavour) -> Vec<Row> {
                     ]
                 },
             ),
+        ),
+        row(
+            usual,
+            &[&X86Swiotlb],
+            Attacks(const { &[Attack::lasting(PAIRS, &["--seconds", "30"], 1)] }),
         ),
         row(Flavour::Plain, ARM64, Programs),
         row(Flavour::Plain, ARM64, Suites),
@@ -320,7 +318,6 @@ mod tests {
                 "x86_64-swiotlb check data",
                 "x86_64-swiotlb check boot",
                 "x86_64-swiotlb check fuzz",
-                "x86_64-swiotlb check pairs",
                 "x86_64-swiotlb check attack",
                 "x86_64-swiotlb check kunit"
             ]
