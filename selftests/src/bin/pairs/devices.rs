@@ -137,7 +137,10 @@ fn dma(hand: &mut Hand<'_>) -> Outcome {
         hand.pause.here();
         if let Some(mapping) = hand.may_fail(attachment.map(Direction::Bidirectional))? {
             let bytes = pattern.bytes(page.at, page.len);
-            let written = hand.may_fail(mapping.device_writes(page.at, &bytes))?;
+            let written = {
+                let _one = hand.stage.one_transfer();
+                hand.may_fail(mapping.device_writes(page.at, &bytes))?
+            };
             hand.pause.here();
             if hand.may_fail(mapping.unmap())?.and(written).is_some() {
                 return hand.intact(memory);

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use selftests::Access;
@@ -53,6 +54,8 @@ pub struct Stage {
     pub place: DmaBuf,
     /// A file that is sealed, grown and emptied.
     victim: Mutex<Arc<Memfd>>,
+    /// Held by whoever has bytes in the memory of a device, on their way.
+    on_the_way: Mutex<()>,
 }
 
 impl Stage {
@@ -66,6 +69,7 @@ impl Stage {
             fresh: Mutex::new(Arc::new(fixed.map(Access::ReadWrite)?)),
             place: device.create(memfd.whole())?,
             victim: Mutex::new(Arc::new(Memfd::new(SIZE)?)),
+            on_the_way: Mutex::new(()),
             fixed,
             memfd,
             device,
@@ -90,6 +94,13 @@ impl Stage {
     pub fn map_again(&self) -> Outcome {
         set(&self.fresh, self.fixed.map(Access::ReadWrite)?);
         Ok(())
+    }
+
+    /// A transfer takes two calls, and what is on its way is in the device's memory in between.
+    pub fn one_transfer(&self) -> MutexGuard<'_, ()> {
+        self.on_the_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn victim(&self) -> Arc<Memfd> {
