@@ -16,7 +16,6 @@ use selftests::driver::Driver;
 use crate::call::Call;
 use crate::call::Deed;
 use crate::cells;
-use crate::chance;
 use crate::chance::Chance;
 use crate::crew::Crew;
 use crate::importer::Importer;
@@ -24,6 +23,7 @@ use crate::pages::Party;
 use crate::plan::Expect;
 use crate::plan::Plan;
 use crate::process::Equipment;
+use crate::series;
 use crate::tools;
 use crate::tools::Limits;
 use crate::watch::Watch;
@@ -73,10 +73,12 @@ struct Round<'a> {
 /// Runs a list; with a seed for those who do as they like, if there are any.
 pub fn run(ground: &Ground, calls: Calls<'_>, noise: Option<u64>) -> io::Result<Ran> {
     ground.restore()?;
-    let watch = Watch::begin(&match calls {
+    let what = match calls {
         Calls::Chance(seed, ..) => format!("--seed {seed}"),
         Calls::List(list) => format!("with {} calls of a list", list.len()),
-    })?;
+    };
+    let ours = ground.setting.source == Source::Udmabuf { ours: true };
+    let watch = Watch::begin(&what, ours)?;
     let setting = &ground.setting;
     let memfds: Option<Vec<Memfd>> = setting
         .backings
@@ -160,7 +162,7 @@ impl Round<'_> {
                     }
                 }
                 let wrong = self.finish(|_| true);
-                let mut looks = chance::last_looks(&self.world).into_iter();
+                let mut looks = series::last_looks(&self.world).into_iter();
                 wrong.or_else(|| looks.find_map(|call| self.step(&call)))
             }
         }

@@ -27,6 +27,7 @@ pub struct Watch {
     held: Held,
     descriptors: usize,
     huge_pages: usize,
+    /// None of another driver.
     counters: Vec<Option<usize>>,
     created: Option<usize>,
 }
@@ -35,16 +36,20 @@ fn descriptors() -> io::Result<usize> {
     Ok(fs::read_dir("/proc/self/fd")?.count())
 }
 
-fn counters() -> io::Result<Vec<Option<usize>>> {
-    COUNTERS
-        .iter()
-        .map(|name| statistics::counter(name))
-        .collect()
+fn counter(name: &str, ours: bool) -> io::Result<Option<usize>> {
+    match ours {
+        true => statistics::counter(name),
+        false => Ok(None),
+    }
+}
+
+fn counters(ours: bool) -> io::Result<Vec<Option<usize>>> {
+    COUNTERS.iter().map(|name| counter(name, ours)).collect()
 }
 
 impl Watch {
     /// Begins; the kernel log says with what, for the case that it ends there.
-    pub fn begin(what: &str) -> io::Result<Watch> {
+    pub fn begin(what: &str, ours: bool) -> io::Result<Watch> {
         let mut kmsg = Kmsg::watch()?;
         kmsg.mark(&format!("selftests: fuzz {what}"))?;
         Ok(Watch {
@@ -52,8 +57,8 @@ impl Watch {
             held: Held::now()?,
             descriptors: descriptors()?,
             huge_pages: hugepage::free()?,
-            counters: counters()?,
-            created: statistics::counter("created")?,
+            counters: counters(ours)?,
+            created: counter("created", ours)?,
         })
     }
 
@@ -74,6 +79,7 @@ impl Watch {
 
     /// Says what is not as it was, if anything; so many buffers were made, at least and at most.
     pub fn end(mut self, (least, most): (usize, Option<usize>)) -> io::Result<Option<String>> {
+        let ours = self.created.is_some();
         let mut wrong = self.kmsg.complaints()?;
         let held = Held::wait_until(|held| *held == self.held)?;
         if held != self.held {
@@ -89,7 +95,7 @@ impl Watch {
         }
         for (name, (now, before)) in COUNTERS
             .iter()
-            .zip(counters()?.into_iter().zip(&self.counters))
+            .zip(counters(ours)?.into_iter().zip(&self.counters))
         {
             if now != *before {
                 wrong.push(format!(
