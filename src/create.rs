@@ -51,10 +51,10 @@ use kernel::{
 /// In this order for one item, and items in theirs.
 pub(crate) fn create(items: &[Item], flags: u32, limits: Limits) -> Result<u32> {
     let pages = limits.check_items(items)?;
-    let locked = limits
-        .memlock
-        .then(|| LockedPages::count(pages))
-        .transpose()?;
+    let locked = match limits.memlock {
+        true => LockedPages::count(pages)?,
+        false => None,
+    };
 
     let cloexec = match flags & FLAGS_CLOEXEC {
         0 => 0,

@@ -8,8 +8,8 @@
 //! and detach), then the mutex of the attachments or that of the kernel mapping, which are never
 //! held together.
 //!
-//! A begin that waits is interruptible: it leaves nothing behind, and user space tries again. An
-//! end gives way to nothing but death: callers inside the kernel do not try again (for instance
+//! A begin that waits is interruptible: it leaves nothing behind, and user space tries again. Attach,
+//! map, and an end give way to nothing but death, and unmap and detach not even to that: callers inside the kernel do not try again (for instance
 //! `drm_gem_fb_end_cpu_access()`).
 //!
 //! # Fences
@@ -109,7 +109,7 @@ impl Exporter for Udmabuf {
     const NAME: &'static CStr = c"udmabuf";
 
     fn attach(&self, device: DeviceId) -> Result {
-        self.attachments.lock().attach(device)
+        self.attachments.lock_killable()?.attach(device)
     }
 
     fn detach(&self, device: DeviceId) {
@@ -128,7 +128,7 @@ impl Exporter for Udmabuf {
         }
         let coherency = device.coherency(pages);
         let id = device.id();
-        let mut attachments = self.attachments.lock();
+        let mut attachments = self.attachments.lock_killable()?;
         let mapping = match coherency {
             Coherency::Coherent => {
                 attachments.map_coherent();

@@ -10,6 +10,7 @@
 pub(crate) mod atomic;
 mod cache;
 pub(crate) mod compat;
+pub(crate) mod debugfs;
 pub(crate) mod device;
 pub(crate) mod device_memory;
 pub(crate) mod dma;

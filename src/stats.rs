@@ -44,7 +44,7 @@ macro_rules! statistics {
             $($name: Counter::new(),)*
         };
 
-        impl kernel::debugfs::Writer for &'static Stats {
+        impl kernel::debugfs::Writer for Stats {
             /// One line per counter: name and value.
             fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 $(writeln!(f, concat!(stringify!($name), " {}"), self.$name.get())?;)*

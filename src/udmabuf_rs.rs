@@ -48,21 +48,20 @@ module! {
 
 /// The loaded module.
 ///
-/// A dma-buf and an open file of the device hold a reference to the module (their `owner`), so nothing
-/// here goes away while there is one.
+/// A dma-buf and an open file, of the device or of debugfs, hold a reference to the module (their
+/// `owner`), so nothing here goes away while there is one.
 #[pin_data]
 struct Module {
     // Dropped first: no new buffer is made while the rest goes away.
     _node: device::Node,
-    #[pin]
-    _statistics: debugfs::Statistics,
+    _statistics: ffi::debugfs::Directory,
 }
 
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _node: device::Node::register()?,
-            _statistics <- debugfs::Statistics::new(),
+            _statistics: debugfs::statistics(),
         })
     }
 }

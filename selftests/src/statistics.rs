@@ -5,7 +5,8 @@
 use std::fs;
 use std::io;
 
-const FILE: &str = "/sys/kernel/debug/udmabuf_rs/stats";
+/// Where it says so.
+pub const FILE: &str = "/sys/kernel/debug/udmabuf_rs/stats";
 
 /// A counter of the driver, such as `extents`; none if the driver is another one.
 ///

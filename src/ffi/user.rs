@@ -63,17 +63,21 @@ pub(crate) struct LockedPages {
 }
 
 impl LockedPages {
-    /// Counts pages for the user who runs the calling process.
+    /// Counts pages for the user who runs the calling process; none with `CAP_IPC_LOCK`, as in io_uring:
+    /// there is no limit then, and what is beyond it must not count against others of that user.
     ///
     /// # Errors
     ///
     /// `ENOMEM` if these are more, with what the user has locked already, than the process's
-    /// `RLIMIT_MEMLOCK` allows. There is no limit with `CAP_IPC_LOCK`.
-    pub(crate) fn count(pages: usize) -> Result<Self> {
+    /// `RLIMIT_MEMLOCK` allows.
+    pub(crate) fn count(pages: usize) -> Result<Option<Self>> {
+        if is_exempt() {
+            return Ok(None);
+        }
         let pages = i64::try_from(pages)?;
         let user = User::current()?;
         quota::take(user.locked(), pages, most())?;
-        Ok(Self { user, pages })
+        Ok(Some(Self { user, pages }))
     }
 }
 
@@ -83,15 +87,17 @@ impl Drop for LockedPages {
     }
 }
 
-/// Most pages that the calling process may have locked.
-fn most() -> i64 {
+/// Whether the calling process may lock as much as it likes.
+fn is_exempt() -> bool {
     // CAST: It is a small number.
     const MAY_LOCK: c_int = bindings::CAP_IPC_LOCK as c_int;
 
-    // SAFETY: May be called in any task.
-    if unsafe { bindings::capable(MAY_LOCK) } {
-        return i64::MAX;
-    }
+    // SAFETY: May be called in any task; the namespace is always there.
+    unsafe { bindings::ns_capable_noaudit(&raw mut bindings::init_user_ns, MAY_LOCK) }
+}
+
+/// Most pages that the calling process may have locked.
+fn most() -> i64 {
     // SAFETY: The current task has limits.
     let bytes = unsafe { helpers::rlimit(bindings::RLIMIT_MEMLOCK) };
     // CAST: A shifted number is not negative.

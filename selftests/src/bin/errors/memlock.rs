@@ -198,12 +198,38 @@ fn memlock_of_root() -> Outcome {
     in_child("root", || {
         let none = Rlimit {
             current: Some(0),
-            maximum: Some(0),
+            maximum: None,
         };
         process::setrlimit(Resource::Memlock, none)?;
-        create(&device, &memfd, 8)?;
+        let eight = create(&device, &memfd, 8)?;
+        // What is beyond any limit takes nothing from those who have one.
+        in_second("root without the capability", || {
+            lose_capabilities()?;
+            errno("no limit", create(&device, &memfd, 1), Errno::NOMEM)
+        })?;
+        let some = Rlimit {
+            current: Some((MOST * PAGE) as u64),
+            maximum: None,
+        };
+        process::setrlimit(Resource::Memlock, some)?;
+        in_second("root within a limit", || {
+            lose_capabilities()?;
+            create(&device, &memfd, MOST)?;
+            errno("one more", create(&device, &memfd, MOST + 1), Errno::NOMEM)
+        })?;
+        drop(eight);
         Ok(())
     })
+}
+
+/// Root lives on as one who may do no more than anybody.
+fn lose_capabilities() -> Outcome {
+    let none = thread::CapabilitySets {
+        effective: thread::CapabilitySet::empty(),
+        permitted: thread::CapabilitySet::empty(),
+        inheritable: thread::CapabilitySet::empty(),
+    };
+    Ok(thread::set_capabilities(None, none)?)
 }
 
 /// A buffer gives back what was counted for it, whatever the parameter says by then.
