@@ -12,7 +12,6 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
 use protocol::log;
-use protocol::race;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -105,13 +104,10 @@ impl Kmsg {
     ///
     /// Those of reading.
     pub fn complaints(&mut self) -> io::Result<Vec<String>> {
-        let records = self.records()?;
-        let others = race::of_others(records.iter().map(String::as_str));
+        let mut records = self.records()?;
         // Those that were lost may have been complaints.
-        let counts = |text: &str| text == LOST || (is_complaint(text) && !log::is_expected(text));
-        let records = records.into_iter().zip(others);
-        let records = records.filter(|(text, others)| !others && counts(text));
-        Ok(records.map(|(text, _)| text).collect())
+        records.retain(|text| text == LOST || (is_complaint(text) && !log::is_expected(text)));
+        Ok(records)
     }
 
     /// The first lines of all records since the last call; one more says so where some were

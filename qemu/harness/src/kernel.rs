@@ -23,8 +23,6 @@ pub enum Flavour {
     Plain,
     /// With everything that can catch a driver in the act, and slow.
     Check,
-    /// With the race detector (KCSAN), which leaves no room for other checks, and slow.
-    Kcsan,
     /// With nothing that looks for mistakes, for measurements.
     Bench,
     /// Debian's own, as its users have it.
@@ -46,7 +44,6 @@ impl fmt::Display for Flavour {
         f.write_str(match self {
             Flavour::Plain => "plain",
             Flavour::Check => "check",
-            Flavour::Kcsan => "kcsan",
             Flavour::Bench => "bench",
             Flavour::Debian => "debian",
             Flavour::DebianRt => "debian-rt",
@@ -88,7 +85,7 @@ impl Flavour {
     /// How much longer everything takes than in the plain kernel, at most.
     pub fn slowness(self) -> u32 {
         match self {
-            Flavour::Check | Flavour::Kcsan => 4,
+            Flavour::Check => 4,
             _ => 1,
         }
     }
@@ -103,10 +100,7 @@ impl Flavour {
 
     /// Whether it was built elsewhere, by the distribution.
     pub fn is_fetched(self) -> bool {
-        !matches!(
-            self,
-            Flavour::Plain | Flavour::Check | Flavour::Kcsan | Flavour::Bench
-        )
+        !matches!(self, Flavour::Plain | Flavour::Check | Flavour::Bench)
     }
 
     /// What QEMU is told of the CPU, where the board's cannot run the kernel: Cortex-A72 has no pages
@@ -120,7 +114,7 @@ impl Flavour {
 
     /// Whether KUnit suites run in it.
     pub fn runs_suites(self) -> bool {
-        matches!(self, Flavour::Plain | Flavour::Check | Flavour::Kcsan)
+        matches!(self, Flavour::Plain | Flavour::Check)
     }
 
     /// Whether the kernel can find leaked memory.

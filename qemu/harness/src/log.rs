@@ -3,7 +3,6 @@
 //! What a kernel log says that no healthy kernel says.
 
 use protocol::log::is_expected;
-use protocol::race;
 
 /// Words that make a line a complaint, whoever wrote it.
 const COMPLAINTS: &[&str] = &[
@@ -101,7 +100,7 @@ pub fn message(line: &str) -> &str {
     }
 }
 
-/// Every complaint in a log but those that are expected, and races between others than the driver.
+/// Every complaint in a log but those that are expected.
 pub fn complaints(log: &str) -> Vec<Complaint> {
     // With an expected warning comes one trace.
     let mut excused = false;
@@ -112,15 +111,12 @@ pub fn complaints(log: &str) -> Vec<Complaint> {
             && COMPLAINTS.iter().any(|word| text.contains(word))
             && !HARMLESS.iter().any(|word| text.contains(word))
     };
-    let lines: Vec<&str> = log.lines().map(message).collect();
-    let others = race::of_others(lines.iter().copied());
-    lines
-        .into_iter()
-        .zip(others)
+    log.lines()
         .enumerate()
-        .filter(|(_, (text, others))| !others && complains(text))
-        .map(|(index, (text, _))| Complaint {
-            line: index + 1,
+        .map(|(number, line)| (number + 1, message(line)))
+        .filter(|(_, text)| complains(text))
+        .map(|(line, text)| Complaint {
+            line,
             text: text.trim().to_owned(),
         })
         .collect()

@@ -155,10 +155,10 @@ pub fn more() -> Vec<Row> {
 }
 
 /// Attacks that take longer than all other tests: failures under the eyes of the checking kernel, where
-/// each way to map has allocations of its own; users on each machine, races with a kernel that detects
-/// them, and calls by chance for hours.
+/// each way to map has allocations of its own; calls by chance by the million; pairs for longer; and users
+/// on each machine.
 pub fn long(usual: Flavour) -> Vec<Row> {
-    use What::{Attacks, Programs};
+    use What::Attacks;
     const USERS_ONLY: What = Attacks(&[Attack::usual(USERS)]);
     vec![
         row(
@@ -178,12 +178,6 @@ pub fn long(usual: Flavour) -> Vec<Row> {
                     ]
                 },
             ),
-        ),
-        row(Flavour::Kcsan, X86_64, Programs),
-        row(
-            Flavour::Kcsan,
-            X86_64,
-            Attacks(const { &[Attack::lasting(PAIRS, &["--seconds", "600"], 1)] }),
         ),
         row(usual, &[&X86Swiotlb, &X86Iommu, &X86OneNarrow], USERS_ONLY),
         row(

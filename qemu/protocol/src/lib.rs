@@ -15,7 +15,6 @@ mod frame;
 mod job;
 pub mod log;
 pub mod port;
-pub mod race;
 
 pub use event::{Event, Outcome, Stream};
 pub use frame::{LONGEST, receive, send};

@@ -125,40 +125,18 @@ pub fn area(name: &str) -> Area {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let layout = Layout::find()?;
     let mut report = Report::open(&layout, "mutants")?;
-    let which = arguments.only.as_deref().map_or(Which::Usual, Which::Named);
-    run_all(&layout, &mut report, which)?;
+    run_all(&layout, &mut report, arguments.only.as_deref())?;
     Ok(report.finish())
 }
 
-/// Some of the mutants.
-#[derive(Clone, Copy)]
-pub enum Which<'a> {
-    /// Those whose kernels all tests have.
-    Usual,
-    /// Those that only the race detector notices.
-    Races,
-    /// Those with this in their names.
-    Named(&'a str),
-}
-
-impl Which<'_> {
-    fn includes(self, mutant: &Mutant) -> bool {
-        let mut expectations = mutant.expectations.iter();
-        let races = expectations.any(|expectation| expectation.flavour == Flavour::Kcsan);
-        match self {
-            Which::Usual => !races,
-            Which::Races => races,
-            Which::Named(text) => mutant.patch.name.contains(text),
-        }
-    }
-}
-
-/// Runs the control and then these mutants.
-pub fn run_all(layout: &Layout, report: &mut Report, which: Which<'_>) -> Result<()> {
+/// Runs the control and then every mutant, or those with `only` in their names.
+pub fn run_all(layout: &Layout, report: &mut Report, only: Option<&str>) -> Result<()> {
     let mut mutants = read_all(layout)?;
-    mutants.retain(|mutant| which.includes(mutant));
-    if let (Which::Named(text), true) = (which, mutants.is_empty()) {
-        refuse!("no mutant has '{text}' in its name");
+    if let Some(only) = only {
+        mutants.retain(|mutant| mutant.patch.name.contains(only));
+        if mutants.is_empty() {
+            refuse!("no mutant has '{only}' in its name");
+        }
     }
     let mut wanted: Vec<Expectation> = Vec::new();
     for expectation in mutants.iter().flat_map(|mutant| &mutant.expectations) {

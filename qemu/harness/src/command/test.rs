@@ -8,11 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     boot::{Boot, Task},
-    command::{
-        clients, host, installed, matrix,
-        mutants::{self, Which},
-        virtio_gpu,
-    },
+    command::{clients, host, installed, matrix, mutants, virtio_gpu},
     guest,
     kernel::{Flavour, Further, Kernel},
     layout::{Layout, missing},
@@ -51,7 +47,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let usual = Flavour::usual()?;
     let ran = match arguments {
         Arguments { more: true, .. } => run_more(&layout, &mut report, &chosen)?,
-        Arguments { attack: true, .. } => run_long(&layout, &mut report, usual, &chosen)?,
+        Arguments { attack: true, .. } => {
+            run_rows(&layout, &mut report, &plan::long(usual), &chosen)?
+        }
         _ => run_usual(&layout, &mut report, usual, &chosen)?,
     };
     if !ran {
@@ -100,7 +98,7 @@ fn run_usual(
     }
     if chosen(&mutants::area("")) {
         ran = true;
-        mutants::run_all(layout, report, Which::Usual)?;
+        mutants::run_all(layout, report, None)?;
     }
     Ok(ran)
 }
@@ -111,21 +109,6 @@ fn run_more(layout: &Layout, report: &mut Report, chosen: &dyn Fn(&Area) -> bool
     if installed::is_chosen(chosen) {
         ran = true;
         installed::run_all(layout, report, None)?;
-    }
-    Ok(ran)
-}
-
-/// Runs the long attacks, as far as they were chosen; returns whether there were any.
-fn run_long(
-    layout: &Layout,
-    report: &mut Report,
-    usual: Flavour,
-    chosen: &dyn Fn(&Area) -> bool,
-) -> Result<bool> {
-    let ran = run_rows(layout, report, &plan::long(usual), chosen)?;
-    if chosen(&mutants::area("")) {
-        mutants::run_all(layout, report, Which::Races)?;
-        return Ok(true);
     }
     Ok(ran)
 }
