@@ -265,6 +265,10 @@ impl Round<'_> {
             .trouble
             .or(reply.wrong)
             .or_else(|| plan.expect.check(reply.result));
+        // By chance, garbage may make sense.
+        if matches!(call.deed, Deed::Broken { .. }) && reply.result.is_ok() {
+            self.world.created += 1;
+        }
         if wrong.is_none() {
             self.world.done(call, &plan, reply.result);
         }
@@ -288,7 +292,8 @@ impl Round<'_> {
         // What is known does not change by a call that perhaps never happened.
         let before = self.world.clone();
         if let Some(mut plan) = call.and_then(|call| self.world.plan(&call)) {
-            self.perhaps += usize::from(matches!(plan.order.deed, Deed::Create { .. }));
+            let makes = matches!(plan.order.deed, Deed::Create { .. } | Deed::Broken { .. });
+            self.perhaps += usize::from(makes);
             self.address(&plan.order.deed.clone(), &mut plan);
             self.crew.tell(process, 0, &plan.order)?;
             thread::sleep(MOMENT);
