@@ -48,7 +48,7 @@ run: ## The main job as a story; sets everything up first
 	@ci/prepare --only story '$(kernel)'
 	@ci/harness run --machine '$(MACHINE)' --driver '$(DRIVER)'
 
-test: ## Every test that needs no longer set-up
+test: ## Every test whose set-up is short
 	@ci/prepare --clients $(tested)
 	@ci/setup.d/clients --suite trixie lavapipe
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)')

@@ -8,6 +8,25 @@ use std::io;
 /// Where it says so.
 pub const FILE: &str = "/sys/kernel/debug/udmabuf_rs/stats";
 
+/// The counters of what is alive: as they were, once nobody has a buffer.
+pub const GAUGES: [&str; 6] = [
+    "buffers",
+    "pages",
+    "extents",
+    "mappings",
+    "shadows",
+    "shadow_pages",
+];
+
+/// The [`GAUGES`] at one time; none if the driver is another one.
+///
+/// # Errors
+///
+/// As [`counter`].
+pub fn gauges() -> io::Result<Option<[usize; GAUGES.len()]>> {
+    counters(GAUGES)
+}
+
 /// A counter of the driver, such as `extents`; none if the driver is another one.
 ///
 /// # Errors

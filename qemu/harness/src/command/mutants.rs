@@ -30,7 +30,7 @@ use crate::{
     machine::{self, Machine},
     nested::{self, Nested},
     parallel::{self, News},
-    plan::{ATTACKS, KUNIT, PROGRAMS, TIME_LIMIT},
+    plan::{self, ATTACKS, KUNIT, PROGRAMS, TIME_LIMIT},
     report::{Area, Report},
     suite::{self, Listener},
     usage::refuse,
@@ -147,19 +147,18 @@ pub fn run_all(layout: &Layout, report: &mut Report, only: Option<&str>) -> Resu
 
     let control = area("control");
     report.begin(&control);
-    let (before, unknown): (Vec<_>, Vec<_>) = wanted
-        .into_iter()
-        .map(|expectation| (expectation.passed_before(report), expectation))
-        .partition(|(passed, _)| *passed > 0);
-    let unknown: Vec<_> = unknown.into_iter().map(|(_, one)| one).collect();
-    let mut seen = vec![Ok(before
-        .into_iter()
-        .map(|(passed, expectation)| Seen {
-            expectation,
-            passed,
-            red: None,
-        })
-        .collect())];
+    let (mut before, mut unknown) = (Vec::new(), Vec::new());
+    for expectation in wanted {
+        match expectation.passed_before(report) {
+            0 => unknown.push(expectation),
+            passed => before.push(Seen {
+                expectation,
+                passed,
+                red: None,
+            }),
+        }
+    }
+    let mut seen = vec![Ok(before)];
     parallel::each(
         &groups(&unknown)?,
         |group, _| match guest::interrupted() {
@@ -375,9 +374,10 @@ fn observe_programs(mut boot: Boot<'_>, expectations: Vec<Expectation>) -> Resul
     for expectation in &expectations {
         let file = programs.join(&expectation.program);
         missing(&file)?;
-        let filters = expectation.filter().map(str::to_owned);
+        let seed = plan::seed(&expectation.program).iter().copied();
+        let words = seed.chain(expectation.filter()).map(str::to_owned);
         let limit = TIME_LIMIT * expectation.flavour.slowness();
-        let task = Task::new(&file, filters.collect(), Some(limit))?;
+        let task = Task::new(&file, words.collect(), Some(limit))?;
         boot.tasks.push(task);
     }
     let (booted, mut results) = run_tasks(&boot)?;

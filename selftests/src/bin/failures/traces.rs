@@ -8,22 +8,12 @@ use selftests::Ledger;
 use selftests::hugepage;
 use selftests::statistics;
 
-/// The counters of what is alive.
-const ALIVE: [&str; 6] = [
-    "buffers",
-    "pages",
-    "extents",
-    "mappings",
-    "shadows",
-    "shadow_pages",
-];
-
 /// All that is counted, compared before and after.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Traces {
     ledger: Ledger,
     /// By the driver; nothing if it does not.
-    alive: Option<[usize; ALIVE.len()]>,
+    alive: Option<[usize; statistics::GAUGES.len()]>,
     /// Of the pool, neither used nor reserved.
     free_huge_pages: usize,
 }
@@ -33,7 +23,7 @@ impl Traces {
     pub fn now() -> io::Result<Traces> {
         Ok(Traces {
             ledger: Ledger::now()?,
-            alive: statistics::counters(ALIVE)?,
+            alive: statistics::gauges()?,
             free_huge_pages: hugepage::free()?,
         })
     }

@@ -3,14 +3,13 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::Arg;
 use lexopt::ValueExt;
 
 /// For those who got it wrong.
-pub const USAGE: &str = "usage: fuzz [--seed N] [--calls N] [--seconds N] [--heap] [TEST] | fuzz [--heap] --replay FILE";
+pub const USAGE: &str = "usage: fuzz [--seed N] [--calls N] [--seconds N] [--heap] [TEST] | fuzz [--heap] --replay FILE|CALLS";
 
 /// What the program has to report, by name.
 pub const TESTS: [&str; 2] = ["a_lie_is_found_and_cut_down", "calls_by_chance"];
@@ -28,8 +27,8 @@ pub struct Arguments {
     pub duration: Duration,
     /// Buffers are the system heap's, and not a udmabuf driver's.
     pub heap: bool,
-    /// A list of calls, one a line; what begins with a hash is left out.
-    pub replay: Option<PathBuf>,
+    /// A list of calls, as a report has it, or a file with one.
+    pub replay: Option<String>,
     /// A part of the name of the test that is wanted; of both otherwise.
     pub test: String,
 }
@@ -55,7 +54,7 @@ impl Arguments {
                     duration = Some(Duration::from_secs(parser.value()?.parse()?));
                 }
                 Arg::Long("heap") => arguments.heap = true,
-                Arg::Long("replay") => arguments.replay = Some(parser.value()?.into()),
+                Arg::Long("replay") => arguments.replay = Some(parser.value()?.string()?),
                 Arg::Value(test)
                     if TESTS
                         .iter()

@@ -41,7 +41,6 @@ use std::env;
 use std::fs;
 use std::io;
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use std::time::Instant;
@@ -96,9 +95,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> io::Result<bool> {
     let ground = ground(arguments.heap)?;
     println!("KTAP version 1");
-    if let Some(file) = &arguments.replay {
+    if let Some(list) = &arguments.replay {
         println!("1..1");
-        let list = read(file)?;
+        let list = read(list)?;
         let ran = round::run(&ground, Calls::List(&list), None)?;
         ground.restore()?;
         return verdict(1, "replay", &Vec::from_iter(ran.failure));
@@ -212,19 +211,19 @@ fn ground(heap: bool) -> io::Result<Ground> {
     })
 }
 
-/// A list of calls from a file.
-fn read(file: &Path) -> io::Result<Vec<Call>> {
-    let text = fs::read_to_string(file)
-        .map_err(|error| io::Error::other(format!("{}: {error}", file.display())))?;
+/// A list of calls, as it is or from a file. What stands before a call in its line is left out.
+fn read(list: &str) -> io::Result<Vec<Call>> {
+    let text = match list.contains('{') {
+        true => list.to_owned(),
+        false => fs::read_to_string(list)
+            .map_err(|error| io::Error::other(format!("{list}: {error}")))?,
+    };
     let calls = text
         .lines()
-        .filter(|line| !line.trim_start().starts_with('#'));
-    let calls = calls.filter(|line| !line.trim().is_empty());
+        .filter_map(|line| Some(&line[line.find('{')?..]));
+    let calls = calls.flat_map(|calls| serde_json::Deserializer::from_str(calls).into_iter());
     calls
-        .map(|line| {
-            let call = serde_json::from_str(line);
-            call.map_err(|error| io::Error::other(format!("no call: {line}: {error}")))
-        })
+        .map(|call| call.map_err(|error| io::Error::other(format!("not a list of calls: {error}"))))
         .collect()
 }
 
@@ -286,4 +285,25 @@ fn control(ground: &Ground, seed: u64) -> io::Result<Vec<String>> {
     } else {
         vec!["the lie and a look at it is not what was left".into()]
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_a_list_of_calls() {
+        let deeds = [Deed::Unload, Deed::Close { buffer: 3 }];
+        let calls = deeds.map(|deed| Call {
+            process: 1,
+            thread: 0,
+            deed,
+        });
+        let lines = calls.each_ref().map(round::text);
+        let report = format!("# calls_by_chance: {}\n\n# {}\n", lines[0], lines[1]);
+        for text in [lines.join(" "), lines.join("\n"), report] {
+            assert_eq!(read(&text).unwrap(), calls, "{text}");
+        }
+        assert!(read("{\"process\":1").is_err() && read("/nonexistent").is_err());
+    }
 }

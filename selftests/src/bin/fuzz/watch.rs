@@ -2,23 +2,14 @@
 
 //! What a round must leave as it was.
 
-use std::fs;
 use std::io;
 
 use selftests::Held;
+use selftests::Ledger;
 use selftests::hugepage;
 use selftests::kmsg::Kmsg;
 use selftests::statistics;
-
-/// What our driver counts of what there is.
-const COUNTERS: [&str; 6] = [
-    "buffers",
-    "pages",
-    "extents",
-    "mappings",
-    "shadows",
-    "shadow_pages",
-];
+use selftests::statistics::GAUGES;
 
 /// How it was before.
 #[derive(Debug)]
@@ -28,23 +19,16 @@ pub struct Watch {
     descriptors: usize,
     huge_pages: usize,
     /// None of another driver.
-    counters: Vec<Option<usize>>,
+    gauges: Option<[usize; GAUGES.len()]>,
     created: Option<usize>,
 }
 
-fn descriptors() -> io::Result<usize> {
-    Ok(fs::read_dir("/proc/self/fd")?.count())
-}
-
-fn counter(name: &str, ours: bool) -> io::Result<Option<usize>> {
+/// What our driver counts, where it is the one that is tested.
+fn of_ours<T>(ours: bool, count: impl FnOnce() -> io::Result<Option<T>>) -> io::Result<Option<T>> {
     match ours {
-        true => statistics::counter(name),
+        true => count(),
         false => Ok(None),
     }
-}
-
-fn counters(ours: bool) -> io::Result<Vec<Option<usize>>> {
-    COUNTERS.iter().map(|name| counter(name, ours)).collect()
 }
 
 impl Watch {
@@ -55,22 +39,24 @@ impl Watch {
         Ok(Watch {
             kmsg,
             held: Held::now()?,
-            descriptors: descriptors()?,
+            descriptors: Ledger::now()?.descriptors,
             huge_pages: hugepage::free()?,
-            counters: counters(ours)?,
-            created: counter("created", ours)?,
+            gauges: of_ours(ours, statistics::gauges)?,
+            created: of_ours(ours, || statistics::counter("created"))?,
         })
     }
 
     /// Says what the driver counts wrongly in the middle of a round, if anything.
     pub fn miscounted(&self, buffers: usize, mappings: usize) -> io::Result<Option<String>> {
-        for (index, name, expected) in [(0, COUNTERS[0], buffers), (3, COUNTERS[3], mappings)] {
-            let (now, before) = (statistics::counter(name)?, self.counters[index]);
-            if let (Some(now), Some(before)) = (now, before)
-                && now != before + expected
-            {
+        let (Some(now), Some(before)) = (statistics::gauges()?, self.gauges) else {
+            return Ok(None);
+        };
+        // Buffers and mappings, in the order of GAUGES.
+        for (index, more) in [(0, buffers), (3, mappings)] {
+            let (name, now, before) = (GAUGES[index], now[index], before[index]);
+            if now != before + more {
                 return Ok(Some(format!(
-                    "the driver counts {name}: {now}, not {before} + {expected}"
+                    "the driver counts {name}: {now}, not {before} + {more}"
                 )));
             }
         }
@@ -79,29 +65,26 @@ impl Watch {
 
     /// Says what is not as it was, if anything; so many buffers were made, at least and at most.
     pub fn end(mut self, (least, most): (usize, Option<usize>)) -> io::Result<Option<String>> {
-        let ours = self.created.is_some();
         let mut wrong = self.kmsg.complaints()?;
         let held = Held::wait_until(|held| *held == self.held)?;
         if held != self.held {
             wrong.push(format!("left: {held}; before: {}", self.held));
         }
         for (what, now, before) in [
-            ("descriptors", descriptors()?, self.descriptors),
+            ("descriptors", Ledger::now()?.descriptors, self.descriptors),
             ("free huge pages", hugepage::free()?, self.huge_pages),
         ] {
             if now != before {
                 wrong.push(format!("{what}: {now}, before: {before}"));
             }
         }
-        for (name, (now, before)) in COUNTERS
-            .iter()
-            .zip(counters(ours)?.into_iter().zip(&self.counters))
+        if let (Some(now), Some(before)) = (statistics::gauges()?, self.gauges)
+            && now != before
         {
-            if now != *before {
-                wrong.push(format!(
-                    "the driver counts {name}: {now:?}, before: {before:?}"
-                ));
-            }
+            wrong.push(format!(
+                "the driver counts {now:?}, before: {before:?} ({})",
+                GAUGES.join(", ")
+            ));
         }
         if let (Some(now), Some(before)) = (statistics::counter("created")?, self.created) {
             let made = now - before;

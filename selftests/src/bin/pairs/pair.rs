@@ -2,7 +2,6 @@
 
 //! Two operations at once, again and again, in a process that is given up afterwards.
 
-use std::io;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -32,16 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Rounds that there are, however little time there is.
 const FEWEST: usize = 4;
-
-/// Counters of the driver that are as they were once nobody has a buffer.
-const GAUGES: [&str; 6] = [
-    "buffers",
-    "pages",
-    "extents",
-    "mappings",
-    "shadows",
-    "shadow_pages",
-];
 
 /// Who does the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +66,7 @@ impl Pair {
     pub fn run(&self, duration: Duration, seed: u64) -> Outcome<u64> {
         let mut kmsg = Kmsg::watch()?;
         kmsg.mark(&format!("selftests: pairs {}", self.name()))?;
-        let (held, gauges) = (Held::now()?, gauges()?);
+        let (held, gauges) = (Held::now()?, statistics::gauges()?);
 
         let rounds = Rounds::new()?;
         let child = Child::run(|| {
@@ -99,7 +88,7 @@ impl Pair {
         equal("exit code", status.exit_status(), Some(0))?;
         let after = Held::wait_until(|now| *now == held)?;
         equal("what is held", after, held)?;
-        equal("statistics", self::gauges()?, gauges)?;
+        equal("statistics", statistics::gauges()?, gauges)?;
         let rounds = rounds.of_both();
         check("both did something", rounds >= FEWEST as u64)?;
         Ok(rounds)
@@ -213,8 +202,4 @@ impl Rounds {
         });
         first.min(second)
     }
-}
-
-fn gauges() -> io::Result<Vec<Option<usize>>> {
-    GAUGES.into_iter().map(statistics::counter).collect()
 }
