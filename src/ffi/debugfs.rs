@@ -7,6 +7,8 @@
 //! Those of the kernel crate have no owner, and whoever closes one when the module is gone looks for its
 //! operations where the module was (`full_proxy_release()` in `fs/debugfs/file.c`).
 
+#![cfg_attr(not(CONFIG_DEBUG_FS), allow(dead_code))]
+
 use super::compat::THIS_MODULE;
 use core::{
     marker::PhantomData,
@@ -78,7 +80,6 @@ impl Drop for Directory {
 }
 
 /// What a file that shows a `T` does.
-#[cfg_attr(not(CONFIG_DEBUG_FS), expect(dead_code))]
 struct Operations<T>(PhantomData<T>);
 
 impl<T: Writer + Sync> Operations<T> {
