@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * The ABI of /dev/udmabuf and of /dev/udmabuf-rs: numbers, names and layout are
- * those of the C driver's header. The kernel and the user-space bindings are
- * both made from this file.
+ * The ABI of /dev/udmabuf and of /dev/udmabuf-rs. Down to UDMABUF_CREATE_LIST,
+ * numbers, names and layout are those of the C driver's header; what follows
+ * is of /dev/udmabuf-rs alone, and the C driver answers ENOTTY. The kernel and
+ * the user-space bindings are both made from this file.
  */
 #ifndef _UAPI_LINUX_UDMABUF_H
 #define _UAPI_LINUX_UDMABUF_H
@@ -39,5 +40,122 @@ struct udmabuf_create_list {
 /* Both return the descriptor of the new dma-buf, or -1 and errno. */
 #define UDMABUF_CREATE		_IOW('u', 0x42, struct udmabuf_create)
 #define UDMABUF_CREATE_LIST	_IOW('u', 0x43, struct udmabuf_create_list)
+
+/*
+ * The structures below may grow at the end. The call's number has the size that
+ * the program was compiled with, as of copy_struct_from_user(): what it lacks
+ * counts as 0, and what the kernel does not know has to be 0, else E2BIG. Flags
+ * and modes that are not known, and reserved fields that are not 0, are EINVAL.
+ */
+
+/**
+ * DOC: modes
+ *
+ * What it takes to keep a buffer coherent, said when it is made.
+ *
+ * %UDMABUF_MODE_DMA_API: any device; CPU accesses are bracketed, by
+ * DMA_BUF_IOCTL_SYNC or %UDMABUF_SYNC_RANGE. The mode of %UDMABUF_CREATE.
+ *
+ * %UDMABUF_MODE_CPU_COHERENT: devices only that snoop the CPU's caches and reach
+ * every page. Others are refused with EOPNOTSUPP when they attach, or when they
+ * map if it is not known before. Brackets do nothing and may be left out.
+ *
+ * %UDMABUF_MODE_ATOMIC_COHERENT: as before, and of these only devices that take
+ * part in the CPU's atomic operations.
+ *
+ * %UDMABUF_MODE_MEMORY_COHERENT: not offered (EOPNOTSUPP). It would take memory
+ * that no cache holds, and a memfd has cached mappings of its own.
+ */
+#define UDMABUF_MODE_DMA_API		0
+#define UDMABUF_MODE_CPU_COHERENT	1
+#define UDMABUF_MODE_ATOMIC_COHERENT	2
+#define UDMABUF_MODE_MEMORY_COHERENT	3
+
+/**
+ * struct udmabuf_create_ext - a buffer in a mode
+ * @flags: %UDMABUF_FLAGS_CLOEXEC or 0
+ * @mode: one of UDMABUF_MODE_*
+ * @count: number of items, 1 or more
+ * @reserved: 0
+ * @items: pointer to as many struct udmabuf_create_item, whose __pad is 0
+ */
+struct udmabuf_create_ext {
+	__u32 flags;
+	__u32 mode;
+	__u32 count;
+	__u32 reserved;
+	__u64 items;
+};
+
+/* A bracket would do something now, for a device that is mapped. */
+#define UDMABUF_STATE_SYNCS	(1 << 0)
+/* One may as soon as a device is mapped again that is attached now. */
+#define UDMABUF_STATE_MAY_SYNC	(1 << 1)
+
+/**
+ * struct udmabuf_query - what a buffer is, and what its brackets cost
+ * @fd: in: a dma-buf of this driver, or -1 for what does not depend on a buffer:
+ *	then only @version, @modes and @calls are filled in
+ * @flags: in: 0
+ * @version: of this interface: 1
+ * @modes: those that UDMABUF_CREATE_EXT offers, a bit (1 << UDMABUF_MODE_*) for each
+ * @calls: ioctls of this driver, a bit (1 << (_IOC_NR(call) - 0x40)) for each
+ * @size: of the buffer, in bytes
+ * @extents: number of physically contiguous pieces
+ * @largest: size of the largest of them, in bytes
+ * @mode: one of UDMABUF_MODE_*
+ * @state: UDMABUF_STATE_* bits. While %UDMABUF_STATE_MAY_SYNC is not set, brackets
+ *	do nothing, until the next device is attached
+ * @coherent: mappings for devices that see the same memory as the CPU
+ * @cache: mappings for devices that need the CPU's caches to be maintained
+ * @shadow: mappings for devices that work on a copy, for they do not reach the pages
+ * @own_operations: the same, for their DMA operations are not known
+ * @generation: changes whenever %UDMABUF_STATE_SYNCS or %UDMABUF_STATE_MAY_SYNC may have
+ * @start_bytes: bytes of memory that START on all of the buffer goes through now,
+ *	for all devices together
+ * @end_bytes: the same for END
+ */
+struct udmabuf_query {
+	__s32 fd;
+	__u32 flags;
+	__u32 version;
+	__u32 modes;
+	__u64 calls;
+	__u64 size;
+	__u64 extents;
+	__u64 largest;
+	__u32 mode;
+	__u32 state;
+	__u32 coherent;
+	__u32 cache;
+	__u32 shadow;
+	__u32 own_operations;
+	__u64 generation;
+	__u64 start_bytes;
+	__u64 end_bytes;
+};
+
+/**
+ * struct udmabuf_sync_range - DMA_BUF_IOCTL_SYNC for a part of a buffer
+ * @fd: a dma-buf of this driver
+ * @flags: DMA_BUF_SYNC_* of linux/dma-buf.h, as DMA_BUF_IOCTL_SYNC takes them
+ * @offset: in bytes
+ * @length: in bytes; 0 is allowed, and nothing is done. Together with @offset not
+ *	beyond the end of the buffer, else EINVAL, and nothing is done
+ *
+ * Any bytes may be said. Cache lines and 8-byte words of which the range has a part
+ * are synced as a whole.
+ */
+struct udmabuf_sync_range {
+	__s32 fd;
+	__u32 flags;
+	__u64 offset;
+	__u64 length;
+};
+
+#define UDMABUF_QUERY		_IOWR('u', 0x48, struct udmabuf_query)
+/* Returns the descriptor of the new dma-buf, or -1 and errno. */
+#define UDMABUF_CREATE_EXT	_IOW('u', 0x49, struct udmabuf_create_ext)
+#define UDMABUF_SYNC_RANGE	_IOW('u', 0x4a, struct udmabuf_sync_range)
 
 #endif /* _UAPI_LINUX_UDMABUF_H */
