@@ -27,12 +27,18 @@
 //! 4. Mapping for whatever device hands over what the others have; so does unmapping.
 //! 5. A device has one shadow, however many importers attach it and map: from the first mapping to
 //!    the last detach, or to the last unmap if it is of what there is little of.
-//! 6. [`Pending`] tells begin and end whether there is anything to do, without the mutex.
+//! 6. A part of the buffer can be handed over, by the same rules. Lines and words of which it has a
+//!    part are, as a whole.
+//! 7. A device that keeps its mapping says when it begins to access the pages, and when it has
+//!    finished. That is as a map and an unmap: it sees what others wrote, the CPU without a bracket
+//!    among them, and they what it wrote.
+//! 8. [`Pending`] tells begin and end whether there is anything to do, without the mutex.
 
 use crate::{
     direction::Direction,
     merge::Stands,
-    pending::Pending, //
+    pending::Pending,
+    span::Span, //
 };
 use kernel::{
     alloc::flags::{
@@ -49,9 +55,9 @@ pub(crate) trait Cached {
     /// Whether the device may write.
     fn may_write(&self) -> bool;
     /// Writes dirty cache lines back to memory.
-    fn clean(&self);
+    fn clean(&self, span: Span);
     /// Writes dirty cache lines back and drops all, one by one, each at once.
-    fn clean_and_invalidate(&self);
+    fn clean_and_invalidate(&self, span: Span);
 }
 
 /// The copy of the pages that one device works on.
@@ -66,10 +72,12 @@ pub(crate) trait Shadow {
     ///
     /// `ENOMEM`; nothing has changed then.
     fn allow_writing(&mut self) -> Result;
+    /// Whether its device may write.
+    fn may_write(&self) -> bool;
     /// Takes to the pages what the device changed; returns how many bytes that was.
-    fn collect(&mut self, stands: Stands) -> usize;
+    fn collect(&mut self, span: Span, stands: Stands) -> usize;
     /// Takes to the shadow what changed in the pages; returns how many bytes that was.
-    fn publish(&mut self) -> usize;
+    fn publish(&mut self, span: Span) -> usize;
 }
 
 /// A device, however many importers have attached it.
@@ -77,16 +85,35 @@ struct Attached<D, S> {
     device: D,
     /// How many have.
     attachments: usize,
+    /// One of them has said that it takes part in atomic operations.
+    has_atomics: bool,
     /// How many mappings of the shadow there are.
     mappings: usize,
     shadow: Option<S>,
 }
 
+impl<D, S> Attached<D, S> {
+    /// The shadow, if it is to be kept up to date.
+    fn mapped(&self) -> Option<&S> {
+        self.shadow.as_ref().filter(|_| self.mappings > 0)
+    }
+
+    fn mapped_mut(&mut self) -> Option<&mut S> {
+        self.shadow.as_mut().filter(|_| self.mappings > 0)
+    }
+}
+
 /// The devices of a buffer.
 pub(crate) struct Attachments<D, M, S> {
     attached: KVVec<Attached<D, S>>,
+    /// How many mappings of class [`Coherent`](crate::coherency::Coherency::Coherent) there are.
+    coherent: usize,
     /// The mappings of class [`Cache`](crate::coherency::Coherency::Cache).
     cached: KVVec<Arc<M>>,
+    /// How often the above has changed.
+    generation: u64,
+    /// All of the buffer.
+    whole: Span,
 }
 
 /// What a hand-over is for.
@@ -96,13 +123,66 @@ enum Purpose {
     Receive,
     /// Devices are to see what the CPU wrote.
     Give,
+    /// Both: a device is to see what everybody wrote.
+    Exchange,
 }
 
-impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
-    pub(crate) const fn new() -> Self {
+/// What a hand-over goes through, whatever it finds there.
+struct Passes {
+    /// Lines are written back and dropped.
+    invalidate: bool,
+    /// Lines are written back.
+    clean: bool,
+    /// Shadows that are compared with the pages, by what their devices changed.
+    collect: usize,
+    /// Shadows that are compared with the pages, by what changed there.
+    publish: usize,
+}
+
+impl Passes {
+    fn count(&self) -> usize {
+        usize::from(self.invalidate) + usize::from(self.clean) + self.collect + self.publish
+    }
+}
+
+/// What there is in a list, and what brackets cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Census {
+    /// Mappings of class [`Coherent`](crate::coherency::Coherency::Coherent).
+    pub(crate) coherent: usize,
+    /// Mappings of class [`Cache`](crate::coherency::Coherency::Cache).
+    pub(crate) cache: usize,
+    /// Mappings of shadows, but of those below.
+    pub(crate) shadow: usize,
+    /// Mappings of shadows of devices with DMA operations of their own.
+    pub(crate) own_operations: usize,
+    /// Begin and end have something to do.
+    pub(crate) syncs: bool,
+    /// They may have, if devices are mapped that are attached now.
+    pub(crate) may_sync: bool,
+    /// Changes with each of the above.
+    pub(crate) generation: u64,
+    /// Bytes that a begin goes through, once for each pass.
+    pub(crate) begin: usize,
+    /// Bytes that an end does.
+    pub(crate) end: usize,
+}
+
+/// What a list has to know of a device to take a [`Census`].
+pub(crate) trait Importer: PartialEq {
+    /// Whether it has DMA operations of its own.
+    fn has_own_operations(&self) -> bool;
+}
+
+impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
+    /// Of a buffer; `whole` is all of it.
+    pub(crate) const fn new(whole: Span) -> Self {
         Self {
             attached: KVVec::new(),
+            coherent: 0,
             cached: KVVec::new(),
+            generation: 0,
+            whole,
         }
     }
 
@@ -112,44 +192,99 @@ impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
     ///
     /// `ENOMEM`.
     pub(crate) fn attach(&mut self, device: D) -> Result {
-        if let Some(attached) = self.find(device) {
+        if let Some(attached) = self.find(&device) {
             attached.attachments += 1;
             return Ok(());
         }
         let attached = Attached {
             device,
             attachments: 1,
+            has_atomics: false,
             mappings: 0,
             shadow: None,
         };
-        Ok(self
-            .attached
-            .push(attached, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?)
+        self.attached
+            .push(attached, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+        self.generation += 1;
+        Ok(())
     }
 
     /// The reverse of [`attach`](Self::attach). With the last importer goes the shadow, if
     /// it is still there, unless somebody has forgotten to unmap it: the device may still write there.
-    pub(crate) fn detach(&mut self, device: D) {
+    pub(crate) fn detach(&mut self, device: &D) {
         if let Some(attached) = self.find(device) {
             attached.attachments -= 1;
         }
         self.attached
             .retain(|attached| attached.attachments > 0 || attached.mappings > 0);
+        self.generation += 1;
     }
 
-    fn find(&mut self, device: D) -> Option<&mut Attached<D, S>> {
+    /// The attached `device` takes part in atomic operations.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is not attached.
+    pub(crate) fn declare_atomics(&mut self, device: &D) -> Result {
+        self.find(device).ok_or(EINVAL)?.has_atomics = true;
+        Ok(())
+    }
+
+    /// Whether [`declare_atomics`](Self::declare_atomics) was called.
+    pub(crate) fn has_atomics(&mut self, device: &D) -> bool {
+        self.find(device)
+            .is_some_and(|attached| attached.has_atomics)
+    }
+
+    fn find(&mut self, device: &D) -> Option<&mut Attached<D, S>> {
         let mut all = self.attached.iter_mut();
-        all.find(|attached| attached.device == device)
+        all.find(|attached| attached.device == *device)
     }
 
     /// Whether begin and end have anything to do.
     fn is_pending(&self) -> bool {
-        !self.cached.is_empty() || self.attached.iter().any(|attached| attached.mappings > 0)
+        !self.cached.is_empty() || self.has_shadows()
     }
 
-    /// A device is about to be mapped that needs nothing itself.
-    pub(crate) fn map_coherent(&mut self) {
-        self.hand_over(Purpose::Receive, Stands::Page);
+    fn has_shadows(&self) -> bool {
+        self.attached.iter().any(|attached| attached.mappings > 0)
+    }
+
+    /// Counts; `is_coherent` tells of an attached device whether it would be if it were mapped.
+    pub(crate) fn census(&self, is_coherent: impl Fn(&D) -> bool) -> Census {
+        let shadows = |own: bool| -> usize {
+            let all = self.attached.iter();
+            all.filter(|attached| attached.mappings > 0)
+                .filter(|attached| attached.device.has_own_operations() == own)
+                .map(|attached| attached.mappings)
+                .sum()
+        };
+        let syncs = self.is_pending();
+        let mut devices = self.attached.iter().map(|attached| &attached.device);
+        Census {
+            coherent: self.coherent,
+            cache: self.cached.len(),
+            shadow: shadows(false),
+            own_operations: shadows(true),
+            syncs,
+            may_sync: syncs || devices.any(|device| !is_coherent(device)),
+            generation: self.generation,
+            begin: self.passes(Purpose::Receive).count() * self.whole.len(),
+            end: self.passes(Purpose::Give).count() * self.whole.len(),
+        }
+    }
+
+    /// Maps for a device that needs nothing itself.
+    ///
+    /// # Errors
+    ///
+    /// Those of `map`.
+    pub(crate) fn map_coherent<R>(&mut self, map: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.hand_over(Purpose::Receive, Stands::Page, self.whole);
+        let mapping = map()?;
+        self.coherent += 1;
+        self.generation += 1;
+        Ok(mapping)
     }
 
     /// Maps for a device of class [`Cache`](crate::coherency::Coherency::Cache); `map` writes back what is in the
@@ -164,13 +299,14 @@ impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
         map: impl FnOnce() -> Result<Arc<M>>,
     ) -> Result<Arc<M>> {
         self.cached.reserve(1, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
-        self.hand_over(Purpose::Receive, Stands::Page);
+        self.hand_over(Purpose::Receive, Stands::Page, self.whole);
         // Whoever ends an access from here on comes to hand over; what was ended before is written
         // back by `map`.
         pending.set();
         let mapping = map().inspect_err(|_| self.settle(pending))?;
         self.cached
             .push(mapping.clone(), GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+        self.generation += 1;
         Ok(mapping)
     }
 
@@ -182,7 +318,7 @@ impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
     pub(crate) fn map_shadow<R>(
         &mut self,
         pending: &Pending,
-        device: D,
+        device: &D,
         direction: Direction,
         new: impl FnOnce() -> Result<S>,
         map: impl FnOnce(&S) -> Result<R>,
@@ -199,16 +335,18 @@ impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
         }
         let mapping = map(shadow)?;
 
-        self.hand_over(Purpose::Receive, Stands::Page);
+        let whole = self.whole;
+        self.hand_over(Purpose::Receive, Stands::Page, whole);
         // As in `map_cached()`: the shadow gets what was ended before.
         pending.set();
+        self.generation += 1;
         let attached = self.find(device).ok_or(EINVAL)?;
         attached.mappings += 1;
         match (fresh, &mut attached.shadow) {
             (Some(fresh), shadow) => shadow.insert(fresh).fill(),
             // Nobody has kept it up to date.
             (None, Some(shadow)) if attached.mappings == 1 => {
-                shadow.publish();
+                shadow.publish(whole);
             }
             (None, _) => {}
         }
@@ -217,19 +355,21 @@ impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
 
     /// A device that needs nothing itself is about to be unmapped.
     pub(crate) fn unmap_coherent(&mut self) {
-        self.hand_over(Purpose::Receive, Stands::Page);
+        self.hand_over(Purpose::Receive, Stands::Page, self.whole);
+        self.coherent -= 1;
+        self.generation += 1;
     }
 
     /// Unmaps for a device of class [`Cache`](crate::coherency::Coherency::Cache).
     pub(crate) fn unmap_cached(&mut self, pending: &Pending, mapping: &Arc<M>) {
-        self.hand_over(Purpose::Receive, Stands::Page);
+        self.hand_over(Purpose::Receive, Stands::Page, self.whole);
         self.cached.retain(|other| !Arc::ptr_eq(other, mapping));
         self.settle(pending);
     }
 
     /// Unmaps the shadow of a device.
-    pub(crate) fn unmap_shadow(&mut self, pending: &Pending, device: D) {
-        self.hand_over(Purpose::Receive, Stands::Page);
+    pub(crate) fn unmap_shadow(&mut self, pending: &Pending, device: &D) {
+        self.hand_over(Purpose::Receive, Stands::Page, self.whole);
         if let Some(attached) = self.find(device) {
             attached.mappings -= 1;
             // Everything has been collected.
@@ -241,56 +381,74 @@ impl<D: Copy + PartialEq, M: Cached, S: Shadow> Attachments<D, M, S> {
     }
 
     /// Everything is in the pages: begin and end need not come any more, if nobody is left.
-    fn settle(&self, pending: &Pending) {
+    fn settle(&mut self, pending: &Pending) {
         if !self.is_pending() {
             pending.clear();
         }
+        self.generation += 1;
     }
 
-    /// The CPU is about to access the pages. Returns whether there was anything to do.
-    pub(crate) fn begin(&mut self) -> bool {
-        self.hand_over(Purpose::Receive, Stands::Device)
+    /// The CPU is about to access `span`. Returns whether there was anything to do.
+    pub(crate) fn begin(&mut self, span: Span) -> bool {
+        self.hand_over(Purpose::Receive, Stands::Device, span)
     }
 
-    /// The CPU has accessed the pages. Returns whether there was anything to do.
-    pub(crate) fn end(&mut self, access: Direction) -> bool {
+    /// The CPU has accessed `span`. Returns whether there was anything to do.
+    pub(crate) fn end(&mut self, access: Direction, span: Span) -> bool {
         let stands = match access.has_to_device() {
             true => Stands::Page,
             false => Stands::Device,
         };
-        self.hand_over(Purpose::Give, stands)
+        self.hand_over(Purpose::Give, stands, span)
+    }
+
+    /// A device that is mapped is about to access the pages.
+    pub(crate) fn begin_device_access(&mut self) {
+        self.hand_over(Purpose::Exchange, Stands::Page, self.whole);
+    }
+
+    /// A device that is mapped has accessed the pages.
+    pub(crate) fn end_device_access(&mut self) {
+        self.hand_over(Purpose::Receive, Stands::Page, self.whole);
+    }
+
+    fn passes(&self, purpose: Purpose) -> Passes {
+        // Rule 2. Cache maintenance is done to pages, not to devices: one mapping stands for all.
+        let may_write = self.cached.iter().any(|mapping| mapping.may_write());
+        let invalidate = may_write && (purpose != Purpose::Give || self.has_shadows());
+        let shadows = self.attached.iter().filter_map(Attached::mapped);
+        Passes {
+            invalidate,
+            clean: !self.cached.is_empty() && purpose != Purpose::Receive && !invalidate,
+            collect: shadows.clone().filter(|shadow| shadow.may_write()).count(),
+            publish: shadows.count(),
+        }
     }
 
     /// Brings everything to everybody. Returns whether there was anything to do.
-    fn hand_over(&mut self, purpose: Purpose, stands: Stands) -> bool {
-        let Self { attached, cached } = self;
-        let has_shadows = attached.iter().any(|attached| attached.mappings > 0);
-        let shadows = |attached: &mut KVVec<Attached<D, S>>, action: &mut dyn FnMut(&mut S)| {
-            let mapped = attached.iter_mut().filter(|attached| attached.mappings > 0);
-            mapped
-                .filter_map(|attached| attached.shadow.as_mut())
-                .for_each(action);
-        };
-        // Cache maintenance is done to pages, not to devices: one mapping stands for all.
+    fn hand_over(&mut self, purpose: Purpose, stands: Stands, span: Span) -> bool {
+        let passes = self.passes(purpose);
+        let Self {
+            attached, cached, ..
+        } = self;
         let writer = cached.iter().find(|mapping| mapping.may_write());
         let one = writer.or(cached.first());
 
-        // Rule 2.
-        let invalidate = writer.is_some() && (purpose == Purpose::Receive || has_shadows);
-        if let Some(writer) = writer.filter(|_| invalidate) {
-            writer.clean_and_invalidate();
+        if let Some(writer) = writer.filter(|_| passes.invalidate) {
+            writer.clean_and_invalidate(span);
         }
         let mut collected = 0;
-        shadows(attached, &mut |shadow| collected += shadow.collect(stands));
-        let clean = collected > 0 || (purpose == Purpose::Give && !invalidate);
-        if let Some(one) = one.filter(|_| clean) {
-            one.clean();
+        for shadow in attached.iter_mut().filter_map(Attached::mapped_mut) {
+            collected += shadow.collect(span, stands);
+        }
+        if let Some(one) = one.filter(|_| passes.clean || collected > 0) {
+            one.clean(span);
         }
         // Rule 1: behind all collects.
-        shadows(attached, &mut |shadow| {
-            shadow.publish();
-        });
-        has_shadows || invalidate || (one.is_some() && clean)
+        for shadow in attached.iter_mut().filter_map(Attached::mapped_mut) {
+            shadow.publish(span);
+        }
+        passes.count() > 0
     }
 }
 
@@ -316,13 +474,18 @@ mod tests {
     struct Log {
         events: Cell<KVec<Event>>,
         changed: Cell<usize>,
+        /// What the last one was for.
+        span: Cell<Span>,
     }
+
+    const WHOLE: Span = Span::whole(2);
 
     impl Log {
         fn new() -> Result<Arc<Self>> {
             let log = Self {
                 events: Cell::new(KVec::new()),
                 changed: Cell::new(0),
+                span: Cell::new(WHOLE),
             };
             Ok(Arc::new(log, GFP_KERNEL)?)
         }
@@ -373,11 +536,25 @@ mod tests {
         fn may_write(&self) -> bool {
             self.may_write
         }
-        fn clean(&self) {
+        fn clean(&self, span: Span) {
             self.log.note(Clean(self.number));
+            self.log.span.set(span);
         }
-        fn clean_and_invalidate(&self) {
+        fn clean_and_invalidate(&self, span: Span) {
             self.log.note(CleanAndInvalidate(self.number));
+            self.log.span.set(span);
+        }
+    }
+
+    /// A device; those from [`OWN`] on have DMA operations of their own.
+    #[derive(PartialEq)]
+    struct Number(u32);
+
+    const OWN: u32 = 200;
+
+    impl Importer for Number {
+        fn has_own_operations(&self) -> bool {
+            self.0 >= OWN
         }
     }
 
@@ -393,21 +570,27 @@ mod tests {
         }
         fn allow_writing(&mut self) -> Result {
             self.log.note(Allow(self.number));
+            self.may_write = true;
             Ok(())
         }
-        fn collect(&mut self, stands: Stands) -> usize {
+        fn may_write(&self) -> bool {
+            self.may_write
+        }
+        fn collect(&mut self, span: Span, stands: Stands) -> usize {
             self.log.note(Collect(self.number, stands));
+            self.log.span.set(span);
             self.log.changed.get()
         }
-        fn publish(&mut self) -> usize {
+        fn publish(&mut self, span: Span) -> usize {
             self.log.note(Publish(self.number));
+            self.log.span.set(span);
             0
         }
     }
 
     /// A list, what is done to it, and whether anything is pending.
     struct Setup {
-        list: Attachments<u32, Fake, Fake>,
+        list: Attachments<Number, Fake, Fake>,
         log: Arc<Log>,
         pending: Pending,
     }
@@ -415,7 +598,7 @@ mod tests {
     impl Setup {
         fn new() -> Result<Self> {
             Ok(Self {
-                list: Attachments::new(),
+                list: Attachments::new(WHOLE),
                 log: Log::new()?,
                 pending: Pending::new(),
             })
@@ -431,11 +614,11 @@ mod tests {
             let log = self.log.clone();
             let new = || Fake::shadow(&log, number);
             self.list
-                .map_shadow(&self.pending, number, direction, new, |_| Ok(()))
+                .map_shadow(&self.pending, &Number(number), direction, new, |_| Ok(()))
         }
 
         fn attach_and_map(&mut self, number: u32, direction: Direction) -> Result {
-            self.list.attach(number)?;
+            self.list.attach(Number(number))?;
             self.map_shadow(number, direction)
         }
 
@@ -453,11 +636,11 @@ mod tests {
     #[test]
     fn nothing_mapped_is_nothing_to_do() -> Result {
         let mut s = Setup::new()?;
-        s.list.attach(1)?;
+        s.list.attach(Number(1))?;
         for access in BRACKETS {
-            assert!(!s.list.begin() && !s.list.end(access));
+            assert!(!s.list.begin(WHOLE) && !s.list.end(access, WHOLE));
         }
-        s.list.map_coherent();
+        s.list.map_coherent(|| Ok(()))?;
         s.list.unmap_coherent();
         assert!(s.saw(&[]) && !s.is_pending());
         Ok(())
@@ -469,7 +652,7 @@ mod tests {
         let reader = s.map_cached(1, false)?;
         assert!(s.is_pending());
         // Nothing comes from a device that only reads.
-        assert!(!s.list.begin() && s.list.end(Bidirectional));
+        assert!(!s.list.begin(WHOLE) && s.list.end(Bidirectional, WHOLE));
         assert!(s.saw(&[Clean(1)]));
 
         // One that writes stands for all.
@@ -477,7 +660,7 @@ mod tests {
         let another = s.map_cached(3, true)?;
         assert!(s.saw(&[CleanAndInvalidate(2)]));
         for access in BRACKETS {
-            assert!(s.list.begin() && s.list.end(access));
+            assert!(s.list.begin(WHOLE) && s.list.end(access, WHOLE));
             assert!(s.saw(&[CleanAndInvalidate(2), Clean(2)]));
         }
         s.list.unmap_cached(&s.pending, &writer);
@@ -496,17 +679,17 @@ mod tests {
         assert!(failed.is_err_and(|error| error == EIO));
         assert!(!s.is_pending());
 
-        s.list.attach(1)?;
-        let failed = s
-            .list
-            .map_shadow(&s.pending, 1, ToDevice, || Err(ENOMEM), |_| Ok(()));
+        s.list.attach(Number(1))?;
+        let failed =
+            s.list
+                .map_shadow(&s.pending, &Number(1), ToDevice, || Err(ENOMEM), |_| Ok(()));
         assert!(failed.is_err_and(|error| error == ENOMEM));
         let new = || Fake::shadow(&s.log, 1);
         let failed = s
             .list
-            .map_shadow::<()>(&s.pending, 1, ToDevice, new, |_| Err(ENOMEM));
+            .map_shadow::<()>(&s.pending, &Number(1), ToDevice, new, |_| Err(ENOMEM));
         assert!(failed.is_err_and(|error| error == ENOMEM));
-        assert!(!s.is_pending() && s.saw(&[]) && !s.list.begin());
+        assert!(!s.is_pending() && s.saw(&[]) && !s.list.begin(WHOLE));
         // Nobody has attached that one.
         assert!(s
             .map_shadow(2, ToDevice)
@@ -519,17 +702,17 @@ mod tests {
         let mut s = Setup::new()?;
         s.attach_and_map(1, Bidirectional)?;
         assert!(s.saw(&[Allow(1), Fill(1)]) && s.is_pending());
-        assert!(s.list.begin());
+        assert!(s.list.begin(WHOLE));
         assert!(s.saw(&[Collect(1, Stands::Device), Publish(1)]));
         for (access, stands) in [
             (Bidirectional, Stands::Page),
             (ToDevice, Stands::Page),
             (FromDevice, Stands::Device),
         ] {
-            assert!(s.list.end(access));
+            assert!(s.list.end(access, WHOLE));
             assert!(s.saw(&[Collect(1, stands), Publish(1)]));
         }
-        s.list.unmap_shadow(&s.pending, 1);
+        s.list.unmap_shadow(&s.pending, &Number(1));
         assert!(s.saw(&[Collect(1, Stands::Page), Publish(1)]) && !s.is_pending());
         Ok(())
     }
@@ -542,7 +725,7 @@ mod tests {
         s.attach_and_map(2, FromDevice)?;
         s.log.saw(&[]);
         let stands = Stands::Device;
-        assert!(s.list.begin());
+        assert!(s.list.begin(WHOLE));
         assert!(s.saw(&[
             CleanAndInvalidate(9),
             Collect(1, stands),
@@ -552,7 +735,7 @@ mod tests {
         ]));
         // What was collected has to reach memory.
         s.log.changed.set(1);
-        assert!(s.list.begin());
+        assert!(s.list.begin(WHOLE));
         assert!(s.saw(&[
             CleanAndInvalidate(9),
             Collect(1, stands),
@@ -563,7 +746,7 @@ mod tests {
         ]));
         s.log.changed.set(0);
         // At end as well, the shadows want what the other device wrote.
-        assert!(s.list.end(FromDevice));
+        assert!(s.list.end(FromDevice, WHOLE));
         assert!(s.saw(&[
             CleanAndInvalidate(9),
             Collect(1, stands),
@@ -585,17 +768,17 @@ mod tests {
         s.attach_and_map(1, Bidirectional)?;
         let merged = [Collect(1, Stands::Page), Publish(1)];
         assert!(s.saw(&[Allow(1), merged[0], merged[1]]));
-        s.list.unmap_shadow(&s.pending, 1);
+        s.list.unmap_shadow(&s.pending, &Number(1));
         assert!(s.saw(&merged) && s.is_pending());
-        s.list.detach(1);
-        s.list.unmap_shadow(&s.pending, 1);
+        s.list.detach(&Number(1));
+        s.list.unmap_shadow(&s.pending, &Number(1));
         assert!(s.saw(&merged) && !s.is_pending());
 
         // It stays until the last one detaches, and gets what changed meanwhile.
         s.map_shadow(1, ToDevice)?;
         assert!(s.saw(&[Publish(1)]));
-        s.list.unmap_shadow(&s.pending, 1);
-        s.list.detach(1);
+        s.list.unmap_shadow(&s.pending, &Number(1));
+        s.list.detach(&Number(1));
         s.log.saw(&[]);
         s.attach_and_map(1, ToDevice)?;
         assert!(s.saw(&[Fill(1)]));
@@ -608,10 +791,10 @@ mod tests {
         s.attach_and_map(SCARCE, ToDevice)?;
         s.map_shadow(SCARCE, ToDevice)?;
         s.log.saw(&[]);
-        s.list.unmap_shadow(&s.pending, SCARCE);
+        s.list.unmap_shadow(&s.pending, &Number(SCARCE));
         let merged = [Collect(SCARCE, Stands::Page), Publish(SCARCE)];
         assert!(s.saw(&merged));
-        s.list.unmap_shadow(&s.pending, SCARCE);
+        s.list.unmap_shadow(&s.pending, &Number(SCARCE));
         assert!(s.saw(&merged));
         s.map_shadow(SCARCE, ToDevice)?;
         assert!(s.saw(&[Fill(SCARCE)]));
@@ -624,7 +807,7 @@ mod tests {
         s.attach_and_map(1, Bidirectional)?;
         let merged = [Collect(1, Stands::Page), Publish(1)];
         s.log.saw(&[]);
-        s.list.map_coherent();
+        s.list.map_coherent(|| Ok(()))?;
         assert!(s.saw(&merged));
         s.list.unmap_coherent();
         assert!(s.saw(&merged));
@@ -639,10 +822,129 @@ mod tests {
     fn who_detaches_without_unmapping_keeps_the_shadow() -> Result {
         let mut s = Setup::new()?;
         s.attach_and_map(1, FromDevice)?;
-        s.list.detach(1);
+        s.list.detach(&Number(1));
         s.log.saw(&[]);
-        assert!(s.list.begin());
+        assert!(s.list.begin(WHOLE));
         assert!(s.saw(&[Collect(1, Stands::Device), Publish(1)]));
+        Ok(())
+    }
+
+    #[test]
+    fn a_part_is_handed_over_to_everybody() -> Result {
+        let mut s = Setup::new()?;
+        let part = Span::new(100, 200, 2)?;
+        let _cached = s.map_cached(9, true)?;
+        assert!(s.list.begin(part) && s.log.span.get() == part);
+        assert!(s.list.end(ToDevice, part) && s.log.span.get() == part);
+        s.attach_and_map(1, Bidirectional)?;
+        assert!(s.list.begin(WHOLE) && s.log.span.get() == WHOLE);
+        assert!(s.list.begin(part) && s.log.span.get() == part);
+        assert!(s.list.end(FromDevice, part) && s.log.span.get() == part);
+        s.list.map_coherent(|| Ok(()))?;
+        assert_eq!(s.log.span.get(), WHOLE);
+        Ok(())
+    }
+
+    #[test]
+    fn a_device_that_keeps_its_mapping_sees_what_the_cpu_and_others_wrote() -> Result {
+        let mut s = Setup::new()?;
+        let reader = s.map_cached(1, false)?;
+        s.list.begin_device_access();
+        assert!(s.saw(&[Clean(1)]));
+        s.list.end_device_access();
+        assert!(s.saw(&[]));
+        let writer = s.map_cached(2, true)?;
+        s.list.begin_device_access();
+        s.list.end_device_access();
+        assert!(s.saw(&[CleanAndInvalidate(2), CleanAndInvalidate(2)]));
+        s.list.unmap_cached(&s.pending, &writer);
+        s.attach_and_map(3, FromDevice)?;
+        s.log.saw(&[]);
+        let (collect, publish) = (Collect(3, Stands::Page), Publish(3));
+        s.list.begin_device_access();
+        assert!(s.saw(&[collect, Clean(1), publish]));
+        s.list.end_device_access();
+        assert!(s.saw(&[collect, publish]));
+        s.list.unmap_cached(&s.pending, &reader);
+        Ok(())
+    }
+
+    #[test]
+    fn a_census_counts_mappings_and_passes() -> Result {
+        let mut s = Setup::new()?;
+        let nobody = |_: &Number| true;
+        let none = Census {
+            coherent: 0,
+            cache: 0,
+            shadow: 0,
+            own_operations: 0,
+            syncs: false,
+            may_sync: false,
+            generation: 0,
+            begin: 0,
+            end: 0,
+        };
+        assert_eq!(s.list.census(nobody), none);
+        s.list.attach(Number(1))?;
+        let attached = Census {
+            generation: 1,
+            ..none
+        };
+        assert_eq!(s.list.census(nobody), attached);
+        let may = s.list.census(|_| false);
+        assert!(may.may_sync && !may.syncs);
+
+        s.list.map_coherent(|| Ok(()))?;
+        let failed = s.list.map_coherent::<()>(|| Err(EIO));
+        assert!(failed.is_err() && s.list.census(nobody).coherent == 1);
+        let writer = s.map_cached(9, true)?;
+        let all = WHOLE.len();
+        let census = s.list.census(nobody);
+        assert_eq!((census.cache, census.begin, census.end), (1, all, all));
+        s.map_shadow(1, ToDevice)?;
+        // It is only published to.
+        let census = s.list.census(nobody);
+        assert_eq!(
+            (census.shadow, census.begin, census.end),
+            (1, 2 * all, 2 * all)
+        );
+        s.attach_and_map(OWN, Bidirectional)?;
+        let census = s.list.census(nobody);
+        assert_eq!((census.shadow, census.own_operations), (1, 1));
+        assert_eq!((census.begin, census.end), (4 * all, 4 * all));
+        assert!(census.syncs && census.may_sync);
+
+        let before = census.generation;
+        s.list.unmap_cached(&s.pending, &writer);
+        s.list.unmap_coherent();
+        s.list.unmap_shadow(&s.pending, &Number(1));
+        s.list.unmap_shadow(&s.pending, &Number(OWN));
+        s.list.detach(&Number(1));
+        s.list.detach(&Number(OWN));
+        let after = s.list.census(nobody);
+        assert_eq!(after.generation, before + 6);
+        assert_eq!(
+            Census {
+                generation: 0,
+                ..after
+            },
+            none
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn atomics_are_declared_by_who_is_attached() -> Result {
+        let mut s = Setup::new()?;
+        let early = s.list.declare_atomics(&Number(1));
+        assert!(early.is_err_and(|error| error == EINVAL));
+        s.list.attach(Number(1))?;
+        assert!(!s.list.has_atomics(&Number(1)));
+        s.list.declare_atomics(&Number(1))?;
+        assert!(s.list.has_atomics(&Number(1)) && !s.list.has_atomics(&Number(2)));
+        s.list.detach(&Number(1));
+        s.list.attach(Number(1))?;
+        assert!(!s.list.has_atomics(&Number(1)));
         Ok(())
     }
 }

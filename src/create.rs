@@ -28,6 +28,7 @@ use crate::{
         user::LockedPages, //
     },
     limits::Limits,
+    mode::Mode,
     stats::STATS, //
 };
 use kernel::{
@@ -36,7 +37,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// Makes a buffer of `items`, one behind the other, and returns its descriptor.
+/// Makes a buffer of `items`, one behind the other, in `mode`, and returns its descriptor.
 ///
 /// C counterpart: `udmabuf_create()` in `drivers/dma-buf/udmabuf.c`.
 ///
@@ -49,7 +50,7 @@ use kernel::{
 /// - `EMFILE`, `ENFILE`, `ENOMEM`, the last one also for more than the user may lock.
 ///
 /// In this order for one item, and items in theirs.
-pub(crate) fn create(items: &[Item], flags: u32, limits: Limits) -> Result<u32> {
+pub(crate) fn create(items: &[Item], flags: u32, mode: Mode, limits: Limits) -> Result<u32> {
     let pages = limits.check_items(items)?;
     let locked = match limits.memlock {
         true => LockedPages::count(pages)?,
@@ -69,7 +70,7 @@ pub(crate) fn create(items: &[Item], flags: u32, limits: Limits) -> Result<u32> 
         builder.append(&locked.check_seals()?, item.offset, item.size)?;
     }
 
-    let dma_buf = Udmabuf::export(builder.finish()?, locked)?;
+    let dma_buf = Udmabuf::export(builder.finish()?, mode, locked)?;
 
     STATS.created.add(1);
     Ok(dma_buf.install(fd))

@@ -6,25 +6,45 @@ use crate::{
     abi::{
         self,
         Create,
+        CreateExt,
         Item,
-        ListHead, //
+        ListHead,
+        Query,
+        SyncRange, //
     },
     create::create,
+    direction::Direction,
+    exporter::Udmabuf,
     ffi::{
+        compat::eopnotsupp,
+        dma_buf::DmaBuf,
         misc::Registration,
-        params,
-        signal, //
-    }, //
+        params, signal,
+        uaccess::{
+            read_struct,
+            write_struct, //
+        },
+    },
+    mode::Mode,
+    query,
+    span::Span, //
 };
 use core::mem::size_of;
 use kernel::{
     alloc::flags::__GFP_NOWARN,
     fs::File,
+    ioctl::{
+        _IOC_DIR,
+        _IOC_NR,
+        _IOC_SIZE,
+        _IOC_TYPE, //
+    },
     miscdevice::{
         MiscDevice,
         MiscDeviceRegistration, //
     },
     prelude::*,
+    transmute::FromBytes,
     uaccess::{
         UserPtr,
         UserSlice, //
@@ -77,35 +97,136 @@ impl MiscDevice for Device {
     /// Structures are the same for 32-bit programs, so this serves them too.
     fn ioctl(_device: (), _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let arg = UserPtr::from_addr(arg);
-        let fd = match cmd {
-            abi::CREATE => create_one(arg)?,
-            abi::CREATE_LIST => create_list(arg)?,
-            _ => return Err(ENOTTY),
-        };
-        // CAST: A descriptor is not negative.
-        Ok(fd as isize)
+        match cmd {
+            abi::CREATE => create_one(arg),
+            abi::CREATE_LIST => create_list(arg),
+            _ => match size_of_argument(cmd) {
+                (abi::CREATE_EXT, size) => create_in_mode(read_argument(arg, size)?),
+                (abi::QUERY, size) => tell(arg, size),
+                (abi::SYNC_RANGE, size) => sync_range(read_argument(arg, size)?),
+                _ => Err(ENOTTY),
+            },
+        }
     }
 }
 
-fn create_one(arg: UserPtr) -> Result<u32> {
+/// An ioctl whose argument may be another version's: what it is called here, and how many bytes the
+/// program has.
+fn size_of_argument(cmd: u32) -> (u32, usize) {
+    let name = |cmd| (_IOC_DIR(cmd), _IOC_TYPE(cmd), _IOC_NR(cmd));
+    let known = [abi::CREATE_EXT, abi::QUERY, abi::SYNC_RANGE];
+    let known = known.into_iter().find(|&known| name(known) == name(cmd));
+    (known.unwrap_or(cmd), _IOC_SIZE(cmd))
+}
+
+/// # Errors
+///
+/// `EINVAL` for less than the first version had, and those of [`read_struct`].
+fn read_argument<T: FromBytes + Default>(arg: UserPtr, size: usize) -> Result<T> {
+    // All are of the first version.
+    if size < size_of::<T>() {
+        return Err(EINVAL);
+    }
+    read_struct(arg, size)
+}
+
+/// What an ioctl returns that has made a buffer.
+fn descriptor(fd: u32) -> isize {
+    // CAST: A descriptor is not negative.
+    fd as isize
+}
+
+fn create_one(arg: UserPtr) -> Result<isize> {
     let request: Create = UserSlice::new(arg, size_of::<Create>()).reader().read()?;
-    create(&[request.into()], request.flags, params::limits())
+    let limits = params::limits();
+    create(&[request.into()], request.flags, Mode::DmaApi, limits).map(descriptor)
+}
+
+/// Strict: what is not known is refused.
+fn create_in_mode(request: CreateExt) -> Result<isize> {
+    let limits = params::limits();
+    if request.flags & !abi::FLAGS_CLOEXEC != 0 || request.reserved != 0 || request.count == 0 {
+        return Err(EINVAL);
+    }
+    let mode = match request.mode {
+        abi::MODE_DMA_API => Mode::DmaApi,
+        abi::MODE_CPU_COHERENT => Mode::CpuCoherent,
+        abi::MODE_ATOMIC_COHERENT => Mode::AtomicCoherent,
+        abi::MODE_MEMORY_COHERENT => return Err(eopnotsupp()),
+        _ => return Err(EINVAL),
+    };
+    limits.check_count(request.count)?;
+    let items = usize::try_from(request.items).map_err(|_| EFAULT)?;
+    let items = read_items(UserPtr::from_addr(items), request.count)?;
+    if items.iter().any(|item| item.pad != 0) {
+        return Err(EINVAL);
+    }
+    create(&items, request.flags, mode, limits).map(descriptor)
+}
+
+/// `UDMABUF_QUERY`
+fn tell(arg: UserPtr, size: usize) -> Result<isize> {
+    let request: Query = read_argument(arg, size)?;
+    if request.flags != 0 {
+        return Err(EINVAL);
+    }
+    let mut answer = query::driver(request.fd);
+    if request.fd != -1 {
+        let buffer = DmaBuf::get(request.fd)?;
+        let buffer = buffer.exported_by::<Udmabuf>()?;
+        query::buffer(&mut answer, buffer.exporter(), buffer.pages())?;
+    }
+    write_struct(arg, size, &answer)?;
+    Ok(0)
+}
+
+/// As `DMA_BUF_IOCTL_SYNC` (`dma_buf_ioctl()`), for a part.
+fn sync_range(request: SyncRange) -> Result<isize> {
+    const ALL: u32 = abi::SYNC_RW | abi::SYNC_END;
+
+    let buffer = DmaBuf::get(request.fd)?;
+    let buffer = buffer.exported_by::<Udmabuf>()?;
+    if request.flags & !ALL != 0 {
+        return Err(EINVAL);
+    }
+    let access = match request.flags & abi::SYNC_RW {
+        abi::SYNC_READ => Direction::FromDevice,
+        abi::SYNC_WRITE => Direction::ToDevice,
+        abi::SYNC_RW => Direction::Bidirectional,
+        _ => return Err(EINVAL),
+    };
+    let pages = buffer.pages().extents().pages();
+    let span = Span::new(request.offset, request.length, pages)?;
+    if span.is_empty() {
+        return Ok(0);
+    }
+    match request.flags & abi::SYNC_END {
+        0 => buffer.begin_cpu_access(access, span)?,
+        _ => buffer.end_cpu_access(access, span)?,
+    }
+    Ok(0)
 }
 
 /// Items that are read before somebody looks for signals again.
 const ITEMS_AT_ONCE: usize = 1024;
 
 /// Header and items are each read once, so what is checked is what is used.
-fn create_list(arg: UserPtr) -> Result<u32> {
+fn create_list(arg: UserPtr) -> Result<isize> {
     const HEAD: usize = size_of::<ListHead>();
 
     let limits = params::limits();
     let head: ListHead = UserSlice::new(arg, HEAD).reader().read()?;
     limits.check_count(head.count)?;
+    let items = read_items(arg.wrapping_byte_add(HEAD), head.count)?;
+    create(&items, head.flags, Mode::DmaApi, limits).map(descriptor)
+}
 
-    let count = head.count as usize;
+/// Reads the items of a list.
+fn read_items(from: UserPtr, count: u32) -> Result<KVVec<Item>> {
+    // CAST: 32 bits.
+    let count = count as usize;
     let bytes = count.checked_mul(size_of::<Item>()).ok_or(EINVAL)?;
-    let mut reader = UserSlice::new(arg.wrapping_byte_add(HEAD), bytes).reader();
+    let mut reader = UserSlice::new(from, bytes).reader();
     let mut items = KVVec::new();
     // Very many may be allowed: room is made as they come, so that a number without items behind it
     // costs nothing.
@@ -118,5 +239,5 @@ fn create_list(arg: UserPtr) -> Result<u32> {
             items.push_within_capacity(reader.read::<Item>()?)?;
         }
     }
-    create(&items, head.flags, limits)
+    Ok(items)
 }

@@ -22,15 +22,15 @@
 use crate::{
     attach::{
         Attachments,
-        Cached, //
+        Cached,
+        Census,
+        Importer, //
     },
     coherency::Coherency,
     direction::Direction,
     ffi::{
-        device::{
-            Device,
-            DeviceId, //
-        },
+        compat::eopnotsupp,
+        device::Device,
         dma::Mapping,
         dma_buf::{
             DmaBuf,
@@ -54,8 +54,10 @@ use crate::{
         vmap::Vmap,
     },
     mmap,
+    mode::Mode,
     pending::Pending,
     shadow::DeviceShadow,
+    span::Span,
     stats::STATS, //
 };
 use core::{
@@ -70,10 +72,11 @@ use kernel::{
 /// What a dma-buf of ours has besides its pages.
 #[pin_data]
 pub(crate) struct Udmabuf {
+    mode: Mode,
     /// Whether begin and end have to look at the attachments.
     pending: Pending,
     #[pin]
-    attachments: Mutex<Attachments<DeviceId, Mapping, DeviceShadow>>,
+    attachments: Mutex<Attachments<Device, Mapping, DeviceShadow>>,
     /// The kernel mapping, while there is one.
     #[pin]
     vmap: Mutex<Option<Vmap>>,
@@ -83,23 +86,57 @@ pub(crate) struct Udmabuf {
 }
 
 impl Udmabuf {
-    /// Makes a dma-buf of `pages`, which count as locked where that is wanted.
+    /// Makes a dma-buf of `pages` in `mode`, which count as locked where that is wanted.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, `ENFILE`.
-    pub(crate) fn export(pages: Arc<PinnedPages>, locked: Option<LockedPages>) -> Result<DmaBuf> {
+    pub(crate) fn export(
+        pages: Arc<PinnedPages>,
+        mode: Mode,
+        locked: Option<LockedPages>,
+    ) -> Result<DmaBuf> {
         let counted = Counted::new(&pages);
+        let whole = Span::whole(pages.extents().pages());
         DmaBuf::export::<Self>(
             pages,
             pin_init!(Self {
+                mode,
                 pending: Pending::new(),
-                attachments <- new_mutex!(c"udmabuf attachments", Attachments::new()),
+                attachments <- new_mutex!(c"udmabuf attachments", Attachments::new(whole)),
                 vmap <- new_mutex!(c"udmabuf vmap", None),
                 counted,
                 locked,
             }),
         )
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Who is attached and mapped, and what brackets cost.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the process is being killed.
+    pub(crate) fn census(&self, pages: &PinnedPages) -> Result<Census> {
+        // One without a DMA mask is never mapped.
+        let is_coherent = |device: &Device| {
+            !device.has_dma_mask() || device.coherency(pages) == Coherency::Coherent
+        };
+        Ok(self.attachments.lock_killable()?.census(is_coherent))
+    }
+
+    /// A device is not for this buffer.
+    fn refuse(&self, device: &Device) -> Error {
+        device.log_refusal(match self.mode {
+            Mode::DmaApi => c"DMA_API",
+            Mode::CpuCoherent => c"CPU_COHERENT",
+            Mode::AtomicCoherent => c"ATOMIC_COHERENT",
+        });
+        STATS.refused.add(1);
+        eopnotsupp()
     }
 }
 
@@ -108,11 +145,18 @@ impl Exporter for Udmabuf {
     // Clients and a kernel selftest look for the C driver's name.
     const NAME: &'static CStr = c"udmabuf";
 
-    fn attach(&self, device: DeviceId) -> Result {
+    fn attach(&self, pages: &Arc<PinnedPages>, device: Device) -> Result {
+        // Without a DMA mask, it is not known yet.
+        if self.mode != Mode::DmaApi
+            && device.has_dma_mask()
+            && !self.mode.may_attach(device.coherency(pages))
+        {
+            return Err(self.refuse(&device));
+        }
         self.attachments.lock_killable()?.attach(device)
     }
 
-    fn detach(&self, device: DeviceId) {
+    fn detach(&self, device: &Device) {
         self.attachments.lock().detach(device);
     }
 
@@ -127,19 +171,27 @@ impl Exporter for Udmabuf {
             return Err(EINVAL);
         }
         let coherency = device.coherency(pages);
-        let id = device.id();
         let mut attachments = self.attachments.lock_killable()?;
+        let atomics = || attachments.has_atomics(&device) || device.has_atomics();
+        if !self.mode.may_map(coherency, atomics) {
+            return Err(self.refuse(&device));
+        }
+        let required = self.mode != Mode::DmaApi;
+        let map = || {
+            Mapping::new(
+                device.clone(),
+                pages.clone(),
+                direction,
+                coherency,
+                required,
+            )
+        };
         let mapping = match coherency {
-            Coherency::Coherent => {
-                attachments.map_coherent();
-                Mapping::new(device, pages.clone(), direction, coherency)
-            }
-            Coherency::Cache => attachments.map_cached(&self.pending, || {
-                Mapping::new(device, pages.clone(), direction, coherency)
-            }),
+            Coherency::Coherent => attachments.map_coherent(map),
+            Coherency::Cache => attachments.map_cached(&self.pending, map),
             Coherency::Shadow => attachments.map_shadow(
                 &self.pending,
-                id,
+                &device,
                 direction,
                 || DeviceShadow::new(device.clone(), pages.clone()),
                 |shadow| {
@@ -156,7 +208,7 @@ impl Exporter for Udmabuf {
         match mapping.coherency() {
             Coherency::Coherent => attachments.unmap_coherent(),
             Coherency::Cache => attachments.unmap_cached(&self.pending, &mapping),
-            Coherency::Shadow => attachments.unmap_shadow(&self.pending, mapping.device().id()),
+            Coherency::Shadow => attachments.unmap_shadow(&self.pending, mapping.device()),
         }
         // Unmapped before the next device is mapped: behind an IOMMU, it cannot write any more.
         drop(mapping);
@@ -173,10 +225,10 @@ impl Exporter for Udmabuf {
         self.pending.at_end()
     }
 
-    fn begin_cpu_access(&self, access: Direction, fences: &Fences<'_>) -> Result {
+    fn begin_cpu_access(&self, access: Direction, span: Span, fences: &Fences<'_>) -> Result {
         for _ in 0..2 {
             fences.wait(access)?;
-            let moved = self.attachments.lock_interruptible()?.begin();
+            let moved = self.attachments.lock_interruptible()?.begin(span);
             STATS.synced_for_cpu.add(usize::from(moved));
             if fences.are_signaled(access) {
                 break;
@@ -185,10 +237,29 @@ impl Exporter for Udmabuf {
         Ok(())
     }
 
-    fn end_cpu_access(&self, access: Direction) -> Result {
-        let moved = self.attachments.lock_killable()?.end(access);
+    fn end_cpu_access(&self, access: Direction, span: Span) -> Result {
+        let moved = self.attachments.lock_killable()?.end(access, span);
         STATS.synced_for_device.add(usize::from(moved));
         Ok(())
+    }
+
+    fn begin_device_access(&self) -> Result {
+        // As an end: what the CPU has written goes to the device.
+        if self.pending.at_end() {
+            self.attachments.lock_killable()?.begin_device_access();
+        }
+        Ok(())
+    }
+
+    fn end_device_access(&self, direction: Direction) -> Result {
+        if direction.has_from_device() && self.pending.at_begin() {
+            self.attachments.lock_killable()?.end_device_access();
+        }
+        Ok(())
+    }
+
+    fn declare_atomics(&self, device: &Device) -> Result {
+        self.attachments.lock_killable()?.declare_atomics(device)
     }
 
     fn vmap(&self, pages: &Arc<PinnedPages>, _: &Held<'_>) -> Result<NonNull<c_void>> {
@@ -218,12 +289,18 @@ impl Cached for Mapping {
         self.direction().has_from_device()
     }
 
-    fn clean(&self) {
-        self.clean()
+    fn clean(&self, span: Span) {
+        self.clean(span)
     }
 
-    fn clean_and_invalidate(&self) {
-        self.clean_and_invalidate()
+    fn clean_and_invalidate(&self, span: Span) {
+        self.clean_and_invalidate(span)
+    }
+}
+
+impl Importer for Device {
+    fn has_own_operations(&self) -> bool {
+        self.has_own_operations()
     }
 }
 

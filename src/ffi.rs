@@ -18,6 +18,7 @@ pub(crate) mod dma_buf;
 pub(crate) mod dma_resv;
 pub(crate) mod folio;
 mod helpers;
+pub(crate) mod importers;
 pub(crate) mod kvmalloc;
 pub(crate) mod memfd;
 pub(crate) mod misc;
@@ -26,7 +27,7 @@ mod page;
 pub(crate) mod params;
 mod scatterlist;
 pub(crate) mod signal;
-mod uaccess;
+pub(crate) mod uaccess;
 // Made by bindgen, for comparison.
 #[allow(
     dead_code,

@@ -22,6 +22,7 @@
 //!    twin still tells: a collect that took everything, followed by a publish, would find nothing
 //!    left of what the page had.
 
+use core::ops::Range;
 use kernel::prelude::*;
 
 /// Eight bytes; the unit of comparison.
@@ -93,16 +94,25 @@ pub(crate) fn remember(shadow: &impl Memory, twin: &mut [Word]) {
     }
 }
 
-/// Takes to the page what the device changed in the shadow. Where the page changed as well and its
-/// byte `stands`, that is left for [`publish`]. Returns how many bytes were taken.
+/// The words of a twin among `words`, with their numbers.
+fn among(twin: &mut [Word], words: Range<usize>) -> impl Iterator<Item = (usize, &mut Word)> {
+    let first = words.start;
+    let part = twin.get_mut(words).unwrap_or_default();
+    let numbers = first..first + part.len();
+    numbers.zip(part)
+}
+
+/// Takes to the page what the device changed in `words` of the shadow. Where the page changed as well
+/// and its byte `stands`, that is left for [`publish`]. Returns how many bytes were taken.
 pub(crate) fn collect(
     page: &impl Memory,
     shadow: &impl Memory,
     twin: &mut [Word],
+    words: Range<usize>,
     stands: Stands,
 ) -> usize {
     let mut taken = 0;
-    for (index, twin) in twin.iter_mut().enumerate() {
+    for (index, twin) in among(twin, words) {
         let theirs = shadow.load(index);
         let mut bytes = changed(theirs, *twin);
         if bytes == 0 {
@@ -120,10 +130,15 @@ pub(crate) fn collect(
     taken
 }
 
-/// Takes to the shadow what changed in the page. Returns how many bytes were taken.
-pub(crate) fn publish(page: &impl Memory, shadow: &impl Memory, twin: &mut [Word]) -> usize {
+/// Takes to the shadow what changed in `words` of the page. Returns how many bytes were taken.
+pub(crate) fn publish(
+    page: &impl Memory,
+    shadow: &impl Memory,
+    twin: &mut [Word],
+    words: Range<usize>,
+) -> usize {
     let mut taken = 0;
-    for (index, twin) in twin.iter_mut().enumerate() {
+    for (index, twin) in among(twin, words) {
         let ours = page.load(index);
         let bytes = changed(ours, *twin);
         if bytes != 0 {
@@ -136,10 +151,10 @@ pub(crate) fn publish(page: &impl Memory, shadow: &impl Memory, twin: &mut [Word
 }
 
 /// Takes to a shadow that its device only reads, and that needs no twin therefore, what differs in
-/// the page. Returns how many bytes were taken.
-pub(crate) fn refresh(page: &impl Memory, shadow: &impl Memory, words: usize) -> usize {
+/// those `words` of the page. Returns how many bytes were taken.
+pub(crate) fn refresh(page: &impl Memory, shadow: &impl Memory, words: Range<usize>) -> usize {
     let mut taken = 0;
-    for index in 0..words {
+    for index in words {
         let ours = page.load(index);
         let bytes = changed(ours, shadow.load(index));
         if bytes != 0 {
@@ -215,13 +230,14 @@ mod tests {
         let shadow = Fake::new([0x01_02_33, 5]);
         let mut twin = [0x01_02_22, 5];
         // The page lost its third byte and changed its second; the shadow changed its first.
-        assert_eq!(collect(&page, &shadow, &mut twin, Stands::Page), 1);
+        assert_eq!(collect(&page, &shadow, &mut twin, 0..2, Stands::Page), 1);
         assert!(page.is([0x11_33, 5]) && page.stored([0xff, 0]));
-        assert_eq!(publish(&page, &shadow, &mut twin), 2);
+        assert_eq!(publish(&page, &shadow, &mut twin, 0..2), 2);
         assert!(shadow.is([0x11_33, 5]) && shadow.stored([0xff_ff00, 0]));
         assert_eq!(twin, [0x11_33, 5]);
-        assert_eq!(collect(&page, &shadow, &mut twin, Stands::Device), 0);
-        assert_eq!(publish(&page, &shadow, &mut twin), 0);
+        let taken = collect(&page, &shadow, &mut twin, 0..2, Stands::Device);
+        assert_eq!(taken, 0);
+        assert_eq!(publish(&page, &shadow, &mut twin, 0..2), 0);
     }
 
     #[test]
@@ -230,8 +246,8 @@ mod tests {
             let page = Fake::new([0xaa]);
             let shadow = Fake::new([0xbb]);
             let mut twin = [0xcc];
-            collect(&page, &shadow, &mut twin, stands);
-            publish(&page, &shadow, &mut twin);
+            collect(&page, &shadow, &mut twin, 0..1, stands);
+            publish(&page, &shadow, &mut twin, 0..1);
             assert!(page.is([kept]) && shadow.is([kept]));
             assert_eq!(twin, [kept]);
         }
@@ -243,11 +259,11 @@ mod tests {
             let page = Fake::new([1, 2, 3]);
             let shadow = Fake::new([1, 0, 4]);
             let mut twin = [1, 0, 3];
-            collect(&page, &shadow, &mut twin, stands);
+            collect(&page, &shadow, &mut twin, 0..3, stands);
             // The page's word matters where the shadow's changed, if the page stands.
             let looked = usize::from(stands == Stands::Page);
             assert_eq!((shadow.loads.get(), page.loads.get()), (3, looked));
-            publish(&page, &shadow, &mut twin);
+            publish(&page, &shadow, &mut twin, 0..3);
             assert_eq!((shadow.loads.get(), page.loads.get()), (3, looked + 3));
         }
     }
@@ -268,10 +284,27 @@ mod tests {
     fn without_a_twin_only_differences_are_stored() {
         let page = Fake::new([0x01_02, 3]);
         let shadow = Fake::new([0x01_04, 3]);
-        assert_eq!(refresh(&page, &shadow, 2), 1);
+        assert_eq!(refresh(&page, &shadow, 0..2), 1);
         assert!(shadow.is([0x01_02, 3]) && shadow.stored([0xff, 0]));
         let mut twin = [0, 0];
         remember(&shadow, &mut twin);
         assert_eq!(twin, [0x01_02, 3]);
+    }
+
+    #[test]
+    fn other_words_are_left_alone() {
+        let page = Fake::new([1, 2, 3, 4]);
+        let shadow = Fake::new([1, 9, 8, 7]);
+        let mut twin = [1, 2, 3, 4];
+        let taken = collect(&page, &shadow, &mut twin, 1..2, Stands::Device);
+        assert!(taken == 1 && page.is([1, 9, 3, 4]) && twin == [1, 9, 3, 4]);
+        let page = Fake::new([5, 5, 5, 5]);
+        let taken = publish(&page, &shadow, &mut twin, 3..4);
+        assert!(taken == 1 && shadow.is([1, 9, 8, 5]) && twin == [1, 9, 3, 5]);
+        assert_eq!(refresh(&page, &shadow, 0..1), 1);
+        assert!(shadow.is([5, 9, 8, 5]));
+        // There is nothing behind the twin.
+        let taken = collect(&page, &shadow, &mut twin, 3..5, Stands::Device);
+        assert_eq!(taken, 0);
     }
 }

@@ -20,6 +20,7 @@ use crate::{
         Stands,
         Word, //
     },
+    span::Span,
     stats::STATS, //
 };
 use kernel::{
@@ -105,7 +106,8 @@ impl Shadow for DeviceShadow {
 
     fn fill(&mut self) {
         let Self { memory, twin, .. } = self;
-        self.pages.for_each_page(|page, words| {
+        let whole = Span::whole(memory.pages());
+        self.pages.for_each_page(whole, |page, words| {
             if let Some(shadow) = memory.words(page) {
                 let twin = twin.as_mut().map(|twin| twin.page(page));
                 merge::fill(words, &shadow, WORDS, twin);
@@ -130,29 +132,35 @@ impl Shadow for DeviceShadow {
         Ok(())
     }
 
-    fn collect(&mut self, stands: Stands) -> usize {
+    fn may_write(&self) -> bool {
+        self.twin.is_some()
+    }
+
+    fn collect(&mut self, span: Span, stands: Stands) -> usize {
         let Self { memory, twin, .. } = self;
         // What its device does not write has not changed.
         let Some(twin) = twin else { return 0 };
         let mut taken = 0;
-        self.pages.for_each_page(|page, words| {
+        self.pages.for_each_page(span, |page, words| {
             memory.fetch(page);
             if let Some(shadow) = memory.words(page) {
-                taken += merge::collect(words, &shadow, twin.page(page), stands);
+                let part = span.words_of(page);
+                taken += merge::collect(words, &shadow, twin.page(page), part, stands);
             }
         });
         STATS.collected.add(taken);
         taken
     }
 
-    fn publish(&mut self) -> usize {
+    fn publish(&mut self, span: Span) -> usize {
         let Self { memory, twin, .. } = self;
         let mut taken = 0;
-        self.pages.for_each_page(|page, words| {
+        self.pages.for_each_page(span, |page, words| {
             if let Some(shadow) = memory.words(page) {
+                let part = span.words_of(page);
                 taken += match twin {
-                    Some(twin) => merge::publish(words, &shadow, twin.page(page)),
-                    None => merge::refresh(words, &shadow, WORDS),
+                    Some(twin) => merge::publish(words, &shadow, twin.page(page), part),
+                    None => merge::refresh(words, &shadow, part),
                 };
             }
         });

@@ -65,6 +65,8 @@ statistics! {
     created,
     /// Device mappings alive.
     mappings,
+    /// Times that a device was refused for a buffer's mode.
+    refused,
     /// Shadows alive: copies that devices work on which have no lossless hand-over.
     shadows,
     /// Pages in them.

@@ -4,12 +4,13 @@
 //!
 //! The layers, each importing only from those above it in this list:
 //!
-//! - values: [`abi`], [`coherency`], [`direction`], [`extent`], [`limits`], [`merge`], [`quota`],
-//!   [`stats`] are plain arithmetic;
+//! - values: [`abi`], [`atomics`], [`coherency`], [`direction`], [`extent`], [`limits`], [`merge`],
+//!   [`mode`], [`quota`], [`span`], [`stats`] are plain arithmetic;
 //! - the FFI boundary: [`ffi`] is the only place with `unsafe` and `kernel::bindings`;
 //! - mechanisms: [`pending`], [`attach`], [`shadow`], [`buffer`], [`mmap`] do one thing each, in safe
 //!   Rust;
-//! - assembly: [`exporter`] joins the mechanisms, [`create`] makes a buffer out of a request;
+//! - assembly: [`exporter`] joins the mechanisms, [`create`] makes a buffer out of a request,
+//!   [`query`] tells of one;
 //! - surface: [`device`] dispatches the ioctls, [`debugfs`] shows the statistics.
 //!
 //! C counterpart: `drivers/dma-buf/udmabuf.c`.
@@ -17,6 +18,7 @@
 #![deny(unsafe_code)]
 
 mod abi;
+mod atomics;
 mod attach;
 mod buffer;
 mod coherency;
@@ -30,9 +32,12 @@ mod ffi;
 mod limits;
 mod merge;
 mod mmap;
+mod mode;
 mod pending;
+mod query;
 mod quota;
 mod shadow;
+mod span;
 mod stats;
 
 use kernel::prelude::*;
@@ -59,6 +64,8 @@ struct Module {
 
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        // Before there is a buffer.
+        ffi::importers::serve::<exporter::Udmabuf>();
         try_pin_init!(Self {
             _node: device::Node::register()?,
             _statistics: debugfs::statistics(),

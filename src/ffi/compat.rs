@@ -37,6 +37,11 @@ pub(super) fn ebadfd() -> Error {
     Error::from_errno(-(bindings::EBADFD as c_int))
 }
 
+/// `EOPNOTSUPP`, which 7.2 does not name.
+pub(crate) fn eopnotsupp() -> Error {
+    Error::from_errno(-(bindings::EOPNOTSUPP as c_int))
+}
+
 /// A full barrier between CPUs: `smp_mb(Full)` in 7.3.
 #[inline]
 pub(crate) fn smp_mb() {

@@ -15,9 +15,15 @@ use super::{
         SgTable, //
     },
 };
-use crate::coherency::{
-    Coherency,
-    Path, //
+use crate::{
+    atomics::{
+        Bus,
+        Widths, //
+    },
+    coherency::{
+        Coherency,
+        Path, //
+    },
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -25,8 +31,12 @@ use kernel::{
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
-    }, //
+    },
+    prelude::*, //
 };
+
+/// Cache_Enable in the CXL control register of a device (CXL 3.1, 8.1.3.2), which Linux does not name.
+const CXL_CACHE_ENABLE: u16 = 1;
 
 /// Of a page.
 const LAST_BYTE: u64 = PAGE_SIZE as u64 - 1;
@@ -37,10 +47,6 @@ const LAST_BYTE: u64 = PAGE_SIZE as u64 - 1;
 ///
 /// Owns a reference to the device.
 pub(crate) struct Device(NonNull<bindings::device>);
-
-/// Which device it is, for comparing; means nothing once the device is gone.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DeviceId(usize);
 
 // SAFETY: A device may be used and released from any task.
 unsafe impl Send for Device {}
@@ -62,10 +68,6 @@ impl Device {
         self.0.as_ptr()
     }
 
-    pub(crate) fn id(&self) -> DeviceId {
-        DeviceId(self.as_raw() as usize)
-    }
-
     /// Whether the device can be given DMA addresses. One that cannot may be attached all the same:
     /// drivers without DMA import buffers and look at them through a kernel mapping
     /// (`drm_gem_shmem_prime_import_no_map()`).
@@ -80,14 +82,56 @@ impl Device {
         self.path(pages).coherency(PAGE_SIZE, cache::IS_LOSSLESS)
     }
 
+    /// Whether it has DMA operations of its own (`dma_map_ops`).
+    pub(crate) fn has_own_operations(&self) -> bool {
+        // SAFETY: The device is valid.
+        !self.is_translated() && unsafe { helpers::has_dma_ops(self.as_raw()) }
+    }
+
+    /// Whether its bus says that it takes part in the CPU's atomic operations.
+    pub(crate) fn has_atomics(&self) -> bool {
+        self.bus().is_some_and(|bus| bus.has_atomics())
+    }
+
+    /// What PCI Express says of the device; `None` if it is none of that.
+    fn bus(&self) -> Option<Bus> {
+        // SAFETY: The device is valid.
+        let endpoint = NonNull::new(unsafe { helpers::dev_to_pcie(self.as_raw()) })?;
+        // SAFETY: The device is valid, and keeps its bridges.
+        let root = NonNull::new(unsafe { helpers::pcie_find_root_port(endpoint.as_ptr()) });
+        let completes = root.map(|root| {
+            // SAFETY: As above.
+            let caps = unsafe { helpers::pcie_devcap2(root.as_ptr()) };
+            Widths {
+                four_bytes: caps & bindings::PCI_EXP_DEVCAP2_ATOMIC_COMP32 != 0,
+                eight_bytes: caps & bindings::PCI_EXP_DEVCAP2_ATOMIC_COMP64 != 0,
+            }
+        });
+        // SAFETY: As above.
+        let control = unsafe { helpers::pcie_devctl2(endpoint.as_ptr()) };
+        // SAFETY: As above.
+        let cxl = unsafe { helpers::cxl_control(endpoint.as_ptr()) };
+        Some(Bus {
+            caches: cxl & CXL_CACHE_ENABLE != 0,
+            requests: control & bindings::PCI_EXP_DEVCTL2_ATOMIC_REQ != 0,
+            completes,
+        })
+    }
+
+    /// Says in the log that a buffer is not for this device, for it has been asked for as `mode`.
+    /// Seldom: whoever is refused may try as often as he likes.
+    pub(crate) fn log_refusal(&self, mode: &CStr) {
+        // SAFETY: The device is valid, and the text ends with a zero.
+        unsafe { helpers::dev_log_refusal(self.as_raw(), mode.as_char_ptr()) };
+    }
+
     fn path(&self, pages: &PinnedPages) -> Path {
         let raw = self.as_raw();
         // SAFETY: The device is valid, here and below.
         let translated = unsafe { helpers::use_dma_iommu(raw) };
         // SAFETY: As above.
         let untrusted = unsafe { helpers::dev_is_untrusted(raw) };
-        // SAFETY: As above.
-        let own_operations = !translated && unsafe { helpers::has_dma_ops(raw) };
+        let own_operations = self.has_own_operations();
         Path {
             translated,
             untrusted,
@@ -249,6 +293,12 @@ pub(super) enum Bounced {
     By(usize),
     /// Bounce buffers that the device does not reach either.
     OutOfReach,
+}
+
+impl PartialEq for Device {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
 }
 
 impl Clone for Device {

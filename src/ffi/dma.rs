@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     coherency::Coherency,
-    direction::Direction, //
+    direction::Direction,
+    span::Span, //
 };
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
@@ -56,12 +57,13 @@ impl Direction {
 /// # Invariants
 ///
 /// If `coherency` is not [`Coherency::Shadow`], `table` is mapped for `device` in direction
-/// `mapped`, with [`ATTRS`]; nothing of it is bounced.
+/// `mapped`, with `attrs`; nothing of it is bounced.
 pub(crate) struct Mapping {
     /// What the importer asked for.
     direction: Direction,
     /// What the DMA API was told.
     mapped: Direction,
+    attrs: usize,
     coherency: Coherency,
     device: Device,
     // Dropped after it was unmapped: the table, and then the pages that it is made of.
@@ -83,6 +85,8 @@ impl Mapping {
     /// [`Device::coherency`] says, and no shadow. Writes back what is in the CPU's caches, if the
     /// device does not snoop.
     ///
+    /// If the mapping is `required` to be coherent, the DMA API is told as well.
+    ///
     /// Where hand-overs do cache maintenance, the mapping is bidirectional even if the device only
     /// writes: lines under it are cleaned then too, which the DMA API allows for that direction
     /// only.
@@ -96,7 +100,13 @@ impl Mapping {
         pages: Arc<PinnedPages>,
         direction: Direction,
         coherency: Coherency,
+        required: bool,
     ) -> Result<Arc<Self>> {
+        let attrs = match required {
+            // SAFETY: A constant.
+            true => ATTRS | unsafe { helpers::dma_attr_require_coherent() },
+            false => ATTRS,
+        };
         let mapped = match (direction, coherency) {
             (Direction::FromDevice, Coherency::Cache) => Direction::Bidirectional,
             _ => direction,
@@ -104,12 +114,13 @@ impl Mapping {
         let table = SgTable::new(&pages, device.segment_limits())?;
         // SAFETY: The device is valid, and the table is filled with pages that are pinned.
         to_result(unsafe {
-            bindings::dma_map_sgtable(device.as_raw(), table.as_raw(), mapped.as_raw(), ATTRS)
+            bindings::dma_map_sgtable(device.as_raw(), table.as_raw(), mapped.as_raw(), attrs)
         })?;
         // INVARIANT: Just mapped so.
         let mapping = Self {
             direction,
             mapped,
+            attrs,
             coherency,
             device,
             table,
@@ -137,6 +148,7 @@ impl Mapping {
         let mapping = Self {
             direction,
             mapped: direction,
+            attrs: ATTRS,
             coherency: Coherency::Shadow,
             table: SgTable::of_shadow(&pages, shadow, device.segment_limits())?,
             device,
@@ -158,9 +170,16 @@ impl Mapping {
         &self.device
     }
 
-    /// Writes dirty cache lines of the pages back to memory. For a mapping of class
+    /// Writes dirty cache lines of `span` back to memory. For a mapping of class
     /// [`Coherency::Cache`].
-    pub(crate) fn clean(&self) {
+    ///
+    /// For a part, the DMA API would have to be told where each piece of memory is for the device,
+    /// since behind an IOMMU one DMA segment has many (`iommu_dma_sync_single_for_device()` takes it
+    /// for one); and dropping lines that were written back loses nothing.
+    pub(crate) fn clean(&self, span: Span) {
+        if span != Span::whole(self.pages.extents().pages()) {
+            return self.clean_and_invalidate(span);
+        }
         // SAFETY: The table is mapped so for the device by the type invariant.
         unsafe {
             helpers::dma_sync_sgtable_for_device(
@@ -171,10 +190,10 @@ impl Mapping {
         };
     }
 
-    /// Writes dirty cache lines of the pages back to memory and drops all of them, each at once.
+    /// Writes dirty cache lines of `span` back to memory and drops all of them, each at once.
     /// For a mapping of class [`Coherency::Cache`].
-    pub(crate) fn clean_and_invalidate(&self) {
-        self.pages.for_each_range(cache::clean_and_invalidate);
+    pub(crate) fn clean_and_invalidate(&self, span: Span) {
+        self.pages.for_each_range(span, cache::clean_and_invalidate);
     }
 
     /// The table, for dma-buf core; belongs to the mapping.
@@ -206,7 +225,7 @@ impl Drop for Mapping {
         }
         // A hand-over has brought home what the device wrote. The DMA API would invalidate once
         // more, and drop what the CPU has written since.
-        let attrs = ATTRS | bindings::DMA_ATTR_SKIP_CPU_SYNC as usize;
+        let attrs = self.attrs | bindings::DMA_ATTR_SKIP_CPU_SYNC as usize;
         // SAFETY: The table is mapped so by the type invariant, and nobody uses it any more.
         unsafe {
             bindings::dma_unmap_sgtable(

@@ -5,11 +5,11 @@
 //! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
 
 use super::{
-    compat::THIS_MODULE,
-    device::{
-        Device,
-        DeviceId, //
+    compat::{
+        eopnotsupp,
+        THIS_MODULE, //
     },
+    device::Device,
     dma::Mapping,
     dma_resv::{
         Fences,
@@ -21,7 +21,10 @@ use super::{
         FaultHandler, //
     },
 };
-use crate::direction::Direction;
+use crate::{
+    direction::Direction,
+    span::Span, //
+};
 use core::{
     marker::PhantomData,
     mem,
@@ -53,10 +56,10 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
     const NAME: &'static CStr;
 
     /// An importer attaches its device (`attach`).
-    fn attach(&self, device: DeviceId) -> Result;
+    fn attach(&self, pages: &Arc<PinnedPages>, device: Device) -> Result;
 
     /// Undoes [`attach`](Self::attach) (`detach`).
-    fn detach(&self, device: DeviceId);
+    fn detach(&self, device: &Device);
 
     /// Maps the buffer for an importer's device (`map_dma_buf`), which is attached.
     fn map(
@@ -76,12 +79,21 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
     /// Whether [`end_cpu_access`](Self::end_cpu_access) has anything to do, or may be left out.
     fn needs_end(&self) -> bool;
 
-    /// The CPU is about to access the buffer (`begin_cpu_access`). Core waits for the fences
-    /// only after this.
-    fn begin_cpu_access(&self, direction: Direction, fences: &Fences<'_>) -> Result;
+    /// The CPU is about to access `span` of the buffer (`begin_cpu_access`). Core waits for the
+    /// fences only after this.
+    fn begin_cpu_access(&self, direction: Direction, span: Span, fences: &Fences<'_>) -> Result;
 
-    /// The CPU has accessed the buffer (`end_cpu_access`).
-    fn end_cpu_access(&self, direction: Direction) -> Result;
+    /// The CPU has accessed `span` of the buffer (`end_cpu_access`).
+    fn end_cpu_access(&self, direction: Direction, span: Span) -> Result;
+
+    /// A device that keeps its mapping is about to access the buffer.
+    fn begin_device_access(&self) -> Result;
+
+    /// It has accessed the buffer.
+    fn end_device_access(&self, direction: Direction) -> Result;
+
+    /// An attached device takes part in the CPU's atomic operations.
+    fn declare_atomics(&self, device: &Device) -> Result;
 
     /// Maps the buffer into the kernel; asked for once until [`vunmap`](Self::vunmap).
     fn vmap(&self, pages: &Arc<PinnedPages>, held: &Held<'_>) -> Result<NonNull<c_void>>;
@@ -99,7 +111,13 @@ struct Private<T> {
     pages: Arc<PinnedPages>,
 }
 
-/// A dma-buf that is not published yet.
+impl<T> Private<T> {
+    fn whole(&self) -> Span {
+        Span::whole(self.pages.extents().pages())
+    }
+}
+
+/// A dma-buf, of whatever exporter.
 ///
 /// # Invariants
 ///
@@ -128,7 +146,7 @@ impl DmaBuf {
         let info = bindings::dma_buf_export_info {
             exp_name: T::NAME.as_char_ptr(),
             owner: THIS_MODULE,
-            ops: &Operations::<T>::OPS,
+            ops: Operations::<T>::table(),
             size,
             flags: bindings::O_RDWR as c_int,
             resv: ptr::null_mut(),
@@ -144,6 +162,28 @@ impl DmaBuf {
                 Err(error)
             }
         }
+    }
+
+    /// The buffer behind a descriptor of the current process.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` if there is none, `EINVAL` if it is of something else.
+    pub(crate) fn get(fd: i32) -> Result<Self> {
+        // SAFETY: Any number may be asked for.
+        let buf = from_err_ptr(unsafe { bindings::dma_buf_get(fd) })?;
+        // INVARIANT: `dma_buf_get()` returns a reference of our own.
+        NonNull::new(buf).map(Self).ok_or(EINVAL)
+    }
+
+    /// What the exporter knows of the buffer, if it is one of `T`'s.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is another driver's, of which nothing more is looked at.
+    pub(crate) fn exported_by<T: Exporter>(&self) -> Result<Exported<'_, T>> {
+        // SAFETY: The reference is owned, by the type invariant.
+        unsafe { Exported::of(self.0.as_ptr()) }
     }
 
     /// Publishes the buffer as the reserved descriptor, and returns its number. Cannot fail.
@@ -166,15 +206,84 @@ impl Drop for DmaBuf {
     }
 }
 
+/// A buffer that `T` has exported.
+pub(crate) struct Exported<'a, T> {
+    private: &'a Private<T>,
+    fences: Fences<'a>,
+}
+
+impl<'a, T: Exporter> Exported<'a, T> {
+    /// # Errors
+    ///
+    /// `EINVAL` if it is another exporter's.
+    ///
+    /// # Safety
+    ///
+    /// `buf` is live for all of `'a`.
+    unsafe fn of(buf: *mut bindings::dma_buf) -> Result<Self> {
+        // SAFETY: The buffer is live, and its operations do not change.
+        if !ptr::eq(unsafe { (*buf).ops }, Operations::<T>::table()) {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            // SAFETY: It has these operations.
+            private: unsafe { Operations::<T>::private(buf) },
+            // SAFETY: A buffer has a reservation object for all its life.
+            fences: unsafe { Fences::of((*buf).resv) },
+        })
+    }
+
+    pub(crate) fn exporter(&self) -> &'a T {
+        &self.private.exporter
+    }
+
+    pub(crate) fn pages(&self) -> &'a PinnedPages {
+        &self.private.pages
+    }
+
+    /// As `dma_buf_begin_cpu_access()`, for a part.
+    ///
+    /// # Errors
+    ///
+    /// `ERESTARTSYS` if a signal arrives first, and the exporter's.
+    pub(crate) fn begin_cpu_access(&self, access: Direction, span: Span) -> Result {
+        let exporter = self.exporter();
+        if exporter.needs_begin() {
+            exporter.begin_cpu_access(access, span, &self.fences)?;
+        }
+        self.fences.wait(access)
+    }
+
+    /// As `dma_buf_end_cpu_access()`, for a part.
+    ///
+    /// # Errors
+    ///
+    /// The exporter's.
+    pub(crate) fn end_cpu_access(&self, access: Direction, span: Span) -> Result {
+        let exporter = self.exporter();
+        match exporter.needs_end() {
+            true => exporter.end_cpu_access(access, span),
+            false => Ok(()),
+        }
+    }
+}
+
 /// What a callback returns.
 fn errno(result: Result) -> c_int {
     result.map_or_else(|error| error.to_errno(), |()| 0)
 }
 
 /// The operations of a dma-buf whose `priv` is a `Pin<KBox<Private<T>>>`.
-struct Operations<T>(PhantomData<T>);
+pub(super) struct Operations<T>(PhantomData<T>);
 
 impl<T: Exporter> Operations<T> {
+    /// The one table, by which the buffers of `T` are known.
+    // A constant has as many addresses as there are places that refer to it.
+    #[inline(never)]
+    fn table() -> &'static bindings::dma_buf_ops {
+        &Self::OPS
+    }
+
     const OPS: bindings::dma_buf_ops = bindings::dma_buf_ops {
         attach: Some(Self::attach),
         detach: Some(Self::detach),
@@ -209,6 +318,85 @@ impl<T: Exporter> Operations<T> {
         unsafe { Held::assume(resv) }
     }
 
+    /// The buffer of an attachment.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is another exporter's.
+    ///
+    /// # Safety
+    ///
+    /// `attachment` is valid for all of `'a`.
+    unsafe fn exported<'a>(
+        attachment: *mut bindings::dma_buf_attachment,
+    ) -> Result<Exported<'a, T>> {
+        // SAFETY: The attachment is valid, and holds its buffer.
+        unsafe { Exported::of((*attachment).dmabuf) }
+    }
+
+    /// Whether `attachment` is of a buffer of `T`'s; `EINVAL` if not.
+    ///
+    /// # Safety
+    ///
+    /// `attachment` is valid.
+    pub(super) unsafe fn check(attachment: *mut bindings::dma_buf_attachment) -> Result {
+        // SAFETY: Says the caller.
+        unsafe { Self::exported(attachment) }.map(|_| ())
+    }
+
+    /// As [`check`](Self::check); `EOPNOTSUPP` for a dynamic importer.
+    ///
+    /// # Safety
+    ///
+    /// `attachment` is valid for all of `'a`.
+    unsafe fn with_static_importer<'a>(
+        attachment: *mut bindings::dma_buf_attachment,
+    ) -> Result<Exported<'a, T>> {
+        // SAFETY: Says the caller.
+        let exported = unsafe { Self::exported(attachment) }?;
+        // SAFETY: As above (`dma_buf_attachment_is_dynamic()`).
+        match unsafe { (*attachment).importer_ops }.is_null() {
+            true => Ok(exported),
+            false => Err(eopnotsupp()),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `attachment` is valid.
+    pub(super) unsafe fn begin_device_access(
+        attachment: *mut bindings::dma_buf_attachment,
+        _direction: Direction,
+    ) -> Result {
+        // SAFETY: Says the caller.
+        let exported = unsafe { Self::with_static_importer(attachment) }?;
+        // Whatever it will do: a device that only writes leaves bytes as they are.
+        exported.exporter().begin_device_access()
+    }
+
+    /// # Safety
+    ///
+    /// `attachment` is valid.
+    pub(super) unsafe fn end_device_access(
+        attachment: *mut bindings::dma_buf_attachment,
+        direction: Direction,
+    ) -> Result {
+        // SAFETY: Says the caller.
+        let exported = unsafe { Self::with_static_importer(attachment) }?;
+        exported.exporter().end_device_access(direction)
+    }
+
+    /// # Safety
+    ///
+    /// `attachment` is valid.
+    pub(super) unsafe fn declare_atomics(attachment: *mut bindings::dma_buf_attachment) -> Result {
+        // SAFETY: Says the caller.
+        let exported = unsafe { Self::exported(attachment) }?;
+        // SAFETY: As above.
+        let device = unsafe { Self::device(attachment) }?;
+        exported.exporter().declare_atomics(&device)
+    }
+
     /// The device of an attachment.
     ///
     /// # Safety
@@ -233,7 +421,7 @@ impl<T: Exporter> Operations<T> {
         let private = unsafe { Self::private(buf) };
         // SAFETY: As above.
         let device = unsafe { Self::device(attachment) };
-        errno(device.and_then(|device| private.exporter.attach(device.id())))
+        errno(device.and_then(|device| private.exporter.attach(&private.pages, device)))
     }
 
     /// # Safety
@@ -247,7 +435,7 @@ impl<T: Exporter> Operations<T> {
         let private = unsafe { Self::private(buf) };
         // SAFETY: As above.
         if let Ok(device) = unsafe { Self::device(attachment) } {
-            private.exporter.detach(device.id());
+            private.exporter.detach(&device);
         }
     }
 
@@ -342,8 +530,11 @@ impl<T: Exporter> Operations<T> {
         let private = unsafe { Self::private(buf) };
         // SAFETY: The buffer is live, and has a reservation object for all its life.
         let fences = unsafe { Fences::of((*buf).resv) };
-        let direction = Direction::from_raw(direction);
-        errno(direction.and_then(|direction| private.exporter.begin_cpu_access(direction, &fences)))
+        errno(Direction::from_raw(direction).and_then(|direction| {
+            private
+                .exporter
+                .begin_cpu_access(direction, private.whole(), &fences)
+        }))
     }
 
     /// As [`begin_cpu_access`](Self::begin_cpu_access).
@@ -373,8 +564,10 @@ impl<T: Exporter> Operations<T> {
     ) -> c_int {
         // SAFETY: As this function's.
         let private = unsafe { Self::private(buf) };
-        let direction = Direction::from_raw(direction);
-        errno(direction.and_then(|direction| private.exporter.end_cpu_access(direction)))
+        errno(
+            Direction::from_raw(direction)
+                .and_then(|direction| private.exporter.end_cpu_access(direction, private.whole())),
+        )
     }
 
     /// # Safety

@@ -27,6 +27,7 @@
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/swiotlb.h>
+#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 #ifdef CONFIG_ARM64
 #include <asm/cpufeature.h>
@@ -62,6 +63,11 @@ struct user_struct *rust_helper_get_current_user(void)
 }
 
 /* device.h */
+
+void rust_helper_dev_log_refusal(struct device *dev, const char *mode)
+{
+	dev_notice_ratelimited(dev, "refused for a %s udmabuf\n", mode);
+}
 
 #if IS_ENABLED(CONFIG_KUNIT)
 void rust_helper_dev_assign_dma_coherent(struct device *dev, bool value)
@@ -122,6 +128,16 @@ bool rust_helper_has_dma_ops(struct device *dev)
 }
 
 /* dma-mapping.h */
+
+/* Linux 7.2 does not have it. */
+unsigned long rust_helper_dma_attr_require_coherent(void)
+{
+#ifdef DMA_ATTR_REQUIRE_COHERENT
+	return DMA_ATTR_REQUIRE_COHERENT;
+#else
+	return 0;
+#endif
+}
 
 bool rust_helper_dma_dev_need_sync(const struct device *dev)
 {
@@ -331,9 +347,43 @@ void rust_helper_assign_page_hwpoison(struct page *page, bool failed)
 
 /* pci.h */
 
+/* The CXL control register of a device that has one, else 0. */
+u16 rust_helper_cxl_control(struct pci_dev *pdev)
+{
+	u16 dvsec = pci_find_dvsec_capability(pdev, PCI_VENDOR_ID_CXL, 0);
+	u16 value = 0;
+
+	return dvsec && !pci_read_config_word(pdev, dvsec + 0xc, &value) ? value : 0;
+}
+
 bool rust_helper_dev_is_untrusted(struct device *dev)
 {
 	return dev_is_pci(dev) && to_pci_dev(dev)->untrusted;
+}
+
+/* The function that has the capabilities of a PCI Express device. */
+struct pci_dev *rust_helper_dev_to_pcie(struct device *dev)
+{
+	return dev_is_pci(dev) && pci_is_pcie(to_pci_dev(dev)) ? pci_physfn(to_pci_dev(dev)) : NULL;
+}
+
+u32 rust_helper_pcie_devcap2(struct pci_dev *pdev)
+{
+	u32 value = 0;
+
+	return pcie_capability_read_dword(pdev, PCI_EXP_DEVCAP2, &value) ? 0 : value;
+}
+
+u32 rust_helper_pcie_devctl2(struct pci_dev *pdev)
+{
+	u32 value = 0;
+
+	return pcie_capability_read_dword(pdev, PCI_EXP_DEVCTL2, &value) ? 0 : value;
+}
+
+struct pci_dev *rust_helper_pcie_find_root_port(struct pci_dev *pdev)
+{
+	return pcie_find_root_port(pdev);
 }
 
 /* sched/signal.h */
@@ -423,6 +473,20 @@ phys_addr_t rust_helper_swiotlb_start(struct device *dev)
 phys_addr_t rust_helper_swiotlb_end(struct device *dev)
 {
 	return BOUNCE_BUFFERS(dev, end);
+}
+
+/* uaccess.h */
+
+int rust_helper_copy_struct_from_user(void *to, size_t size, const void __user *from,
+				      size_t user_size)
+{
+	return copy_struct_from_user(to, size, from, user_size);
+}
+
+int rust_helper_copy_struct_to_user(void __user *to, size_t user_size, const void *from,
+				    size_t size)
+{
+	return copy_struct_to_user(to, user_size, from, size, NULL);
 }
 
 /* vmalloc.h */

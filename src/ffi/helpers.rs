@@ -31,6 +31,9 @@ extern "C" {
     #[link_name = "rust_helper_dev_assign_dma_coherent"]
     pub(super) fn dev_assign_dma_coherent(dev: *mut device, value: bool);
 
+    #[link_name = "rust_helper_dev_log_refusal"]
+    pub(super) fn dev_log_refusal(dev: *mut device, mode: *const c_char);
+
     #[link_name = "rust_helper_dma_coherent_limit"]
     pub(super) fn dma_coherent_limit(dev: *mut device) -> u64_;
     #[link_name = "rust_helper_dma_encryption_bit"]
@@ -51,6 +54,8 @@ extern "C" {
     #[link_name = "rust_helper_has_dma_ops"]
     pub(super) fn has_dma_ops(dev: *mut device) -> bool;
 
+    #[link_name = "rust_helper_dma_attr_require_coherent"]
+    pub(super) fn dma_attr_require_coherent() -> c_ulong;
     #[link_name = "rust_helper_dma_dev_need_sync"]
     pub(super) fn dma_dev_need_sync(dev: *const device) -> bool;
     #[link_name = "rust_helper_dma_get_max_seg_size"]
@@ -155,8 +160,18 @@ extern "C" {
     #[link_name = "rust_helper_assign_page_hwpoison"]
     pub(super) fn assign_page_hwpoison(page: *mut page, failed: bool);
 
+    #[link_name = "rust_helper_cxl_control"]
+    pub(super) fn cxl_control(pdev: *mut pci_dev) -> u16_;
     #[link_name = "rust_helper_dev_is_untrusted"]
     pub(super) fn dev_is_untrusted(dev: *mut device) -> bool;
+    #[link_name = "rust_helper_dev_to_pcie"]
+    pub(super) fn dev_to_pcie(dev: *mut device) -> *mut pci_dev;
+    #[link_name = "rust_helper_pcie_devcap2"]
+    pub(super) fn pcie_devcap2(pdev: *mut pci_dev) -> u32_;
+    #[link_name = "rust_helper_pcie_devctl2"]
+    pub(super) fn pcie_devctl2(pdev: *mut pci_dev) -> u32_;
+    #[link_name = "rust_helper_pcie_find_root_port"]
+    pub(super) fn pcie_find_root_port(pdev: *mut pci_dev) -> *mut pci_dev;
 
     #[link_name = "rust_helper_fatal_signal_pending"]
     pub(super) fn fatal_signal_pending(task: *mut task_struct) -> c_int;
@@ -194,6 +209,21 @@ extern "C" {
 
     #[link_name = "rust_helper_vmalloc"]
     pub(super) fn vmalloc(size: usize, flags: gfp_t) -> *mut c_void;
+
+    #[link_name = "rust_helper_copy_struct_from_user"]
+    pub(super) fn copy_struct_from_user(
+        to: *mut c_void,
+        size: usize,
+        from: *const c_void,
+        user_size: usize,
+    ) -> c_int;
+    #[link_name = "rust_helper_copy_struct_to_user"]
+    pub(super) fn copy_struct_to_user(
+        to: *mut c_void,
+        user_size: usize,
+        from: *const c_void,
+        size: usize,
+    ) -> c_int;
 
     // mm/vmalloc.c
     pub(super) fn vm_map_ram(pages: *mut *mut page, count: c_uint, node: c_int) -> *mut c_void;

@@ -12,6 +12,7 @@ use super::{
         Words, //
     },
 };
+use crate::span::Span;
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -22,11 +23,17 @@ use kernel::{
 const WITHOUT_PAUSE: usize = 0x20_0000 >> PAGE_SHIFT;
 
 impl PinnedPages {
-    /// Calls `action` with page index and words of each page, but of those whose memory has failed:
-    /// looking there would bring the machine down.
-    pub(crate) fn for_each_page(&self, mut action: impl FnMut(usize, &Words<'_, Nobody>)) {
+    /// Calls `action` with page index and words of each page that has a part of `span`, but of those
+    /// whose memory has failed: looking there would bring the machine down.
+    pub(crate) fn for_each_page(
+        &self,
+        span: Span,
+        mut action: impl FnMut(usize, &Words<'_, Nobody>),
+    ) {
+        let pages = span.pages();
         let mut done = 0;
-        for run in self.extents().iter() {
+        let runs = self.extents().iter_at(pages.start);
+        for run in runs.map_while(|run| run.within(&pages)) {
             for page in run.range() {
                 // SAFETY: The page frame is of a pinned page.
                 let raw = unsafe { helpers::pfn_to_page(run.pfn + (page - run.page)) };
@@ -52,16 +59,21 @@ impl PinnedPages {
         }
     }
 
-    /// Calls `action` with kernel address and length, in bytes, of each piece of the pages that is
+    /// Calls `action` with kernel address and length, in bytes, of each piece of `span` that is
     /// contiguous, or of parts of it.
-    pub(super) fn for_each_range(&self, action: impl Fn(usize, usize)) {
-        for run in self.extents().runs() {
+    pub(super) fn for_each_range(&self, span: Span, action: impl Fn(usize, usize)) {
+        let pages = span.pages();
+        let runs = self.extents().iter_at(pages.start);
+        for run in runs.map_while(|run| run.within(&pages)) {
             for piece in run.segments(WITHOUT_PAUSE, 0) {
                 // SAFETY: The page frame is of a pinned page.
                 let raw = unsafe { helpers::pfn_to_page(piece.pfn) };
                 // SAFETY: The page is valid.
                 let address = unsafe { helpers::page_address(raw) };
-                action(address as usize, piece.pages << PAGE_SHIFT);
+                let start = span.bytes_of(piece.page).start;
+                let last = piece.pages - 1;
+                let end = (last << PAGE_SHIFT) + span.bytes_of(piece.page + last).end;
+                action(address as usize + start, end - start);
                 // SAFETY: As above.
                 unsafe { helpers::cond_resched() };
             }
@@ -88,7 +100,7 @@ mod tests {
         let failing = unsafe { helpers::pfn_to_page(run.pfn + (2 - run.page)) };
         let looked_at = || {
             let mut seen = [false; 4];
-            pages.for_each_page(|page, _| seen[page] = true);
+            pages.for_each_page(Span::whole(4), |page, _| seen[page] = true);
             seen
         };
         let before = looked_at();

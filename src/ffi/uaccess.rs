@@ -1,18 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What may be copied from user space as it is, and the proof that it is what the header says.
+//! What may be copied from user space, and to it, as it is, and the proof that it is what the header says.
 //!
 //! C header: `uapi/linux/udmabuf.h`, through [`super::uapi`], which bindgen makes of it.
 
-use super::uapi;
+use super::{
+    helpers,
+    uapi, //
+};
 use crate::abi;
-use core::mem::{
-    offset_of,
-    size_of, //
+use core::{
+    mem::{
+        offset_of,
+        size_of, //
+    },
+    ptr,
 };
 use kernel::{
+    error::to_result,
     prelude::*,
-    transmute::FromBytes, //
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    },
+    uaccess::UserPtr,
 };
 
 // SAFETY: Integers without padding: every bit pattern is a value.
@@ -21,6 +32,44 @@ unsafe impl FromBytes for abi::Create {}
 unsafe impl FromBytes for abi::Item {}
 // SAFETY: As above.
 unsafe impl FromBytes for abi::ListHead {}
+
+// SAFETY: As above.
+unsafe impl FromBytes for abi::CreateExt {}
+// SAFETY: As above.
+unsafe impl FromBytes for abi::Query {}
+// SAFETY: As above.
+unsafe impl FromBytes for abi::SyncRange {}
+
+// SAFETY: Without padding, whose contents could be anybody's.
+unsafe impl AsBytes for abi::Query {}
+
+/// Reads a structure that may be another version's, `size` bytes in the program
+/// (`copy_struct_from_user()`).
+///
+/// # Errors
+///
+/// `EFAULT`; `E2BIG` if there is anything but zeroes behind what is known.
+pub(crate) fn read_struct<T: FromBytes + Default>(from: UserPtr, size: usize) -> Result<T> {
+    let mut value = T::default();
+    let to = ptr::from_mut(&mut value).cast();
+    // SAFETY: `value` has room for what it has the size of, and may consist of any bytes.
+    to_result(unsafe {
+        helpers::copy_struct_from_user(to, size_of::<T>(), from.as_const_ptr(), size)
+    })?;
+    Ok(value)
+}
+
+/// The reverse of [`read_struct`] (`copy_struct_to_user()`): what the program does not know of is left
+/// out, what is not known here is zero.
+///
+/// # Errors
+///
+/// `EFAULT`.
+pub(crate) fn write_struct<T: AsBytes>(to: UserPtr, size: usize, value: &T) -> Result {
+    let from = ptr::from_ref(value).cast();
+    // SAFETY: All of `value` may be seen.
+    to_result(unsafe { helpers::copy_struct_to_user(to.as_mut_ptr(), size, from, size_of::<T>()) })
+}
 
 /// Compares one of our structures with the header's, field by field.
 macro_rules! same_layout {
@@ -54,6 +103,57 @@ same_layout!(
     flags = flags,
     count = count,
 );
+same_layout!(
+    abi::CreateExt,
+    uapi::udmabuf_create_ext,
+    flags = flags,
+    mode = mode,
+    count = count,
+    reserved = reserved,
+    items = items,
+);
+same_layout!(
+    abi::Query,
+    uapi::udmabuf_query,
+    fd = fd,
+    flags = flags,
+    version = version,
+    modes = modes,
+    calls = calls,
+    size = size,
+    extents = extents,
+    largest = largest,
+    mode = mode,
+    state = state,
+    coherent = coherent,
+    cache = cache,
+    shadow = shadow,
+    own_operations = own_operations,
+    generation = generation,
+    start_bytes = start_bytes,
+    end_bytes = end_bytes,
+);
+same_layout!(
+    abi::SyncRange,
+    uapi::udmabuf_sync_range,
+    fd = fd,
+    flags = flags,
+    offset = offset,
+    length = length,
+);
+static_assert!(abi::MODE_DMA_API == uapi::UDMABUF_MODE_DMA_API);
+static_assert!(abi::MODE_CPU_COHERENT == uapi::UDMABUF_MODE_CPU_COHERENT);
+static_assert!(abi::MODE_ATOMIC_COHERENT == uapi::UDMABUF_MODE_ATOMIC_COHERENT);
+static_assert!(abi::MODE_MEMORY_COHERENT == uapi::UDMABUF_MODE_MEMORY_COHERENT);
+static_assert!(abi::STATE_SYNCS == uapi::UDMABUF_STATE_SYNCS);
+static_assert!(abi::STATE_MAY_SYNC == uapi::UDMABUF_STATE_MAY_SYNC);
+static_assert!(abi::SYNC_READ == uapi::DMA_BUF_SYNC_READ);
+static_assert!(abi::SYNC_WRITE == uapi::DMA_BUF_SYNC_WRITE);
+static_assert!(abi::SYNC_RW == uapi::DMA_BUF_SYNC_RW);
+static_assert!(abi::SYNC_END == uapi::DMA_BUF_SYNC_END);
+static_assert!(abi::QUERY == uapi::QUERY);
+static_assert!(abi::CREATE_EXT == uapi::CREATE_EXT);
+static_assert!(abi::SYNC_RANGE == uapi::SYNC_RANGE);
 static_assert!(abi::FLAGS_CLOEXEC == uapi::UDMABUF_FLAGS_CLOEXEC);
 static_assert!(abi::CREATE == uapi::CREATE);
 static_assert!(abi::CREATE_LIST == uapi::CREATE_LIST);

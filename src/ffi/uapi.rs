@@ -32,7 +32,20 @@ impl<T> ::core::fmt::Debug for __IncompleteArrayField<T> {
         fmt.write_str("__IncompleteArrayField")
     }
 }
+pub const DMA_BUF_SYNC_READ: u32 = 1;
+pub const DMA_BUF_SYNC_WRITE: u32 = 2;
+pub const DMA_BUF_SYNC_RW: u32 = 3;
+pub const DMA_BUF_SYNC_START: u32 = 0;
+pub const DMA_BUF_SYNC_END: u32 = 4;
+pub const DMA_BUF_SYNC_VALID_FLAGS_MASK: u32 = 7;
 pub const UDMABUF_FLAGS_CLOEXEC: u32 = 1;
+pub const UDMABUF_MODE_DMA_API: u32 = 0;
+pub const UDMABUF_MODE_CPU_COHERENT: u32 = 1;
+pub const UDMABUF_MODE_ATOMIC_COHERENT: u32 = 2;
+pub const UDMABUF_MODE_MEMORY_COHERENT: u32 = 3;
+pub const UDMABUF_STATE_SYNCS: u32 = 1;
+pub const UDMABUF_STATE_MAY_SYNC: u32 = 2;
+pub type __s32 = ::core::ffi::c_int;
 pub type __u32 = ::core::ffi::c_uint;
 pub type __u64 = ::core::ffi::c_ulonglong;
 #[repr(C)]
@@ -57,5 +70,46 @@ pub struct udmabuf_create_list {
     pub count: __u32,
     pub list: __IncompleteArrayField<udmabuf_create_item>,
 }
+#[repr(C)]
+#[derive(Copy, Clone)]
+pub struct udmabuf_create_ext {
+    pub flags: __u32,
+    pub mode: __u32,
+    pub count: __u32,
+    pub reserved: __u32,
+    pub items: __u64,
+}
+#[repr(C)]
+#[derive(Copy, Clone)]
+pub struct udmabuf_query {
+    pub fd: __s32,
+    pub flags: __u32,
+    pub version: __u32,
+    pub modes: __u32,
+    pub calls: __u64,
+    pub size: __u64,
+    pub extents: __u64,
+    pub largest: __u64,
+    pub mode: __u32,
+    pub state: __u32,
+    pub coherent: __u32,
+    pub cache: __u32,
+    pub shadow: __u32,
+    pub own_operations: __u32,
+    pub generation: __u64,
+    pub start_bytes: __u64,
+    pub end_bytes: __u64,
+}
+#[repr(C)]
+#[derive(Copy, Clone)]
+pub struct udmabuf_sync_range {
+    pub fd: __s32,
+    pub flags: __u32,
+    pub offset: __u64,
+    pub length: __u64,
+}
 pub const CREATE: ::core::ffi::c_uint = 1075344706;
 pub const CREATE_LIST: ::core::ffi::c_uint = 1074296131;
+pub const QUERY: ::core::ffi::c_uint = 3227546952;
+pub const CREATE_EXT: ::core::ffi::c_uint = 1075344713;
+pub const SYNC_RANGE: ::core::ffi::c_uint = 1075344714;

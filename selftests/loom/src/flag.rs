@@ -11,11 +11,12 @@ use loom::{
 };
 
 use crate::{
-    attach::{Attachments, Cached, Shadow},
+    attach::{Attachments, Cached, Importer, Shadow},
     direction::Direction,
     merge::Stands,
     pending::Pending,
     prelude::*,
+    span::Span,
 };
 
 /// A flag that all threads know.
@@ -71,11 +72,11 @@ impl Cached for Cache {
     fn may_write(&self) -> bool {
         false
     }
-    fn clean(&self) {
+    fn clean(&self, _: Span) {
         self.memory.store(self.page.load(Relaxed), Relaxed);
     }
-    fn clean_and_invalidate(&self) {
-        self.clean();
+    fn clean_and_invalidate(&self, span: Span) {
+        self.clean(span);
     }
 }
 
@@ -92,11 +93,22 @@ impl Shadow for NoShadow {
     fn allow_writing(&mut self) -> Result {
         match *self {}
     }
-    fn collect(&mut self, _: Stands) -> usize {
+    fn may_write(&self) -> bool {
         match *self {}
     }
-    fn publish(&mut self) -> usize {
+    fn collect(&mut self, _: Span, _: Stands) -> usize {
         match *self {}
+    }
+    fn publish(&mut self, _: Span) -> usize {
+        match *self {}
+    }
+}
+
+const WHOLE: Span = Span::whole(1);
+
+impl Importer for u32 {
+    fn has_own_operations(&self) -> bool {
+        false
     }
 }
 
@@ -112,7 +124,7 @@ impl Buffer {
     fn map(&self) -> crate::sync::Arc<Cache> {
         let mut attachments = self.attachments.lock().unwrap();
         let map = || {
-            self.cache.clean();
+            self.cache.clean(WHOLE);
             Ok(crate::sync::Arc::new(self.cache.clone(), GFP_KERNEL)?)
         };
         attachments.map_cached(&self.pending, map).unwrap()
@@ -125,7 +137,10 @@ impl Buffer {
 
     fn end(&self) {
         if self.pending.at_end() {
-            self.attachments.lock().unwrap().end(Direction::ToDevice);
+            self.attachments
+                .lock()
+                .unwrap()
+                .end(Direction::ToDevice, WHOLE);
         }
     }
 }
@@ -139,7 +154,7 @@ pub fn end_against_devices_that_come_and_go() {
     };
     let buffer = Arc::new(Buffer {
         pending: pending(),
-        attachments: Mutex::new(Attachments::new()),
+        attachments: Mutex::new(Attachments::new(WHOLE)),
         cache,
     });
     let cpu = thread::spawn({

@@ -24,7 +24,7 @@
 // The module's files name the kernel crate.
 extern crate self as kernel;
 
-pub use stand_ins::{alloc, error, prelude};
+pub use stand_ins::{alloc, error, page, prelude};
 pub use std::fmt;
 
 #[allow(dead_code)]
@@ -47,6 +47,9 @@ mod pending;
 #[allow(dead_code)]
 #[path = "../../../src/quota.rs"]
 mod quota;
+#[allow(dead_code)]
+#[path = "../../../src/span.rs"]
+mod span;
 #[allow(dead_code)]
 #[path = "../../../src/stats.rs"]
 mod stats;

@@ -3,8 +3,8 @@
 //! The rules of the hand-over, explored on the host: every interleaving, at the granularity at which
 //! the kernel can be interrupted.
 //!
-//! `attach.rs`, `merge.rs`, `pending.rs`, which decide in a hand-over, and `abi.rs`, `coherency.rs`,
-//! `direction.rs`, `extent.rs`, `limits.rs` are compiled here as they are, without a copy; the crate
+//! `attach.rs`, `merge.rs`, `pending.rs`, which decide in a hand-over, and `abi.rs`, `atomics.rs`,
+//! `coherency.rs`, `direction.rs`, `extent.rs`, `limits.rs`, `mode.rs`, `span.rs` are compiled here as they are, without a copy; the crate
 //! `kernel` stands in for the kernel's. Their KUnit suites run as ordinary tests. [`world`] is the machine that they run on: memory, a CPU cache, shadows, store
 //! buffers, one mutex. [`run`] executes an operation of the module again and again, each time up to
 //! its next access to that machine, so that whatever else there is can happen between any two of
@@ -19,6 +19,9 @@
 #[allow(dead_code)]
 #[path = "../../../src/abi.rs"]
 mod abi;
+#[allow(dead_code)]
+#[path = "../../../src/atomics.rs"]
+mod atomics;
 #[allow(dead_code)]
 #[path = "../../../src/attach.rs"]
 mod attach;
@@ -39,8 +42,14 @@ mod limits;
 #[path = "../../../src/merge.rs"]
 mod merge;
 #[allow(dead_code)]
+#[path = "../../../src/mode.rs"]
+mod mode;
+#[allow(dead_code)]
 #[path = "../../../src/pending.rs"]
 mod pending;
+#[allow(dead_code)]
+#[path = "../../../src/span.rs"]
+mod span;
 
 pub mod explore;
 pub mod oracle;

@@ -142,7 +142,7 @@ proptest! {
         let stands = if device_stands { Stands::Device } else { Stands::Page };
         let (p, s) = (Plain(Cell::new(page)), Plain(Cell::new(shadow)));
         let mut t = twin;
-        let taken = merge::collect(&p, &s, &mut t, stands);
+        let taken = merge::collect(&p, &s, &mut t, 0..WORDS, stands);
         let before: Vec<_> = [page, shadow, twin].map(bytes).into();
         let after: Vec<_> = [p.0.get(), s.0.get(), t].map(bytes).into();
         let mut changed = 0;
@@ -156,7 +156,7 @@ proptest! {
         }
         prop_assert_eq!(taken, changed);
 
-        let published = merge::publish(&p, &s, &mut t);
+        let published = merge::publish(&p, &s, &mut t, 0..WORDS);
         let last: Vec<_> = [p.0.get(), s.0.get(), t].map(bytes).into();
         let mut changed = 0;
         for at in 0..8 * WORDS {
@@ -168,14 +168,14 @@ proptest! {
             prop_assert!(last[0][at] == last[1][at] && last[1][at] == last[2][at]);
         }
         prop_assert_eq!(published, changed);
-        prop_assert_eq!(merge::collect(&p, &s, &mut t, stands), 0);
-        prop_assert_eq!(merge::publish(&p, &s, &mut t), 0);
+        prop_assert_eq!(merge::collect(&p, &s, &mut t, 0..WORDS, stands), 0);
+        prop_assert_eq!(merge::publish(&p, &s, &mut t, 0..WORDS), 0);
     }
 
     #[test]
     fn a_refreshed_shadow_is_the_page([page, shadow, _] in contents()) {
         let (p, s) = (Plain(Cell::new(page)), Plain(Cell::new(shadow)));
-        let taken = merge::refresh(&p, &s, WORDS);
+        let taken = merge::refresh(&p, &s, 0..WORDS);
         let differing = bytes(page).into_iter().zip(bytes(shadow)).filter(|(p, s)| p != s);
         prop_assert_eq!(taken, differing.count());
         prop_assert_eq!((p.0.get(), s.0.get()), (page, page));

@@ -18,10 +18,11 @@ use kernel::{
 };
 
 use crate::{
-    attach::{Attachments, Cached, Shadow},
+    attach::{Attachments, Cached, Importer, Shadow},
     merge::{self, Memory, Stands, Word},
     pending::Pending,
     script::{Access, Class, Op, Script, DEVICES},
+    span::Span,
     world::{Change, Step, World, WORDS},
 };
 
@@ -226,11 +227,15 @@ impl Shadow for Model {
         Ok(())
     }
 
-    fn collect(&mut self, stands: Stands) -> usize {
+    fn may_write(&self) -> bool {
+        self.twin().is_some()
+    }
+
+    fn collect(&mut self, _: Span, stands: Stands) -> usize {
         let Some(mut twin) = self.twin() else {
             return 0;
         };
-        let taken = merge::collect(&Page, &Copied(self.0), &mut twin, stands);
+        let taken = merge::collect(&Page, &Copied(self.0), &mut twin, 0..WORDS, stands);
         self.set_twin(Some(twin));
         if rules() == Rules::PublishedEarly {
             return taken + self.bring();
@@ -238,7 +243,7 @@ impl Shadow for Model {
         taken
     }
 
-    fn publish(&mut self) -> usize {
+    fn publish(&mut self, _: Span) -> usize {
         match rules() {
             Rules::PublishedEarly => 0,
             _ => self.bring(),
@@ -250,11 +255,11 @@ impl Model {
     fn bring(&mut self) -> usize {
         match self.twin() {
             Some(mut twin) => {
-                let taken = merge::publish(&Page, &Copied(self.0), &mut twin);
+                let taken = merge::publish(&Page, &Copied(self.0), &mut twin, 0..WORDS);
                 self.set_twin(Some(twin));
                 taken
             }
-            None => merge::refresh(&Page, &Copied(self.0), WORDS),
+            None => merge::refresh(&Page, &Copied(self.0), 0..WORDS),
         }
     }
 }
@@ -275,11 +280,11 @@ impl Cached for Lines {
         self.may_write
     }
 
-    fn clean(&self) {
+    fn clean(&self, _: Span) {
         each_line(Step::Clean);
     }
 
-    fn clean_and_invalidate(&self) {
+    fn clean_and_invalidate(&self, _: Span) {
         match rules() {
             Rules::TwoPasses => {
                 each_line(Step::Clean);
@@ -288,6 +293,15 @@ impl Cached for Lines {
             Rules::InvalidatedAlone => each_line(Step::Invalidate),
             _ => each_line(Step::CleanAndInvalidate),
         }
+    }
+}
+
+/// Hand-overs of the model are of all that there is.
+const WHOLE: Span = Span::whole(1);
+
+impl Importer for usize {
+    fn has_own_operations(&self) -> bool {
+        false
     }
 }
 
@@ -303,7 +317,7 @@ impl<'a> List<'a> {
     fn new(script: &'a Script, history: &[Change]) -> Self {
         let mut list = List {
             script,
-            attachments: Attachments::new(),
+            attachments: Attachments::new(WHOLE),
             cached: Vec::new(),
             pending: Pending::new(),
         };
@@ -323,10 +337,7 @@ impl<'a> List<'a> {
         let may_write = direction.has_from_device();
         let attached = self.attachments.attach(device);
         let mapped = match self.script.classes[device] {
-            Class::Coherent => {
-                self.attachments.map_coherent();
-                Ok(())
-            }
+            Class::Coherent => self.attachments.map_coherent(|| Ok(())),
             Class::Cache => {
                 let map = || {
                     // As dma_map_sgtable() does.
@@ -339,7 +350,7 @@ impl<'a> List<'a> {
             Class::Shadow => {
                 let new = || Ok(Model(device));
                 self.attachments
-                    .map_shadow(&self.pending, device, direction, new, |_| Ok(()))
+                    .map_shadow(&self.pending, &device, direction, new, |_| Ok(()))
             }
         };
         assert!(attached.is_ok() && mapped.is_ok(), "nothing is refused");
@@ -361,9 +372,9 @@ impl<'a> List<'a> {
                     each_line(Step::Invalidate);
                 }
             }
-            Class::Shadow => self.attachments.unmap_shadow(&self.pending, device),
+            Class::Shadow => self.attachments.unmap_shadow(&self.pending, &device),
         }
-        self.attachments.detach(device);
+        self.attachments.detach(&device);
     }
 }
 
@@ -397,12 +408,12 @@ pub fn next(script: &Script, rules: Rules, world: &World, op: Op, results: &[u64
         match op {
             Op::Begin(_) if list.pending.at_begin() => {
                 access(Step::Lock);
-                list.attachments.begin();
+                list.attachments.begin(WHOLE);
                 access(Step::Unlock);
             }
             Op::End(bracket) if list.pending.at_end() => {
                 access(Step::Lock);
-                list.attachments.end(bracket.of_cpu());
+                list.attachments.end(bracket.of_cpu(), WHOLE);
                 access(Step::Unlock);
             }
             Op::Map {

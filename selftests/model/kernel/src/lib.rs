@@ -147,6 +147,18 @@ pub mod ioctl {
     pub const fn _IOW<T>(kind: u32, number: u32) -> u32 {
         1 << 30 | (size_of::<T>() as u32) << 16 | kind << 8 | number
     }
+
+    /// It reads it as well.
+    #[allow(non_snake_case)]
+    pub const fn _IOWR<T>(kind: u32, number: u32) -> u32 {
+        2 << 30 | _IOW::<T>(kind, number)
+    }
+
+    /// The number of a call.
+    #[allow(non_snake_case)]
+    pub const fn _IOC_NR(cmd: u32) -> u32 {
+        cmd & 0xff
+    }
 }
 
 /// Pages of 4 KiB.

@@ -2,11 +2,11 @@
 /*
  * What importers in the kernel can ask of udmabuf-rs besides dma-buf's own calls.
  */
-#ifndef _LINUX_UDMABUF_H
-#define _LINUX_UDMABUF_H
+#ifndef _LINUX_UDMABUF_IMPORTER_H
+#define _LINUX_UDMABUF_IMPORTER_H
 
 #include <linux/dma-buf.h>
-#include <linux/dma-mapping.h>
+#include <linux/dmaengine.h>
 
 /**
  * DOC: device access
@@ -47,4 +47,4 @@ struct udmabuf_vecs *udmabuf_map_vecs_unlocked(struct dma_buf_attachment *attach
 void udmabuf_unmap_vecs_unlocked(struct dma_buf_attachment *attach, struct udmabuf_vecs *vecs,
 				 enum dma_data_direction direction);
 
-#endif /* _LINUX_UDMABUF_H */
+#endif /* _LINUX_UDMABUF_IMPORTER_H */
