@@ -52,13 +52,19 @@ use crate::{
             FaultResult, //
         },
         vmap::Vmap,
+        wait::Signals,
     },
     mmap,
     mode::Mode,
     pending::Pending,
     shadow::DeviceShadow,
     span::Span,
-    stats::STATS, //
+    stats::STATS,
+    turns::{
+        Lead,
+        Turn,
+        Turns, //
+    },
 };
 use core::{
     ffi::c_void,
@@ -73,8 +79,11 @@ use kernel::{
 #[pin_data]
 pub(crate) struct Udmabuf {
     mode: Mode,
+    whole: Span,
     /// Whether begin and end have to look at the attachments.
     pending: Pending,
+    /// Who of those that want to begin, or end, does so for all.
+    turns: Turns,
     #[pin]
     attachments: Mutex<Attachments<Device, Mapping, DeviceShadow>>,
     /// The kernel mapping, while there is one.
@@ -97,13 +106,15 @@ impl Udmabuf {
         locked: Option<LockedPages>,
     ) -> Result<DmaBuf> {
         let counted = Counted::new(&pages);
-        let whole = Span::whole(pages.extents().pages());
+        let all = Span::whole(pages.extents().pages());
         DmaBuf::export::<Self>(
             pages,
             pin_init!(Self {
                 mode,
+                whole: all,
                 pending: Pending::new(),
-                attachments <- new_mutex!(c"udmabuf attachments", Attachments::new(whole)),
+                turns: Turns::new(),
+                attachments <- new_mutex!(c"udmabuf attachments", Attachments::new(all)),
                 vmap <- new_mutex!(c"udmabuf vmap", None),
                 counted,
                 locked,
@@ -126,6 +137,20 @@ impl Udmabuf {
             !device.has_dma_mask() || device.coherency(pages) == Coherency::Coherent
         };
         Ok(self.attachments.lock_killable()?.census(is_coherent))
+    }
+
+    /// Hands over all of the buffer for everybody who waits for that, or a part for the caller alone.
+    fn once_for_all(
+        &self,
+        span: Span,
+        turn: Turn,
+        signals: Signals,
+        hand_over: impl FnOnce(Option<Lead<'_>>) -> Result,
+    ) -> Result {
+        match span == self.whole {
+            true => self.turns.take(turn, signals, |lead| hand_over(Some(lead))),
+            false => hand_over(None),
+        }
     }
 
     /// A device is not for this buffer.
@@ -228,8 +253,14 @@ impl Exporter for Udmabuf {
     fn begin_cpu_access(&self, access: Direction, span: Span, fences: &Fences<'_>) -> Result {
         for _ in 0..2 {
             fences.wait(access)?;
-            let moved = self.attachments.lock_interruptible()?.begin(span);
-            STATS.synced_for_cpu.add(usize::from(moved));
+            let begin = |lead: Option<Lead<'_>>| {
+                let mut attachments = self.attachments.lock_interruptible()?;
+                lead.into_iter().for_each(Lead::begin);
+                let moved = attachments.begin(span);
+                STATS.synced_for_cpu.add(usize::from(moved));
+                Ok(())
+            };
+            self.once_for_all(span, Turn::Begin, Signals::All, begin)?;
             if fences.are_signaled(access) {
                 break;
             }
@@ -238,9 +269,17 @@ impl Exporter for Udmabuf {
     }
 
     fn end_cpu_access(&self, access: Direction, span: Span) -> Result {
-        let moved = self.attachments.lock_killable()?.end(access, span);
-        STATS.synced_for_device.add(usize::from(moved));
-        Ok(())
+        let turn = match access.has_to_device() {
+            true => Turn::EndOfWriting,
+            false => Turn::EndOfReading,
+        };
+        self.once_for_all(span, turn, Signals::Fatal, |lead| {
+            let mut attachments = self.attachments.lock_killable()?;
+            lead.into_iter().for_each(Lead::begin);
+            let moved = attachments.end(access, span);
+            STATS.synced_for_device.add(usize::from(moved));
+            Ok(())
+        })
     }
 
     fn begin_device_access(&self) -> Result {

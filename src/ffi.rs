@@ -43,4 +43,5 @@ mod uapi;
 pub(crate) mod user;
 pub(crate) mod vma;
 pub(crate) mod vmap;
+pub(crate) mod wait;
 pub(crate) mod words;

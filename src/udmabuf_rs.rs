@@ -7,7 +7,7 @@
 //! - values: [`abi`], [`atomics`], [`coherency`], [`direction`], [`extent`], [`limits`], [`merge`],
 //!   [`mode`], [`quota`], [`span`], [`stats`] are plain arithmetic;
 //! - the FFI boundary: [`ffi`] is the only place with `unsafe` and `kernel::bindings`;
-//! - mechanisms: [`pending`], [`attach`], [`shadow`], [`buffer`], [`mmap`] do one thing each, in safe
+//! - mechanisms: [`pending`], [`turns`], [`attach`], [`shadow`], [`buffer`], [`mmap`] do one thing each, in safe
 //!   Rust;
 //! - assembly: [`exporter`] joins the mechanisms, [`create`] makes a buffer out of a request,
 //!   [`query`] tells of one;
@@ -39,6 +39,7 @@ mod quota;
 mod shadow;
 mod span;
 mod stats;
+mod turns;
 
 use kernel::prelude::*;
 

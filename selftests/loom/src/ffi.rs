@@ -14,3 +14,22 @@ pub mod atomic {
 pub mod compat {
     pub use crate::sync::smp_mb;
 }
+
+pub mod wait {
+    use crate::prelude::*;
+
+    /// Which signals end a wait: here there are none.
+    pub enum Signals {
+        Fatal,
+    }
+
+    /// Others run in between.
+    pub fn wait_until<T>(_: &T, _: Signals, mut is_so: impl FnMut() -> bool) -> Result {
+        while !is_so() {
+            loom::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    pub fn wake<T>(_: &T) {}
+}

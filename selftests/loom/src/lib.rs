@@ -4,12 +4,14 @@
 //! them, arm64 for one. No emulator of ours has such an order, and the model beside this crate only
 //! that of x86.
 //!
-//! `pending.rs`, `attach.rs`, `quota.rs` and `stats.rs` are compiled here as they are; [`sync`] stands
+//! `pending.rs`, `turns.rs`, `attach.rs`, `quota.rs` and `stats.rs` are compiled here as they are; [`sync`] stands
 //! in for the kernel's atomics. These are all files that change an atomic together with other
 //! threads, and what each relies on:
 //!
 //! - `pending.rs`: a full barrier on either side, a release and an acquire. The readers, begin and end,
 //!   leave the mutex alone under which the flag is written. See `flag.rs`.
+//! - `turns.rs`: a full barrier on either side, a release and an acquire. Who is served has not locked
+//!   the mutex. See `waiting.rs`.
 //! - `quota.rs`, for `ffi/device_memory.rs` and `ffi/user.rs`: updates of one word, which lose nothing.
 //!   See `bounds.rs`.
 //! - `stats.rs`: the same. See `counters.rs`.
@@ -54,3 +56,7 @@ mod span;
 #[path = "../../../src/stats.rs"]
 mod stats;
 pub mod sync;
+#[allow(dead_code)]
+#[path = "../../../src/turns.rs"]
+mod turns;
+pub mod waiting;

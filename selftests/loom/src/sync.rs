@@ -125,6 +125,15 @@ pub mod atomic {
         }
     }
 
+    impl Value for u32 {
+        fn word(self) -> u64 {
+            self.into()
+        }
+        fn from_word(word: u64) -> Self {
+            word as u32
+        }
+    }
+
     impl Value for i64 {
         fn word(self) -> u64 {
             self as u64

@@ -5,6 +5,7 @@
 use orders::{
     bounds, counters, flag,
     sync::{explore, Weaker},
+    waiting,
 };
 
 #[test]
@@ -77,4 +78,27 @@ fn who_fits_is_not_refused_because_of_another() {
 #[should_panic(expected = "who fits gets it")]
 fn control_added_before_it_is_looked_at() {
     explore(Weaker::Nothing, bounds::one_beside_a_glutton_who_adds_first);
+}
+
+#[test]
+fn who_waited_while_another_handed_over_need_not() {
+    explore(Weaker::Nothing, waiting::ends_beside_each_other);
+}
+
+#[test]
+#[should_panic(expected = "left it out")]
+fn control_arriving_without_barriers() {
+    explore(Weaker::Barriers, waiting::ends_beside_each_other);
+}
+
+#[test]
+#[should_panic(expected = "left it out")]
+fn control_ended_without_release() {
+    explore(Weaker::Releases, waiting::ends_beside_each_other);
+}
+
+#[test]
+#[should_panic(expected = "left it out")]
+fn control_served_without_acquire() {
+    explore(Weaker::Acquires, waiting::ends_beside_each_other);
 }

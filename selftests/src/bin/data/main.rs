@@ -16,6 +16,7 @@ mod kernel;
 mod layout;
 mod scale;
 mod setup;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -32,5 +33,6 @@ fn main() -> ExitCode {
         brackets::TESTS,
         fences::TESTS,
         kernel::TESTS,
+        waiting::TESTS,
     ])
 }
