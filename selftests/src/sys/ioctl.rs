@@ -81,6 +81,7 @@ request! {
     vgem_signal = REQUEST_VGEM_FENCE_SIGNAL;
     v4l2_format = REQUEST_V4L2_SET_FORMAT;
     v4l2_requestbuffers = REQUEST_V4L2_REQUEST_BUFFERS;
+    edu_access = REQUEST_EDU_ACCESS;
 }
 
 /// Makes the request that belongs to the structure.
@@ -295,6 +296,34 @@ pub fn edu_release(importer: impl AsFd, request: u32, mut handle: u32) -> Result
         address: std::ptr::from_mut(&mut handle).cast(),
     };
     // SAFETY: Both requests read one 32-bit handle.
+    unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
+/// EDU_DECLARE_ATOMICS: the device of an attachment takes part in the CPU's atomic operations.
+///
+/// # Errors
+///
+/// ENOENT for an unknown handle, EOPNOTSUPP where no driver has the call, and those of the driver.
+pub fn edu_declare_atomics(importer: impl AsFd, mut handle: u32) -> Result<()> {
+    let call = Call {
+        request: abi::REQUEST_EDU_DECLARE_ATOMICS,
+        address: std::ptr::from_mut(&mut handle).cast(),
+    };
+    // SAFETY: The request reads one 32-bit handle.
+    unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
+/// EDU_MAP_VECS: what `call` does with the same structure, by an array of `struct dma_vec`.
+///
+/// # Errors
+///
+/// ENOENT for an unknown handle, EOPNOTSUPP where no driver has the call, and those of the driver.
+pub fn edu_map_vecs(importer: impl AsFd, map: &mut abi::edu_map) -> Result<()> {
+    let call = Call {
+        request: abi::REQUEST_EDU_MAP_VECS,
+        address: std::ptr::from_mut(map).cast(),
+    };
+    // SAFETY: The structure is the request's, and the reference is valid for writing.
     unsafe { ioctl::ioctl(importer, call) }.map(drop)
 }
 
