@@ -16,6 +16,7 @@ mod kernel;
 mod layout;
 mod scale;
 mod setup;
+mod stated;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         layout::TESTS,
         device::TESTS,
         devices::TESTS,
+        stated::TESTS,
         brackets::TESTS,
         fences::TESTS,
         kernel::TESTS,
