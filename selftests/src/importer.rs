@@ -101,7 +101,8 @@ impl Edu {
     ///
     /// # Errors
     ///
-    /// EBUSY while something is attached.
+    /// EBUSY while something is attached that has been mapped, EIO when the machine has no memory for
+    /// so few bits.
     pub fn set_dma_bits(&self, dma_bits: u32) -> Result<()> {
         let mut mask = abi::edu_mask {
             device: self.device,
@@ -202,7 +203,7 @@ impl Narrow {
     ///
     /// # Errors
     ///
-    /// EBUSY while something is attached to it.
+    /// As [`Edu::set_dma_bits`].
     pub fn new(edu: Edu, bits: u32) -> Result<Narrow> {
         let before = edu.dma_bits()?;
         edu.set_dma_bits(bits)?;
@@ -250,6 +251,35 @@ impl Attachment<'_> {
             handle: map.mapping,
             segments: map.segments,
         })
+    }
+
+    /// Hands the buffer over to the device, which learns by an array of `struct dma_vec` where it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of udmabuf_map_vecs_unlocked(), EOPNOTSUPP where no driver has it, and EIO for an array
+    /// of another size than the buffer's.
+    pub fn map_vecs(&self, direction: Direction) -> Result<DeviceMapping<'_>> {
+        let mut map = abi::edu_map {
+            attachment: self.handle,
+            direction: direction.number(),
+            ..Default::default()
+        };
+        sys::ioctl::edu_map_vecs(&self.edu.importer, &mut map)?;
+        Ok(DeviceMapping {
+            edu: self.edu,
+            handle: map.mapping,
+            segments: map.segments,
+        })
+    }
+
+    /// Says that the device takes part in the CPU's atomic operations.
+    ///
+    /// # Errors
+    ///
+    /// Those of udmabuf_declare_atomics(), and EOPNOTSUPP where no driver has it.
+    pub fn declare_atomics(&self) -> Result<()> {
+        sys::ioctl::edu_declare_atomics(&self.edu.importer, self.handle)
     }
 
     /// Detaches the buffer from the device.
@@ -314,6 +344,34 @@ impl DeviceMapping<'_> {
             self.dma(Direction::FromDevice, offset + index * MEMORY, piece.len())?;
         }
         Ok(())
+    }
+
+    /// The device is going to access the buffer: what others wrote is there for it, with no bracket.
+    ///
+    /// # Errors
+    ///
+    /// Those of udmabuf_begin_device_access(), and EOPNOTSUPP where no driver has it.
+    pub fn begin_access(&self, direction: Direction) -> Result<()> {
+        self.access(direction, abi::EDU_ACCESS_BEGIN)
+    }
+
+    /// The device has accessed the buffer: what it wrote is there for others, with no bracket.
+    ///
+    /// # Errors
+    ///
+    /// Those of udmabuf_end_device_access(), and EOPNOTSUPP where no driver has it.
+    pub fn end_access(&self, direction: Direction) -> Result<()> {
+        self.access(direction, abi::EDU_ACCESS_END)
+    }
+
+    fn access(&self, direction: Direction, side: u32) -> Result<()> {
+        let mut access = abi::edu_access {
+            mapping: self.handle,
+            direction: direction.number(),
+            side,
+            ..Default::default()
+        };
+        sys::ioctl::call(&self.edu.importer, &mut access).map(drop)
     }
 
     fn dma(&self, direction: Direction, offset: usize, length: usize) -> Result<()> {

@@ -3,7 +3,7 @@
 //! A small safe client of `/dev/udmabuf`, and what the test programs over it share.
 //!
 //! The client is [`Udmabuf`], [`Memfd`], [`DmaBuf`] and [`Mapping`]; read `bin/story.rs` for an
-//! example of their use. [`importer`] drives a real device over a dma-buf, [`v4l2`] a camera. The
+//! example of their use. [`fallback`] is for buffers that not every importer takes. [`importer`] drives a real device over a dma-buf, [`v4l2`] a camera. The
 //! rest watches what the kernel keeps ([`pins`], [`bufinfo`], [`statistics`], [`kmsg`]), talks to
 //! the cache model outside the machine ([`model`]), and runs tests ([`ktap`], [`outcome`]).
 //!
@@ -19,6 +19,7 @@ pub mod cgroup;
 pub mod child;
 pub mod dma_buf;
 pub mod driver;
+pub mod fallback;
 pub mod fence;
 pub mod floor;
 pub mod heap;
@@ -30,6 +31,7 @@ pub mod ktap;
 pub mod ledger;
 pub mod machine;
 pub mod memfd;
+pub mod mode;
 pub mod model;
 pub mod outcome;
 pub mod pagemap;
@@ -51,6 +53,7 @@ pub use held::Held;
 pub use ledger::Ledger;
 pub use memfd::Backing;
 pub use memfd::Memfd;
+pub use mode::Mode;
 pub use model::Model;
 pub use outcome::Outcome;
 pub use pattern::Pattern;

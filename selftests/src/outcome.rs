@@ -25,6 +25,10 @@ pub enum Stop {
         /// Where it was found.
         place: Place,
     },
+    /// A rule does not hold that is not about bytes.
+    Broken(String),
+    /// Who is tested does not offer what is to be tested.
+    Absent(String),
     /// The environment lacks what the test needs.
     Skip(String),
 }
@@ -42,7 +46,10 @@ impl Stop {
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Stop::Fail(reason) | Stop::Skip(reason) => f.write_str(reason),
+            Stop::Fail(reason)
+            | Stop::Broken(reason)
+            | Stop::Absent(reason)
+            | Stop::Skip(reason) => f.write_str(reason),
             Stop::Wrong { mismatch, place } => f.write_str(&at(place, mismatch)),
         }
     }
@@ -82,6 +89,46 @@ pub fn check(what: impl fmt::Display, condition: bool) -> Outcome {
         Ok(())
     } else {
         fail(format_args!("{what}: not so"))
+    }
+}
+
+/// Ends a test that has found a rule broken; `what` says which.
+///
+/// # Errors
+///
+/// Always.
+#[track_caller]
+pub fn broken<T>(what: impl fmt::Display) -> Outcome<T> {
+    Err(Stop::Broken(at(Location::caller(), what)))
+}
+
+/// Fails as [`broken`] unless the condition holds; `what` says what the rule is.
+///
+/// # Errors
+///
+/// When the condition is false.
+#[track_caller]
+pub fn rule(what: impl fmt::Display, condition: bool) -> Outcome {
+    if condition {
+        Ok(())
+    } else {
+        broken(format_args!("{what}: not so"))
+    }
+}
+
+/// Ends a test of something that is not offered, as the call says that has been made for it.
+///
+/// # Errors
+///
+/// When the call failed, as [`Stop::Absent`] if there is no such call or feature.
+#[track_caller]
+pub fn offered<T>(what: impl fmt::Display, result: rustix::io::Result<T>) -> Outcome<T> {
+    match result {
+        Err(error @ (Errno::NOTTY | Errno::OPNOTSUPP)) => {
+            Err(Stop::Absent(format!("{what}: {error}")))
+        }
+        Err(error) => Err(Stop::fail(format_args!("{what}: {error}"))),
+        Ok(value) => Ok(value),
     }
 }
 
@@ -145,6 +192,29 @@ impl From<Mismatch> for Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_offered_is_no_failure() {
+        for (errno, absent) in [
+            (Errno::NOTTY, true),
+            (Errno::OPNOTSUPP, true),
+            (Errno::INVAL, false),
+        ] {
+            let stop = offered::<()>("a call", Err(errno)).unwrap_err();
+            assert_eq!(matches!(stop, Stop::Absent(_)), absent, "{stop}");
+            assert!(stop.to_string().contains("a call"), "{stop}");
+        }
+        assert_eq!(offered("a call", Ok(1)).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_broken_rule_keeps_its_place() {
+        let Err(Stop::Broken(why)) = rule("two is one", false) else {
+            panic!("it holds");
+        };
+        assert!(why.contains("outcome.rs") && why.contains("two is one"));
+        assert!(rule("one is one", true).is_ok());
+    }
 
     #[test]
     fn wrong_data_keeps_its_offset_and_place() {

@@ -2,6 +2,7 @@
 
 //! The part of a buffer that a test looks at.
 
+use std::ops::Range;
 use std::panic::Location;
 
 use crate::Access;
@@ -23,6 +24,11 @@ pub struct Window {
 }
 
 impl Window {
+    /// The same as a range of bytes.
+    pub fn range(self) -> Range<usize> {
+        self.at..self.at + self.len
+    }
+
     /// Lets the device read the window and compares what it got.
     ///
     /// # Errors

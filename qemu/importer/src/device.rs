@@ -23,11 +23,20 @@ use crate::{
     },
     dma_bits::DmaBits,
     engine::Engine,
-    ffi::dma_buf::{
-        Attachment,
-        DmaBuf, //
+    ffi::{
+        dma_buf::{
+            Attachment,
+            DmaBuf, //
+        },
+        udmabuf::{
+            self,
+            Side, //
+        }, //
     },
-    mapping::Mapping,
+    mapping::{
+        Form,
+        Mapping, //
+    },
     table::Table, //
 };
 
@@ -46,8 +55,15 @@ struct Hardware {
     // The order is the order of release; it only has to be readable, as a mapping keeps its
     // attachment.
     mappings: Table<Arc<Mapped>>,
-    attachments: Table<Arc<Attachment>>,
+    attachments: Table<Attached>,
     engine: Engine,
+}
+
+/// An attachment, and whether it has ever been mapped: then its exporter knows the address bits.
+#[derive(Clone)]
+struct Attached {
+    attachment: Arc<Attachment>,
+    mapped: bool,
 }
 
 /// A mapping, and the number of the attachment it belongs to.
@@ -96,10 +112,12 @@ impl Device {
 
     /// Gives the device another number of address bits.
     ///
-    /// Fails with [`EBUSY`] while something is attached, and as [`Engine::set_bits`] does.
+    /// Fails with [`EBUSY`] while something is attached that has been mapped, and as
+    /// [`Engine::set_bits`] does.
     pub(crate) fn set_bits(&self, bits: DmaBits) -> Result {
         self.with(|hardware| {
-            if !hardware.attachments.is_empty() {
+            let mut attachments = hardware.attachments.values();
+            if attachments.any(|attached| attached.mapped) {
                 return Err(EBUSY);
             }
             hardware.engine.set_bits(bits)
@@ -123,44 +141,58 @@ impl Device {
 
     /// Attaches `buffer` and returns the attachment's number.
     ///
-    /// Fails as the exporter does, and with [`EBUSY`] if the address bits change meanwhile.
+    /// Fails as the exporter does.
     pub(crate) fn attach(&self, buffer: DmaBuf) -> Result<u32> {
-        let (device, bits) =
-            self.with(|hardware| Ok((hardware.engine.device().clone(), hardware.engine.bits())))?;
-        let attachment = Arc::new(Attachment::new(buffer, device)?, GFP_KERNEL)?;
-        self.with(|hardware| {
-            if hardware.engine.bits() != bits {
-                return Err(EBUSY);
-            }
-            // A clone, so that a failure drops nothing under the lock.
-            hardware.attachments.insert(attachment.clone())
-        })
+        let device = self.with(|hardware| Ok(hardware.engine.device().clone()))?;
+        let attached = Attached {
+            attachment: Arc::new(Attachment::new(buffer, device)?, GFP_KERNEL)?,
+            mapped: false,
+        };
+        // A clone, so that a failure drops nothing under the lock.
+        self.with(|hardware| hardware.attachments.insert(attached.clone()))
     }
 
     /// Detaches attachment `number`.
     ///
     /// Fails with [`ENOENT`] if there is none, with [`EBUSY`] while it is mapped.
     pub(crate) fn detach(&self, number: u32) -> Result {
-        let attachment = self.with(|hardware| {
+        let attached = self.with(|hardware| {
             let mut mapped = hardware.mappings.values();
             if mapped.any(|mapped| mapped.attachment == number) {
                 return Err(EBUSY);
             }
             hardware.attachments.remove(number)
         })?;
-        drop(attachment);
+        drop(attached);
         Ok(())
+    }
+
+    /// The attachment with this number.
+    fn attachment(&self, number: u32) -> Result<Arc<Attachment>> {
+        self.with(|hardware| Ok(hardware.attachments.get(number)?.attachment.clone()))
+    }
+
+    /// Says that the device takes part in atomic operations on the buffer of attachment `number`.
+    ///
+    /// Fails with [`ENOENT`] if there is no such attachment, and as [`udmabuf::declare_atomics`]
+    /// does.
+    pub(crate) fn declare_atomics(&self, number: u32) -> Result {
+        udmabuf::declare_atomics(&*self.attachment(number)?)
     }
 
     /// Maps attachment `number` once more; returns the mapping's number and how many DMA segments
     /// it has.
     ///
     /// Fails with [`ENOENT`] if there is no such attachment, and as [`Mapping::new`] does.
-    pub(crate) fn map(&self, number: u32, direction: Direction) -> Result<(u32, u32)> {
-        let attachment = self.with(|hardware| Ok(hardware.attachments.get(number)?.clone()))?;
+    pub(crate) fn map(&self, number: u32, direction: Direction, form: Form) -> Result<(u32, u32)> {
+        let attachment = self.with(|hardware| {
+            let attached = hardware.attachments.get_mut(number)?;
+            attached.mapped = true;
+            Ok(attached.attachment.clone())
+        })?;
         let mapped = Mapped {
             attachment: number,
-            mapping: Mapping::new(attachment, direction)?,
+            mapping: Mapping::new(attachment, direction, form)?,
         };
         let mapped = Arc::new(mapped, GFP_KERNEL)?;
         let mapping = self.with(|hardware| {
@@ -179,6 +211,14 @@ impl Device {
         let mapped = self.with(|hardware| hardware.mappings.remove(number))?;
         drop(mapped);
         Ok(())
+    }
+
+    /// Says that the device is going to access the buffer of mapping `number`, or has done so.
+    ///
+    /// Fails with [`ENOENT`] if there is none, and as [`udmabuf::device_access`] does.
+    pub(crate) fn access(&self, number: u32, direction: Direction, side: Side) -> Result {
+        let mapped = self.with(|hardware| Ok(hardware.mappings.get(number)?.clone()))?;
+        udmabuf::device_access(mapped.mapping.attachment(), direction, side)
     }
 
     /// Moves bytes of mapping `number` to or from the device's memory.

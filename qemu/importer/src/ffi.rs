@@ -23,3 +23,5 @@ pub(crate) mod misc;
 pub(crate) mod params;
 pub(crate) mod pci;
 pub(crate) mod scatterlist;
+mod symbol;
+pub(crate) mod udmabuf;

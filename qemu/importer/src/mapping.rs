@@ -13,18 +13,84 @@ use crate::{
         OneWay, //
     },
     ffi::{
-        dma_buf,
-        scatterlist::Segments, //
+        dma_buf::{
+            self,
+            Attachment, //
+        },
+        scatterlist,
+        udmabuf::{
+            VecMapping,
+            Vecs, //
+        }, //
     },
     range::{
         Pieces,
-        Range, //
+        Range,
+        Segment, //
     }, //
 };
 
+/// How the exporter says where a mapped buffer is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// By a `struct sg_table`.
+    Table,
+    /// By an array of `struct dma_vec`.
+    Vecs,
+}
+
+/// A buffer mapped in one of these ways.
+enum Mapped {
+    Table(dma_buf::Mapping),
+    Vecs(VecMapping),
+}
+
+/// Iterator over the DMA segments of a mapping.
+#[derive(Clone)]
+pub(crate) enum Segments<'a> {
+    /// Of a `struct sg_table`.
+    Table(scatterlist::Segments<'a>),
+    /// Of an array of `struct dma_vec`.
+    Vecs(Vecs<'a>),
+}
+
+impl Iterator for Segments<'_> {
+    type Item = Segment;
+
+    fn next(&mut self) -> Option<Segment> {
+        match self {
+            Self::Table(segments) => segments.next(),
+            Self::Vecs(segments) => segments.next(),
+        }
+    }
+}
+
+impl Mapped {
+    fn segments(&self) -> Segments<'_> {
+        match self {
+            Self::Table(mapped) => Segments::Table(mapped.segments()),
+            Self::Vecs(mapped) => Segments::Vecs(mapped.segments()),
+        }
+    }
+
+    fn direction(&self) -> Direction {
+        match self {
+            Self::Table(mapped) => mapped.direction(),
+            Self::Vecs(mapped) => mapped.direction(),
+        }
+    }
+
+    fn attachment(&self) -> &Attachment {
+        match self {
+            Self::Table(mapped) => mapped.attachment(),
+            Self::Vecs(mapped) => mapped.attachment(),
+        }
+    }
+}
+
 /// A buffer mapped for a device, and the size of what was mapped.
 pub(crate) struct Mapping {
-    mapped: dma_buf::Mapping,
+    mapped: Mapped,
     /// Sum of the segments, in bytes.
     size: u64,
     segments: u32,
@@ -33,10 +99,18 @@ pub(crate) struct Mapping {
 impl Mapping {
     /// Maps the buffer of `attachment`.
     ///
-    /// Fails as the exporter does, and with [`EIO`] if the exporter mapped less than the buffer.
-    pub(crate) fn new(attachment: Arc<dma_buf::Attachment>, direction: Direction) -> Result<Self> {
+    /// Fails as the exporter does, and with [`EIO`] if the exporter mapped less than the buffer, or
+    /// anything else in an array, which is not rounded to anything.
+    pub(crate) fn new(
+        attachment: Arc<Attachment>,
+        direction: Direction,
+        form: Form,
+    ) -> Result<Self> {
         let buffer: u64 = attachment.buffer().size().try_into()?;
-        let mapped = dma_buf::Mapping::new(attachment, direction)?;
+        let mapped = match form {
+            Form::Table => Mapped::Table(dma_buf::Mapping::new(attachment, direction)?),
+            Form::Vecs => Mapped::Vecs(VecMapping::new(attachment, direction)?),
+        };
 
         let mut size = 0u64;
         let mut segments = 0u32;
@@ -44,7 +118,7 @@ impl Mapping {
             size = size.checked_add(segment.length).ok_or(EIO)?;
             segments += 1;
         }
-        if size < buffer {
+        if size < buffer || (form == Form::Vecs && size != buffer) {
             pr_err!("{size} bytes of a dma-buf were mapped, it has {buffer}: exporter is broken\n");
             return Err(EIO);
         }
@@ -54,6 +128,11 @@ impl Mapping {
             size: buffer,
             segments,
         })
+    }
+
+    /// The attachment that is mapped.
+    pub(crate) fn attachment(&self) -> &Attachment {
+        self.mapped.attachment()
     }
 
     /// Number of DMA segments.

@@ -22,6 +22,7 @@ use kernel::{
 use crate::{
     direction::OneWay,
     ffi::abi,
+    mapping::Form,
     session::Session, //
 };
 
@@ -80,11 +81,18 @@ impl MiscDevice for Session {
             abi::EDU_DETACH => session.detach(read(argument)?),
             abi::EDU_MAP => make(
                 argument,
-                |map: &mut abi::Map| session.map(map),
+                |map: &mut abi::Map| session.map(map, Form::Table),
+                |map| session.unmap(map.mapping),
+            ),
+            abi::EDU_MAP_VECS => make(
+                argument,
+                |map: &mut abi::Map| session.map(map, Form::Vecs),
                 |map| session.unmap(map.mapping),
             ),
             abi::EDU_UNMAP => session.unmap(read(argument)?),
             abi::EDU_DMA => session.dma(&read(argument)?),
+            abi::EDU_ACCESS => session.access(&read(argument)?),
+            abi::EDU_DECLARE_ATOMICS => session.declare_atomics(read(argument)?),
             abi::EDU_VMAP => session.vmap(&read(argument)?),
             abi::EDU_FRAMES => session.frames(&read(argument)?),
             _ => Err(ENOTTY),

@@ -27,8 +27,10 @@ use crate::{
     dma_bits::DmaBits,
     ffi::{
         abi,
-        dma_buf::DmaBuf, //
+        dma_buf::DmaBuf,
+        udmabuf::Side, //
     },
+    mapping::Form,
     range::Range,
     registry,
     table::Table, //
@@ -200,13 +202,13 @@ impl Session {
         self.release_object(handle, |object| matches!(object, Object::Attachment(..)))
     }
 
-    /// `EDU_MAP`
-    pub(crate) fn map(&self, map: &mut abi::Map) -> Result {
+    /// `EDU_MAP` ([`Form::Table`]) and `EDU_MAP_VECS` ([`Form::Vecs`])
+    pub(crate) fn map(&self, map: &mut abi::Map, form: Form) -> Result {
         let direction = Direction::try_from(map.direction)?;
         let Object::Attachment(device, attachment) = self.object(map.attachment)? else {
             return Err(ENOENT);
         };
-        let (number, segments) = device.map(attachment, direction)?;
+        let (number, segments) = device.map(attachment, direction, form)?;
         map.mapping = self.store_object(Object::Mapping(device, number))?;
         map.segments = segments;
         Ok(())
@@ -230,6 +232,29 @@ impl Session {
             dma.device_offset.into(),
             way,
         )
+    }
+
+    /// `EDU_ACCESS`
+    pub(crate) fn access(&self, access: &abi::Access) -> Result {
+        reserved(access.reserved)?;
+        let direction = Direction::try_from(access.direction)?;
+        let side = match access.side {
+            abi::EDU_ACCESS_BEGIN => Side::Begin,
+            abi::EDU_ACCESS_END => Side::End,
+            _ => return Err(EINVAL),
+        };
+        let Object::Mapping(device, number) = self.object(access.mapping)? else {
+            return Err(ENOENT);
+        };
+        device.access(number, direction, side)
+    }
+
+    /// `EDU_DECLARE_ATOMICS`
+    pub(crate) fn declare_atomics(&self, handle: u32) -> Result {
+        let Object::Attachment(device, number) = self.object(handle)? else {
+            return Err(ENOENT);
+        };
+        device.declare_atomics(number)
     }
 
     /// `EDU_VMAP`

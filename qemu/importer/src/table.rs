@@ -41,6 +41,11 @@ impl<T> Table<T> {
         self.entries.get(&number).ok_or(ENOENT)
     }
 
+    /// The value under `number`, to be changed. Fails with [`ENOENT`].
+    pub(crate) fn get_mut(&mut self, number: u32) -> Result<&mut T> {
+        self.entries.get_mut(&number).ok_or(ENOENT)
+    }
+
     /// Takes the value under `number` out. Fails with [`ENOENT`].
     pub(crate) fn remove(&mut self, number: u32) -> Result<T> {
         self.entries.remove(&number).ok_or(ENOENT)
@@ -55,11 +60,6 @@ impl<T> Table<T> {
     /// All values, oldest first.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.entries.values()
-    }
-
-    /// Whether nothing is in the table.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 }
 
@@ -81,15 +81,17 @@ mod tests {
     #[test]
     fn unknown_numbers_are_enoent() -> Result {
         let mut table = Table::new();
-        assert!(table.is_empty());
+        assert!(table.values().next().is_none());
         table.insert('a')?;
         table.insert('b')?;
         table.remove(1)?;
         for number in [0, 1, 3, u32::MAX] {
             assert_eq!(table.get(number).err(), Some(ENOENT));
+            assert_eq!(table.get_mut(number).err(), Some(ENOENT));
             assert_eq!(table.remove(number).err(), Some(ENOENT));
         }
-        assert_eq!(*table.get(2)?, 'b');
+        *table.get_mut(2)? = 'c';
+        assert_eq!(*table.get(2)?, 'c');
         Ok(())
     }
 

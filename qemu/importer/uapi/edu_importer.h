@@ -10,19 +10,20 @@
  * Errors, for all calls:
  *   EFAULT		bad pointer
  *   EINVAL		reserved field not zero, bad direction or one that the mapping
- *			does not have, bad number of bits, empty range, range outside
+ *			does not have, bad side, bad number of bits, empty range, range outside
  *			the buffer or the device, no words or more than EDU_NOTE_LONGEST
  *   EBADF, EINVAL	not a file, not a dma-buf
  *   ENODEV		no such edu device; or it was unbound, and what was attached to
  *			it is gone
  *   ENOENT		no such handle, or a handle of the other kind
  *   EBUSY		object in use: EDU_DETACH while mapped, EDU_SET_MASK while
- *			anything is attached to the device
+ *			anything is attached to the device that has been mapped
  *   EIO		the machine has no memory for so few bits; the device does not
  *			reach an address, or hangs since an earlier call; the exporter
  *			mapped less than the buffer
  *   ETIMEDOUT		the device did not finish
- *   EOPNOTSUPP		EDU_VMAP or EDU_FRAMES of a buffer that is not memory
+ *   EOPNOTSUPP		EDU_VMAP or EDU_FRAMES of a buffer that is not memory; EDU_MAP_VECS,
+ *			EDU_ACCESS and EDU_DECLARE_ATOMICS without a driver that has them
  *   ENOTTY		no such call
  *   others		as the exporter returns them
  */
@@ -47,7 +48,10 @@ struct edu_query {
 	char  name[32];		/* out: NUL-terminated */
 };
 
-/* Changes the DMA mask of an edu device that nothing is attached to. */
+/*
+ * Changes the DMA mask of an edu device, unless something is attached to it that
+ * has been mapped.
+ */
 struct edu_mask {
 	__u32 device;
 	__u32 dma_bits;
@@ -70,7 +74,10 @@ struct edu_attach {
 	__u32 reserved;
 };
 
-/* dma_buf_map_attachment(), as often as wanted: each call is a mapping of its own. */
+/*
+ * dma_buf_map_attachment(), as often as wanted: each call is a mapping of its own.
+ * EDU_MAP_VECS makes one that is no different, by udmabuf_map_vecs_unlocked().
+ */
 struct edu_map {
 	__u32 attachment;
 	__u32 direction;
@@ -88,6 +95,21 @@ struct edu_dma {
 	__u64 offset;		/* in the buffer, any alignment */
 	__u32 device_offset;	/* in the device's memory */
 	__u32 length;
+};
+
+/* The sides of an access by the device. */
+#define EDU_ACCESS_BEGIN	0
+#define EDU_ACCESS_END		1
+
+/*
+ * udmabuf_begin_device_access() or udmabuf_end_device_access(), for the attachment
+ * of a mapping.
+ */
+struct edu_access {
+	__u32 mapping;
+	__u32 direction;
+	__u32 side;		/* EDU_ACCESS_* */
+	__u32 reserved;
 };
 
 /* A CPU access inside the kernel: vmap, begin, copy, end, vunmap. */
@@ -131,6 +153,10 @@ struct edu_note {
 #define EDU_MAP		_IOWR('e', 0x12, struct edu_map)
 #define EDU_UNMAP	_IOW ('e', 0x13, __u32)			/* mapping */
 #define EDU_DMA		_IOW ('e', 0x14, struct edu_dma)
+#define EDU_MAP_VECS	_IOWR('e', 0x15, struct edu_map)
+#define EDU_ACCESS	_IOW ('e', 0x16, struct edu_access)
+#define EDU_DECLARE_ATOMICS \
+			_IOW ('e', 0x17, __u32)			/* attachment */
 #define EDU_VMAP	_IOW ('e', 0x20, struct edu_vmap)
 #define EDU_FRAMES	_IOW ('e', 0x21, struct edu_frames)
 

@@ -14,6 +14,8 @@ use rustix::ioctl::Ioctl;
 use rustix::ioctl::IoctlOutput;
 use rustix::ioctl::Opcode;
 
+use crate::Mapping;
+use crate::PAGE;
 use crate::abi;
 
 /// One call: a request number and the address it is given. The result is the returned number.
@@ -73,10 +75,13 @@ request! {
     edu_map = REQUEST_EDU_MAP;
     edu_dma = REQUEST_EDU_DMA;
     floor_pin = REQUEST_FLOOR_PIN;
+    udmabuf_query = REQUEST_UDMABUF_QUERY;
+    udmabuf_sync_range = REQUEST_UDMABUF_SYNC_RANGE;
     vgem_attach = REQUEST_VGEM_FENCE_ATTACH;
     vgem_signal = REQUEST_VGEM_FENCE_SIGNAL;
     v4l2_format = REQUEST_V4L2_SET_FORMAT;
     v4l2_requestbuffers = REQUEST_V4L2_REQUEST_BUFFERS;
+    edu_access = REQUEST_EDU_ACCESS;
 }
 
 /// Makes the request that belongs to the structure.
@@ -93,18 +98,71 @@ pub fn call<T: Request>(fd: impl AsFd, argument: &mut T) -> Result<c_int> {
     unsafe { ioctl::ioctl(fd, call) }
 }
 
+/// The letter of a udmabuf device's requests, and the numbers of those that do not return a
+/// descriptor.
+const UDMABUF: u32 = b'u' as u32;
+const QUERY: u32 = 0x48;
+const SYNC_RANGE: u32 = 0x4a;
+
+/// Letter and number of a request, whatever its direction and size.
+fn name(request: u32) -> (u32, u32) {
+    (request >> 8 & 0xff, request & 0xff)
+}
+
+/// The size of what a request takes (`_IOC_SIZE`).
+fn size(request: u32) -> usize {
+    (request >> 16 & 0x3fff) as usize
+}
+
+/// Whether a request, if it succeeds, returns a descriptor.
+pub(super) fn returns_descriptor(request: u32) -> bool {
+    ![(UDMABUF, QUERY), (UDMABUF, SYNC_RANGE)].contains(&name(request))
+}
+
+/// Whether no program can have memory there: the first page, and the kernel's half.
+fn is_nowhere(address: usize) -> bool {
+    address < PAGE || address > isize::MAX as usize
+}
+
 /// Calls a udmabuf device with any request number and any address.
 ///
 /// # Errors
 ///
 /// Those of the driver.
+///
+/// # Panics
+///
+/// On a request that writes to its argument, where there may be memory.
 pub fn udmabuf(device: impl AsFd, request: u32, address: usize) -> Result<c_int> {
+    let writes = name(request) == (UDMABUF, QUERY);
+    assert!(!writes || is_nowhere(address), "it would write to memory");
     let call = Call {
         request,
         address: address as *mut c_void,
     };
-    // SAFETY: A udmabuf device only reads through the address, and a bad one is EFAULT. The
-    // argument of a request it does not know is not looked at.
+    // SAFETY: A udmabuf device only reads through the address, but for the request that is not
+    // made where there is memory; and a bad one is EFAULT. The argument of a request it does not know
+    // is not looked at.
+    unsafe { ioctl::ioctl(device, call) }
+}
+
+/// Calls a udmabuf device with any request number, for an argument that is in a mapping and may be
+/// written.
+///
+/// # Errors
+///
+/// Those of the driver.
+///
+/// # Panics
+///
+/// When the argument is not within the mapping.
+pub fn udmabuf_in(device: impl AsFd, request: u32, memory: &Mapping, at: usize) -> Result<c_int> {
+    assert!(at + size(request) <= memory.len(), "outside the mapping");
+    let call = Call {
+        request,
+        address: (memory.address() + at) as *mut c_void,
+    };
+    // SAFETY: The device writes no more than the request's size, all of which is the mapping's.
     unsafe { ioctl::ioctl(device, call) }
 }
 
@@ -113,9 +171,14 @@ pub fn udmabuf(device: impl AsFd, request: u32, address: usize) -> Result<c_int>
 /// # Errors
 ///
 /// Those of the driver.
+///
+/// # Panics
+///
+/// On a request that returns none.
 pub fn create(device: impl AsFd, request: u32, address: usize) -> Result<OwnedFd> {
+    assert!(returns_descriptor(request), "it returns no descriptor");
     let fd = udmabuf(device, request, address)?;
-    // SAFETY: Both create requests return a new descriptor that nobody else owns.
+    // SAFETY: The other requests return a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -233,6 +296,34 @@ pub fn edu_release(importer: impl AsFd, request: u32, mut handle: u32) -> Result
         address: std::ptr::from_mut(&mut handle).cast(),
     };
     // SAFETY: Both requests read one 32-bit handle.
+    unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
+/// EDU_DECLARE_ATOMICS: the device of an attachment takes part in the CPU's atomic operations.
+///
+/// # Errors
+///
+/// ENOENT for an unknown handle, EOPNOTSUPP where no driver has the call, and those of the driver.
+pub fn edu_declare_atomics(importer: impl AsFd, mut handle: u32) -> Result<()> {
+    let call = Call {
+        request: abi::REQUEST_EDU_DECLARE_ATOMICS,
+        address: std::ptr::from_mut(&mut handle).cast(),
+    };
+    // SAFETY: The request reads one 32-bit handle.
+    unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
+/// EDU_MAP_VECS: what `call` does with the same structure, by an array of `struct dma_vec`.
+///
+/// # Errors
+///
+/// ENOENT for an unknown handle, EOPNOTSUPP where no driver has the call, and those of the driver.
+pub fn edu_map_vecs(importer: impl AsFd, map: &mut abi::edu_map) -> Result<()> {
+    let call = Call {
+        request: abi::REQUEST_EDU_MAP_VECS,
+        address: std::ptr::from_mut(map).cast(),
+    };
+    // SAFETY: The structure is the request's, and the reference is valid for writing.
     unsafe { ioctl::ioctl(importer, call) }.map(drop)
 }
 

@@ -97,6 +97,24 @@ pub trait Machine: Sync {
         (0..self.dma_masks().len()).map(said).collect()
     }
 
+    /// Whether every device is bounced, even one that reaches all memory.
+    fn always_bounces(&self) -> bool {
+        self.judge() == Judge::Data && self.dma_masks().iter().all(|mask| *mask == u64::MAX)
+    }
+
+    /// The edu devices that do not see the same memory as the CPU.
+    fn incoherent(&self) -> Vec<u32> {
+        let bounced = |mask| match self.judge() {
+            Judge::Data => self.always_bounces() || mask != u64::MAX,
+            Judge::Model | Judge::Nothing => false,
+        };
+        let devices = self.snoops().into_iter().zip(self.dma_masks()).zip(0..);
+        devices
+            .filter(|((snoops, mask), _)| !snoops || bounced(**mask))
+            .map(|(_, number)| number)
+            .collect()
+    }
+
     /// What the kernel log says if the machine is what it should be.
     fn evidence(&self) -> Vec<String> {
         let devices = self.dma_masks().iter().zip(self.snoops()).enumerate();
@@ -204,6 +222,23 @@ mod tests {
              edu 1: 64 address bits, snoops, no IOMMU"
         );
         assert!(lines("smmu").contains("does not snoop, an IOMMU\niommu: Default domain"));
+    }
+
+    #[test]
+    fn devices_are_incoherent_that_are_bounced_or_do_not_snoop() {
+        let expected: [(&str, &[u32]); 8] = [
+            ("x86_64-direct", &[]),
+            ("x86_64-swiotlb", &[0, 1]),
+            ("x86_64-iommu", &[]),
+            ("x86_64-28bit", &[0]),
+            ("arm64-coherent", &[]),
+            ("arm64-noncoherent", &[0, 1]),
+            ("arm64-smmu", &[0, 1]),
+            ("arm64-mixed", &[0]),
+        ];
+        for (name, devices) in expected {
+            assert_eq!(find(name).unwrap().incoherent(), devices, "{name}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
-    flows::{Outcome, Went},
+    flows::{COUNTED, Outcome, Went},
     model::{Report, Violation},
 };
 
@@ -17,7 +17,19 @@ use super::{
 pub enum Cell {
     /// Every byte was right, and no rule was broken.
     Ok,
-    /// Some byte was wrong.
+    /// Devices were refused that are not fit for the buffer, and everything else was right.
+    Refused {
+        /// Their numbers.
+        devices: Vec<u32>,
+        /// What was refused to each.
+        detail: String,
+    },
+    /// Whoever made the buffers does not offer what the flow is about.
+    Absent {
+        /// What was asked for.
+        detail: String,
+    },
+    /// Some byte was wrong, or another rule of the flow's was broken.
     Wrong {
         /// Which.
         detail: String,
@@ -49,8 +61,16 @@ impl Cell {
         match outcome.outcome {
             Went::Wrong => return Cell::Wrong { detail },
             Went::Error => return Cell::Error { detail },
-            Went::Ok => {}
+            Went::Absent => return Cell::Absent { detail },
+            Went::Refused | Went::Ok => {}
         }
+        let right = match outcome.outcome {
+            Went::Refused => Cell::Refused {
+                devices: outcome.refused.clone(),
+                detail,
+            },
+            _ => Cell::Ok,
+        };
         let scope = format!("{label}/{}", outcome.flow);
         if let Some(model) = model {
             match model.scope(&scope) {
@@ -69,14 +89,31 @@ impl Cell {
                         },
                     };
                 }
-                Some(counts) if counts.lines_watched == 0 || counts.transfers() == 0 => {
+                // Those that are refused move nothing.
+                Some(counts)
+                    if right == Cell::Ok
+                        && (counts.lines_watched == 0 || counts.transfers() == 0) =>
+                {
                     let detail = format!("the cache model saw no pages or no transfer of {scope}");
                     return Cell::Error { detail };
                 }
                 Some(_) => {}
             }
+            let counted = model.scope(&format!("{scope}/{COUNTED}"));
+            if let (Some(allowed), Some(counted)) = (outcome.allowed, counted)
+                && counted.bytes > allowed
+            {
+                let bytes = counted.bytes;
+                let detail = format!("cache lines of {bytes} bytes maintained, {allowed} would do");
+                return Cell::Wrong { detail };
+            }
         }
-        Cell::Ok
+        right
+    }
+
+    /// Whether the flow was right, as far as the cell tells.
+    pub fn is_right(&self) -> bool {
+        matches!(self, Cell::Ok | Cell::Refused { .. })
     }
 
     /// Whether the flow shows that something is wrong with what the bytes are.
@@ -88,6 +125,8 @@ impl Cell {
     pub fn mark(&self) -> char {
         match self {
             Cell::Ok => '✓',
+            Cell::Refused { .. } => '⊘',
+            Cell::Absent { .. } => '-',
             Cell::Wrong { .. } => '✗',
             Cell::Violation { .. } => '!',
             Cell::Error { .. } => 'E',
@@ -99,6 +138,8 @@ impl Cell {
     pub fn name(&self) -> &'static str {
         match self {
             Cell::Ok => "ok",
+            Cell::Refused { .. } => "refused",
+            Cell::Absent { .. } => "not offered",
             Cell::Wrong { .. } => "wrong data",
             Cell::Violation { .. } => "violation",
             Cell::Error { .. } => "error",
@@ -120,9 +161,11 @@ impl Cell {
                 } = first;
                 format!("{kind} at offset {offset}, line {line}{more}")
             }
-            Cell::Wrong { detail } | Cell::Error { detail } | Cell::Missing { detail } => {
-                detail.clone()
-            }
+            Cell::Refused { detail, .. }
+            | Cell::Absent { detail }
+            | Cell::Wrong { detail }
+            | Cell::Error { detail }
+            | Cell::Missing { detail } => detail.clone(),
         }
     }
 }
@@ -158,6 +201,8 @@ pub mod tests {
             flow: "a".into(),
             outcome: went,
             detail: Some("why".into()),
+            refused: Vec::new(),
+            allowed: None,
         }
     }
 
@@ -199,6 +244,40 @@ pub mod tests {
         );
         let cell = Cell::join("rust", &outcome(Went::Wrong), Some(&dirty));
         assert_eq!(cell.mark(), '✗');
+    }
+
+    #[test]
+    fn devices_that_are_refused_move_nothing() {
+        let refused = Outcome {
+            refused: vec![0, 1],
+            ..outcome(Went::Refused)
+        };
+        let still = Report::parse("{\"type\":\"scope\",\"name\":\"rust/a\"}\n");
+        let cell = Cell::join("rust", &refused, Some(&still));
+        let Cell::Refused { devices, .. } = &cell else {
+            panic!("{cell}");
+        };
+        assert_eq!(devices, &[0, 1]);
+        assert!(cell.is_right() && !cell.is_red());
+        assert!(Cell::join("rust", &refused, Some(&report(1))).is_red());
+        let absent = Cell::join("c", &outcome(Went::Absent), Some(&still));
+        assert!(!absent.is_right() && !absent.is_red());
+    }
+
+    #[test]
+    fn what_is_counted_has_a_limit() {
+        let counted = |bytes: u64| {
+            let scope = r#"{"type":"scope","name":"rust/a","lines_watched":1,"device_reads":1}"#;
+            let part = format!(r#"{{"type":"scope","name":"rust/a/counted","bytes":{bytes}}}"#);
+            Report::parse(&format!("{scope}\n{part}\n"))
+        };
+        let limited = Outcome {
+            allowed: Some(128),
+            ..outcome(Went::Ok)
+        };
+        let join = |bytes| Cell::join("rust", &limited, Some(&counted(bytes)));
+        assert_eq!(join(128), Cell::Ok);
+        assert!(join(192).is_red() && join(192).detail().contains("192"));
     }
 
     #[test]

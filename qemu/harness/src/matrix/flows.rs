@@ -27,6 +27,9 @@ pub struct Flow {
     /// Whether the system heap can run it as well.
     #[serde(default)]
     pub heap: bool,
+    /// Whether devices that are not coherent with the CPU are refused in it, and rightly so.
+    #[serde(default)]
+    pub refuses: bool,
     /// The variants that break just what it proves.
     #[serde(default)]
     pub controls: Vec<String>,
@@ -42,7 +45,17 @@ pub struct Outcome {
     /// More about it.
     #[serde(default)]
     pub detail: Option<String>,
+    /// The devices that were refused.
+    #[serde(default)]
+    pub refused: Vec<u32>,
+    /// The most bytes of cache lines that may be maintained in the scope of that name below the
+    /// flow's: [`COUNTED`].
+    #[serde(default)]
+    pub allowed: Option<u64>,
 }
+
+/// The part of a flow in which cache maintenance is counted.
+pub const COUNTED: &str = "counted";
 
 /// How a flow went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -50,7 +63,11 @@ pub struct Outcome {
 pub enum Went {
     /// Every byte was right.
     Ok,
-    /// Some byte was wrong.
+    /// Some device was refused, and all else was right.
+    Refused,
+    /// Whoever made the buffers does not offer what it is about.
+    Absent,
+    /// Some byte was wrong, or another rule was broken.
     Wrong,
     /// A call failed that should not have, or something that it needs is not there.
     Error,

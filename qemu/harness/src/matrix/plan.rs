@@ -127,7 +127,7 @@ pub fn controls(flows: &[Flow], patches: &[Patch]) -> Result<Vec<Control>> {
 pub fn pseudo_device_needs_syncing(machine: &dyn Machine) -> bool {
     match machine.judge() {
         Judge::Nothing | Judge::Model => has_model(machine),
-        Judge::Data => machine.dma_masks().iter().all(|mask| *mask == u64::MAX),
+        Judge::Data => machine.always_bounces(),
     }
 }
 
@@ -262,6 +262,7 @@ pub mod tests {
             name: name.into(),
             title: format!("the flow {name}"),
             heap: false,
+            refuses: false,
             controls: controls.iter().map(|name| (*name).to_owned()).collect(),
         }
     }

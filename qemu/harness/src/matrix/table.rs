@@ -33,8 +33,8 @@ const SIDE_BY_SIDE: [&str; 3] = [C, HEAP, RUST];
 const HEADING: &str = "C H R";
 
 /// What the marks mean.
-pub const LEGEND: &str = "✓ ok  ✗ wrong data  ! a rule of the cache model broken  \
-                          · cannot be asked of the heap  ? proves nothing  E error  † missing";
+pub const LEGEND: &str = "✓ ok  ⊘ refused, as it should be  ✗ wrong data  ! a rule of the cache model broken  \
+                          · cannot be asked of the heap  - not offered  ? proves nothing  E error  † missing";
 
 /// Everything that the table shows.
 pub struct Table<'a> {
@@ -65,7 +65,7 @@ impl Table<'_> {
             };
         };
         if label == RUST
-            && *cell == Cell::Ok
+            && cell.is_right()
             && self.controlled
             && verdict::proof(column, flow, self.controls) == Proof::Nothing
         {
@@ -149,7 +149,9 @@ impl Table<'_> {
                 let Some(cell) = column.cell(label, &flow.name) else {
                     continue;
                 };
-                if *cell != Cell::Ok {
+                // What others do not offer, the table says.
+                let absent = label != RUST && matches!(cell, Cell::Absent { .. });
+                if !cell.is_right() && !absent {
                     let why = cause::of(label, column.machine, &flow.name, cell);
                     lines.push(Line {
                         machine: column.machine.name(),
@@ -366,7 +368,7 @@ fn painted(mark: char, colour: bool) -> String {
         return mark.to_string();
     }
     match mark {
-        '✓' => mark.green().to_string(),
+        '✓' | '⊘' => mark.green().to_string(),
         '✗' | '!' => mark.red().to_string(),
         PROVES_NOTHING | 'E' | '†' => mark.magenta().bold().to_string(),
         _ => mark.to_string(),

@@ -272,7 +272,7 @@ impl Heard {
                 outcome.flow
             ));
         }
-        let right = |(_, cell): &(String, Cell)| *cell == Cell::Ok;
+        let right = |(_, cell): &(String, Cell)| cell.is_right();
         if self.run.label == RUST
             && ran.cells.iter().all(right)
             && let Some(outcome) = &self.outcome

@@ -2,7 +2,8 @@
 
 //! Whether the cells of a machine are as they should be, and prove something.
 //!
-//! With the driver under test every flow has to be ok. What the driver in the kernel and the system
+//! With the driver under test every flow has to be ok, and where it is about devices that are refused,
+//! just those have to be that are not coherent. What the driver in the kernel and the system
 //! heap do is shown as measured and judged by nobody. A right cell proves something only if the flow can also go wrong on that machine: each
 //! of its controls has to turn it red. Where a missing sync cannot show, there is nothing to prove.
 
@@ -43,7 +44,7 @@ fn evidence<'a>(column: &Column, flow: &'a Flow, controls: &[Control]) -> Vec<Ev
         };
         match cell {
             cell if cell.is_red() => Verdict::Passed,
-            Cell::Ok => {
+            cell if cell.is_right() => {
                 Verdict::Failed(vec![format!("proves nothing: with {control} it is {cell}")])
             }
             other => Verdict::Failed(vec![format!("with {control}: {other}")]),
@@ -101,7 +102,7 @@ pub fn tests(
                 detail: "it was not run".into(),
             };
             let cell = column.cell(RUST, name).unwrap_or(&missing);
-            add(&[name], own(cell));
+            add(&[name], own(cell, &refused(column, flow)));
         }
         if selection.controls {
             let evidence = evidence(column, flow, controls);
@@ -115,7 +116,7 @@ pub fn tests(
         }
     }
     if let Some(cost) = column.cell(RUST, COST) {
-        add(&[COST], own(cost));
+        add(&[COST], own(cost, &[]));
         let uneven = cost::uneven(&cost::rows(column), &column.machine.snoops());
         add(
             &[COST, "of many devices"],
@@ -129,10 +130,22 @@ pub fn tests(
     tests
 }
 
-/// The verdict on a cell of the driver under test.
-fn own(cell: &Cell) -> Verdict {
+/// The devices that have to be refused in a flow.
+fn refused(column: &Column, flow: &Flow) -> Vec<u32> {
+    match flow.refuses {
+        true => column.machine.incoherent(),
+        false => Vec::new(),
+    }
+}
+
+/// The verdict on a cell of the driver under test; `refused` are those that have to be.
+fn own(cell: &Cell, refused: &[u32]) -> Verdict {
     match cell {
-        Cell::Ok => Verdict::Passed,
+        Cell::Ok if refused.is_empty() => Verdict::Passed,
+        Cell::Refused { devices, .. } if devices == refused => Verdict::Passed,
+        Cell::Ok | Cell::Refused { .. } => Verdict::Failed(vec![format!(
+            "{cell}; the devices to be refused are {refused:?}"
+        )]),
         other => Verdict::Failed(vec![other.to_string()]),
     }
 }
@@ -243,6 +256,30 @@ mod tests {
             assert_eq!(failed(&column, &flows), ["a"]);
         }
         assert_eq!(failed(&column("direct", &[]), &flows), ["a"]);
+    }
+
+    #[test]
+    fn just_the_devices_are_refused_that_have_to_be() {
+        let flows = [Flow {
+            refuses: true,
+            ..flow("a", &[])
+        }];
+        let refused = |devices: &[u32]| Cell::Refused {
+            devices: devices.into(),
+            detail: "why".into(),
+        };
+        let passes = |machine, cell| {
+            let column = column(machine, &[("rust", "a", cell)]);
+            let tests = super::tests(&column, &flows, &[], Selection::ALL);
+            tests[0].verdict == Verdict::Passed
+        };
+        assert!(passes("direct", Cell::Ok) && !passes("direct", refused(&[0])));
+        assert!(passes("mixed", refused(&[0])) && !passes("mixed", refused(&[1])));
+        assert!(!passes("mixed", Cell::Ok) && !passes("mixed", refused(&[0, 1])));
+        let absent = Cell::Absent {
+            detail: "why".into(),
+        };
+        assert!(!passes("direct", absent));
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub(crate) const EDU_MEMORY_SIZE: usize = 4096;
 /// The most words of one `EDU_NOTE`.
 pub(crate) const EDU_NOTE_LONGEST: usize = 65;
 
+/// The device is going to access a buffer, or has done so.
+pub(crate) const EDU_ACCESS_BEGIN: u32 = 0;
+pub(crate) const EDU_ACCESS_END: u32 = 1;
+
 /// `struct edu_query`
 #[repr(C)]
 pub(crate) struct Query {
@@ -75,6 +79,15 @@ pub(crate) struct Dma {
     pub(crate) length: u32,
 }
 
+/// `struct edu_access`
+#[repr(C)]
+pub(crate) struct Access {
+    pub(crate) mapping: u32,
+    pub(crate) direction: u32,
+    pub(crate) side: u32,
+    pub(crate) reserved: u32,
+}
+
 /// `struct edu_vmap`
 #[repr(C)]
 pub(crate) struct Vmap {
@@ -113,7 +126,7 @@ macro_rules! plain {
     )*};
 }
 
-plain!(Query, Mask, Memory, Attach, Map, Dma, Vmap, Frames, Note);
+plain!(Query, Mask, Memory, Attach, Map, Dma, Access, Vmap, Frames, Note);
 
 const EDU: u32 = b'e' as u32;
 
@@ -127,6 +140,9 @@ pub(crate) const EDU_DETACH: u32 = _IOW::<u32>(EDU, 0x11);
 pub(crate) const EDU_MAP: u32 = _IOWR::<Map>(EDU, 0x12);
 pub(crate) const EDU_UNMAP: u32 = _IOW::<u32>(EDU, 0x13);
 pub(crate) const EDU_DMA: u32 = _IOW::<Dma>(EDU, 0x14);
+pub(crate) const EDU_MAP_VECS: u32 = _IOWR::<Map>(EDU, 0x15);
+pub(crate) const EDU_ACCESS: u32 = _IOW::<Access>(EDU, 0x16);
+pub(crate) const EDU_DECLARE_ATOMICS: u32 = _IOW::<u32>(EDU, 0x17);
 pub(crate) const EDU_VMAP: u32 = _IOW::<Vmap>(EDU, 0x20);
 pub(crate) const EDU_FRAMES: u32 = _IOW::<Frames>(EDU, 0x21);
 
@@ -139,14 +155,16 @@ mod tests {
     };
 
     extern "C" {
-        static edu_importer_abi: [usize; 40];
+        static edu_importer_abi: [usize; 48];
     }
 
     #[test]
     fn numbers_and_layouts_are_the_headers() {
-        let rust: [usize; 40] = [
+        let rust: [usize; 48] = [
             EDU_MEMORY_SIZE,
             EDU_NOTE_LONGEST,
+            EDU_ACCESS_BEGIN as usize,
+            EDU_ACCESS_END as usize,
             EDU_QUERY as usize,
             EDU_SET_MASK as usize,
             EDU_LOAD as usize,
@@ -157,6 +175,9 @@ mod tests {
             EDU_MAP as usize,
             EDU_UNMAP as usize,
             EDU_DMA as usize,
+            EDU_MAP_VECS as usize,
+            EDU_ACCESS as usize,
+            EDU_DECLARE_ATOMICS as usize,
             EDU_VMAP as usize,
             EDU_FRAMES as usize,
             offset_of!(Query, dma_bits),
@@ -176,6 +197,9 @@ mod tests {
             offset_of!(Dma, offset),
             offset_of!(Dma, device_offset),
             offset_of!(Dma, length),
+            offset_of!(Access, direction),
+            offset_of!(Access, side),
+            offset_of!(Access, reserved),
             offset_of!(Vmap, direction),
             offset_of!(Vmap, offset),
             offset_of!(Vmap, length),
@@ -198,6 +222,7 @@ mod tests {
         assert_eq!(size_of::<Attach>(), 4 + 4 + 4 + 4);
         assert_eq!(size_of::<Map>(), 4 + 4 + 4 + 4);
         assert_eq!(size_of::<Dma>(), 4 + 4 + 8 + 4 + 4);
+        assert_eq!(size_of::<Access>(), 4 + 4 + 4 + 4);
         assert_eq!(size_of::<Vmap>(), 4 + 4 + 8 + 4 + 4 + 8);
         assert_eq!(size_of::<Frames>(), 4 + 4 + 8 + 8);
         assert_eq!(size_of::<Note>(), 4 + 4 + 8);

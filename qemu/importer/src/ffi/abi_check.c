@@ -4,15 +4,19 @@
  * in abi.rs, which compares it with the Rust side.
  */
 #include <linux/kconfig.h>
+#include <linux/dmaengine.h>
 #include <linux/stddef.h>
+#include "../../../../include/linux/udmabuf-importer.h"
 #include "../../uapi/edu_importer.h"
 
 #if IS_BUILTIN(CONFIG_KUNIT)
-extern const size_t edu_importer_abi[40];
+extern const size_t edu_importer_abi[48];
 
-const size_t edu_importer_abi[40] = {
+const size_t edu_importer_abi[48] = {
 	EDU_MEMORY_SIZE,
 	EDU_NOTE_LONGEST,
+	EDU_ACCESS_BEGIN,
+	EDU_ACCESS_END,
 	EDU_QUERY,
 	EDU_SET_MASK,
 	EDU_LOAD,
@@ -23,6 +27,9 @@ const size_t edu_importer_abi[40] = {
 	EDU_MAP,
 	EDU_UNMAP,
 	EDU_DMA,
+	EDU_MAP_VECS,
+	EDU_ACCESS,
+	EDU_DECLARE_ATOMICS,
 	EDU_VMAP,
 	EDU_FRAMES,
 	offsetof(struct edu_query, dma_bits),
@@ -42,6 +49,9 @@ const size_t edu_importer_abi[40] = {
 	offsetof(struct edu_dma, offset),
 	offsetof(struct edu_dma, device_offset),
 	offsetof(struct edu_dma, length),
+	offsetof(struct edu_access, direction),
+	offsetof(struct edu_access, side),
+	offsetof(struct edu_access, reserved),
 	offsetof(struct edu_vmap, direction),
 	offsetof(struct edu_vmap, offset),
 	offsetof(struct edu_vmap, length),
@@ -51,5 +61,16 @@ const size_t edu_importer_abi[40] = {
 	offsetof(struct edu_frames, frames),
 	offsetof(struct edu_note, count),
 	offsetof(struct edu_note, words),
+};
+
+/* Of the driver's header, in the order of the suite in udmabuf.rs. */
+extern const size_t edu_importer_vecs_abi[5];
+
+const size_t edu_importer_vecs_abi[5] = {
+	sizeof(struct udmabuf_vecs),
+	offsetof(struct udmabuf_vecs, vec),
+	sizeof(struct dma_vec),
+	offsetof(struct dma_vec, addr),
+	offsetof(struct dma_vec, len),
 };
 #endif

@@ -56,7 +56,7 @@ extern "C" {
 }
 
 /// What C calls `direction`.
-fn raw(direction: Direction) -> bindings::dma_data_direction {
+pub(super) fn raw(direction: Direction) -> bindings::dma_data_direction {
     DataDirection::from(direction).into()
 }
 
@@ -154,6 +154,11 @@ impl Attachment {
         })
     }
 
+    /// The C side of the attachment, valid while `self` exists.
+    pub(super) fn as_raw(&self) -> *mut bindings::dma_buf_attachment {
+        self.attachment.as_ptr()
+    }
+
     /// The buffer that the device is attached to.
     pub(crate) fn buffer(&self) -> &DmaBuf {
         &self.buffer
@@ -165,7 +170,7 @@ impl Drop for Attachment {
         // SAFETY: By the type invariant this is an attachment of this buffer. Every `Mapping`
         // keeps the attachment alive, so nothing is mapped through it any more.
         unsafe {
-            bindings::dma_buf_detach(self.buffer.0.as_ptr(), self.attachment.as_ptr());
+            bindings::dma_buf_detach(self.buffer.0.as_ptr(), self.as_raw());
         }
     }
 }
@@ -191,10 +196,7 @@ impl Mapping {
     pub(crate) fn new(attachment: Arc<Attachment>, direction: Direction) -> Result<Self> {
         // SAFETY: The pointer is valid, and the reservation lock is not held.
         let table = from_err_ptr(unsafe {
-            bindings::dma_buf_map_attachment_unlocked(
-                attachment.attachment.as_ptr(),
-                raw(direction),
-            )
+            bindings::dma_buf_map_attachment_unlocked(attachment.as_raw(), raw(direction))
         })?;
         // INVARIANT: Just mapped.
         Ok(Self {
@@ -207,6 +209,11 @@ impl Mapping {
     /// What the device may do.
     pub(crate) fn direction(&self) -> Direction {
         self.direction
+    }
+
+    /// The attachment that is mapped.
+    pub(crate) fn attachment(&self) -> &Attachment {
+        &self.attachment
     }
 
     /// Where the device finds the buffer, from the first byte to the last.
@@ -222,7 +229,7 @@ impl Drop for Mapping {
         // SAFETY: By the type invariant this is what was mapped, and in which direction.
         unsafe {
             bindings::dma_buf_unmap_attachment_unlocked(
-                self.attachment.attachment.as_ptr(),
+                self.attachment.as_raw(),
                 self.table.as_ptr(),
                 raw(self.direction),
             );

@@ -16,6 +16,7 @@ mod kernel;
 mod layout;
 mod scale;
 mod setup;
+mod stated;
 mod waiting;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         layout::TESTS,
         device::TESTS,
         devices::TESTS,
+        stated::TESTS,
         brackets::TESTS,
         fences::TESTS,
         kernel::TESTS,

@@ -3,6 +3,9 @@
 //! The same requests from a 32-bit program. Structures and numbers are those of a 64-bit one, as
 //! every field has a fixed size.
 
+use std::mem::offset_of;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use selftests::DmaBuf;
@@ -18,12 +21,21 @@ use selftests::ktap::Test;
 use selftests::outcome::equal;
 use selftests::outcome::skip;
 use selftests::sys::compat;
+use selftests::sys::ioctl;
 use selftests::tests;
 use selftests::udmabuf::list_bytes;
 
+use crate::ours;
 use crate::refusal::refused;
 
-pub const TESTS: &[Test] = tests![compat_create, compat_create_list, compat_errors];
+pub const TESTS: &[Test] = tests![
+    compat_create,
+    compat_create_list,
+    compat_errors,
+    compat_query,
+    compat_create_ext,
+    compat_sync_range,
+];
 
 /// Memory that a 32-bit pointer reaches.
 struct Low {
@@ -104,4 +116,101 @@ fn compat_errors() -> Outcome {
     };
     let closed = low.put(&list_bytes(0, 1, &[closed]));
     refused("closed", || create(list, closed), Errno::BADFD)
+}
+
+/// The bytes of 32-bit words: a structure, whose fields of 64 bits are two of them.
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+fn compat_query() -> Outcome {
+    let device = ours::device()?;
+    need_compat()?;
+    let (_memfd, buffer) = ours::pages(&device, 3)?;
+    let low = Low::new()?;
+    let size = size_of::<abi::udmabuf_query>();
+    let ask = |fd: i32, flags: u32| -> Result<Vec<u8>, Errno> {
+        low.put(&vec![0; size]);
+        low.put(&bytes(&[fd as u32, flags]));
+        compat::call::<abi::udmabuf_query>(&device, &low.page, 0)?;
+        let mut answer = vec![0; size];
+        low.page.read(0, &mut answer);
+        Ok(answer)
+    };
+    let fd = buffer.as_fd().as_raw_fd();
+    let answer = ask(fd, 0)?;
+    let at = offset_of!(abi::udmabuf_query, size);
+    equal(
+        "size",
+        &answer[at..at + 8],
+        &(3 * PAGE as u64).to_ne_bytes()[..],
+    )?;
+    let memory = Mapping::memory(PAGE)?;
+    memory.write(0, &fd.to_ne_bytes());
+    ioctl::udmabuf_in(&device, abi::REQUEST_UDMABUF_QUERY, &memory, 0)?;
+    let mut same = vec![0; size];
+    memory.read(0, &mut same);
+    equal("what a 64-bit program is told", &answer, &same)?;
+    ask(-1, 0)?;
+    refused("flags", || ask(fd, 1), Errno::INVAL)?;
+    refused("closed", || ask(fd + 100, 0), Errno::BADF)
+}
+
+fn compat_create_ext() -> Outcome {
+    let device = ours::device()?;
+    need_compat()?;
+    let memfd = Memfd::new(4 * PAGE)?;
+    let low = Low::new()?;
+    let items = list_bytes(
+        0,
+        0,
+        &[memfd.range(3 * PAGE, PAGE), memfd.range(0, 2 * PAGE)],
+    );
+    let make = |head: [u32; 6]| {
+        low.page.write(PAGE / 2, &items[8..]);
+        let address = low.put(&bytes(&head));
+        compat::create(&device, abi::REQUEST_UDMABUF_CREATE_EXT, address).map(DmaBuf::from)
+    };
+    let list = low.page.address() as u32 + PAGE as u32 / 2;
+    let mode = abi::UDMABUF_MODE_CPU_COHERENT;
+    let buffer = make([1, mode, 2, 0, list, 0])?;
+    equal("size", buffer.size()?, 3 * PAGE)?;
+    equal("mode", device.query(&buffer)?.mode, mode)?;
+    for (what, head, error) in [
+        ("flags", [2, mode, 2, 0, list, 0], Errno::INVAL),
+        ("mode", [0, 4, 2, 0, list, 0], Errno::INVAL),
+        ("reserved", [0, mode, 2, 1, list, 0], Errno::INVAL),
+        ("count", [0, mode, 0, 0, list, 0], Errno::INVAL),
+        ("items at 0", [0, mode, 2, 0, 0, 0], Errno::FAULT),
+        // The pointer has 64 bits, and all of them count.
+        ("items far away", [0, mode, 2, 0, list, 1], Errno::FAULT),
+    ] {
+        refused(what, || make(head), error)?;
+    }
+    Ok(())
+}
+
+fn compat_sync_range() -> Outcome {
+    let device = ours::device()?;
+    need_compat()?;
+    let (_memfd, buffer) = ours::pages(&device, 3)?;
+    let low = Low::new()?;
+    let fd = buffer.as_fd().as_raw_fd() as u32;
+    let sync = |words: [u32; 6]| {
+        low.put(&bytes(&words));
+        compat::call::<abi::udmabuf_sync_range>(&device, &low.page, 0).map(drop)
+    };
+    let size = 3 * PAGE as u32;
+    sync([fd, abi::SYNC_READ, 0, 0, size, 0])?;
+    sync([fd, abi::SYNC_END | abi::SYNC_READ, 1, 0, size - 1, 0])?;
+    for (what, words, error) in [
+        ("flags", [fd, 0, 0, 0, size, 0], Errno::INVAL),
+        ("too long", [fd, 1, 1, 0, size, 0], Errno::INVAL),
+        ("offset of 2^32", [fd, 1, 0, 1, 0, 0], Errno::INVAL),
+        ("length of 2^32", [fd, 1, 0, 0, 0, 1], Errno::INVAL),
+        ("closed", [fd + 100, 1, 0, 0, size, 0], Errno::BADF),
+    ] {
+        refused(what, || sync(words), error)?;
+    }
+    Ok(())
 }

@@ -5,19 +5,27 @@
 
 #[cfg(target_arch = "x86_64")]
 mod compat;
+mod creation;
 mod descriptors;
+mod enforcement;
+mod facts;
+mod fallbacks;
 mod files;
 mod limits;
 mod mappings;
 mod memlock;
 mod memory;
 mod modes;
+mod ours;
 mod pointers;
+mod query;
 mod ranges;
 mod references;
 mod refusal;
 mod requests;
 mod seals;
+mod sync;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -37,6 +45,13 @@ fn main() -> ExitCode {
         memory::TESTS,
         memlock::TESTS,
         mappings::TESTS,
+        versions::TESTS,
+        query::TESTS,
+        facts::TESTS,
+        creation::TESTS,
+        enforcement::TESTS,
+        fallbacks::TESTS,
+        sync::TESTS,
         #[cfg(target_arch = "x86_64")]
         compat::TESTS,
     ])

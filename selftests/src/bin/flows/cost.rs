@@ -18,6 +18,7 @@ pub const FLOWS: &[Flow] = &[Flow {
     title: "one bracket of each kind for 0 to 8 mappings of each device",
     controls: &[],
     heap: false,
+    refuses: false,
     run: cost,
 }];
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use selftests::Outcome;
 use selftests::outcome::Stop;
 
+use crate::stage::Refusal;
 use crate::stage::Stage;
 
 /// One flow.
@@ -22,6 +23,8 @@ pub struct Flow {
     pub controls: &'static [&'static str],
     /// Whether the system heap can run it, which has no memfd.
     pub heap: bool,
+    /// Whether devices that are not coherent with the CPU are refused in it, and rightly so.
+    pub refuses: bool,
     #[serde(skip)]
     pub run: fn(&Stage) -> Outcome,
 }
@@ -33,6 +36,10 @@ pub struct Cell {
     pub title: &'static str,
     pub outcome: Kind,
     pub detail: String,
+    /// The devices that were refused.
+    pub refused: Vec<u32>,
+    /// The most bytes of cache lines that may be maintained in the flow's [`Counted`] scope.
+    pub allowed: Option<usize>,
     pub controls: &'static [&'static str],
 }
 
@@ -40,6 +47,10 @@ pub struct Cell {
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Ok,
+    /// Some device was, and all else was right.
+    Refused,
+    /// Whoever made the buffer does not offer what the flow is about.
+    Absent,
     Wrong,
     Error,
 }
@@ -49,6 +60,8 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Ok => "ok",
+            Kind::Refused => "refused",
+            Kind::Absent => "absent",
             Kind::Wrong => "wrong",
             Kind::Error => "error",
         }
@@ -56,32 +69,42 @@ impl Kind {
 
     /// Whether something is not as it should be.
     pub fn is_bad(self) -> bool {
-        matches!(self, Kind::Wrong | Kind::Error)
+        !matches!(self, Kind::Ok | Kind::Refused)
     }
 }
 
 impl Flow {
     /// Plays it in a scope of its own.
     pub fn play(&self, stage: &Stage) -> Outcome<Cell> {
-        let scope = stage
-            .model
-            .scope(&format!("{}/{}", stage.label, self.name))?;
+        stage.enter(self.name);
+        let scope = stage.scope("")?;
         let result = (self.run)(stage);
         drop(scope);
-        let (outcome, detail) = judge(result);
+        let found = stage.leave();
+        let (outcome, detail) = judge(result, &found.refusals);
         Ok(Cell {
             flow: self.name,
             title: self.title,
             outcome,
             detail,
+            refused: found
+                .refusals
+                .iter()
+                .map(|refusal| refusal.device)
+                .collect(),
+            allowed: found.allowed,
             controls: self.controls,
         })
     }
 }
 
-fn judge(result: Outcome) -> (Kind, String) {
+fn judge(result: Outcome, refusals: &[Refusal]) -> (Kind, String) {
     match result {
-        Ok(()) => (Kind::Ok, String::new()),
+        Ok(()) if refusals.is_empty() => (Kind::Ok, String::new()),
+        Ok(()) => {
+            let said: Vec<_> = refusals.iter().map(Refusal::to_string).collect();
+            (Kind::Refused, said.join(", "))
+        }
         Err(Stop::Wrong { mismatch, place }) => {
             let file = place.file().rsplit('/').next().unwrap_or_default();
             let detail = format!(
@@ -93,6 +116,8 @@ fn judge(result: Outcome) -> (Kind, String) {
             );
             (Kind::Wrong, detail)
         }
+        Err(Stop::Broken(why)) => (Kind::Wrong, why),
+        Err(Stop::Absent(what)) => (Kind::Absent, what),
         // Every machine of the matrix has what the flows need.
         Err(Stop::Skip(what)) => (Kind::Error, format!("needs {what}")),
         Err(Stop::Fail(why)) => (Kind::Error, why),
@@ -112,7 +137,7 @@ mod tests {
         let mut bytes = pattern.bytes(0, 100);
         bytes[64] = !bytes[64];
         let flow = || -> Outcome { Ok(pattern.check(0, &bytes)?) };
-        let (kind, detail) = judge(flow());
+        let (kind, detail) = judge(flow(), &[]);
         assert_eq!(kind, Kind::Wrong);
         let start = format!(
             "first bad offset 0x40: {:#04x} instead of {:#04x} (flow.rs:",
@@ -123,8 +148,30 @@ mod tests {
 
     #[test]
     fn a_refusal_is_an_error_and_so_is_a_skip() {
-        assert_eq!(judge(Err(Errno::BUSY.into())).0, Kind::Error);
-        assert_eq!(judge(Err(Stop::Skip("a camera".into()))).0, Kind::Error);
+        let kind = |stop| judge(Err(stop), &[]).0;
+        assert_eq!(kind(Errno::BUSY.into()), Kind::Error);
+        assert_eq!(kind(Stop::Skip("a camera".into())), Kind::Error);
+        assert_eq!(kind(Stop::Broken("a rule".into())), Kind::Wrong);
+        assert_eq!(kind(Stop::Absent("a call".into())), Kind::Absent);
+    }
+
+    #[test]
+    fn devices_that_were_refused_are_told() {
+        let refusals = [
+            Refusal {
+                device: 0,
+                call: "attach",
+            },
+            Refusal {
+                device: 1,
+                call: "map",
+            },
+        ];
+        let (kind, detail) = judge(Ok(()), &refusals);
+        assert_eq!(kind, Kind::Refused);
+        assert_eq!(detail, "edu 0 at attach, edu 1 at map");
+        assert!(!kind.is_bad());
+        assert_eq!(judge(Err(Errno::BUSY.into()), &refusals).0, Kind::Error);
     }
 
     #[test]
@@ -134,11 +181,13 @@ mod tests {
             title: "CPU write -> device read",
             outcome: Kind::Wrong,
             detail: "why".into(),
+            refused: vec![0],
+            allowed: None,
             controls: &["whole-copies"],
         };
         assert_eq!(
             serde_json::to_string(&cell).unwrap(),
-            r#"{"flow":"f","title":"CPU write -> device read","outcome":"wrong","detail":"why","controls":["whole-copies"]}"#
+            r#"{"flow":"f","title":"CPU write -> device read","outcome":"wrong","detail":"why","refused":[0],"allowed":null,"controls":["whole-copies"]}"#
         );
     }
 }

@@ -24,6 +24,7 @@ pub const FLOWS: &[Flow] = &[
         title: "CPU write -> device read",
         controls: &["no-sync-at-end"],
         heap: true,
+        refuses: false,
         run: |stage| cpu_to_device(stage, stage.pages(4)?),
     },
     Flow {
@@ -31,6 +32,7 @@ pub const FLOWS: &[Flow] = &[
         title: "device write -> CPU read",
         controls: &["no-sync-at-begin"],
         heap: true,
+        refuses: false,
         run: |stage| device_to_cpu(stage, stage.pages(4)?),
     },
     Flow {
@@ -38,6 +40,7 @@ pub const FLOWS: &[Flow] = &[
         title: "CPU and device in turns, one long mapping",
         controls: &["no-sync-at-begin", "no-sync-at-end"],
         heap: true,
+        refuses: false,
         run: ping_pong,
     },
     Flow {
@@ -45,6 +48,7 @@ pub const FLOWS: &[Flow] = &[
         title: "CPU write before attach, no bracket",
         controls: &["no-sync-at-map"],
         heap: true,
+        refuses: false,
         run: write_before_attach,
     },
     Flow {
@@ -52,6 +56,7 @@ pub const FLOWS: &[Flow] = &[
         title: "CPU through the memfd, with brackets",
         controls: &["no-sync-at-begin", "no-sync-at-end"],
         heap: false,
+        refuses: false,
         run: memfd_with_bracket,
     },
     Flow {
@@ -59,6 +64,7 @@ pub const FLOWS: &[Flow] = &[
         title: "memfd filled, START|RW, nobody attached",
         controls: &["c", "no-sync-at-map"],
         heap: false,
+        refuses: false,
         run: bracket_unattached,
     },
     Flow {
@@ -66,6 +72,7 @@ pub const FLOWS: &[Flow] = &[
         title: "memfd filled, START|RW, one attached",
         controls: &["no-sync-at-map", "no-sync-at-end"],
         heap: false,
+        refuses: false,
         run: bracket_attached,
     },
     Flow {
@@ -73,6 +80,7 @@ pub const FLOWS: &[Flow] = &[
         title: "fresh pages are zero for the device",
         controls: &["no-sync-at-map"],
         heap: true,
+        refuses: false,
         run: fresh_pages,
     },
     Flow {
@@ -80,6 +88,7 @@ pub const FLOWS: &[Flow] = &[
         title: "a write bracket keeps what a device wrote",
         controls: &["no-sync-at-begin", "no-sync-at-end"],
         heap: true,
+        refuses: false,
         run: write_only_bracket,
     },
     Flow {
@@ -87,6 +96,7 @@ pub const FLOWS: &[Flow] = &[
         title: "device write, unmap -> CPU read, no bracket",
         controls: &["no-sync-at-unmap"],
         heap: true,
+        refuses: false,
         run: unmap_hands_over,
     },
     Flow {
@@ -94,6 +104,7 @@ pub const FLOWS: &[Flow] = &[
         title: "CPU writes between mappings, no bracket",
         controls: &["no-sync-at-map"],
         heap: true,
+        refuses: false,
         run: map_again_hands_over,
     },
 ];

@@ -24,6 +24,7 @@ pub const FLOWS: &[Flow] = &[
         title: "kernel and device in turns",
         controls: &["no-sync-at-begin", "no-sync-at-end"],
         heap: true,
+        refuses: false,
         run: vmap,
     },
     Flow {
@@ -31,6 +32,7 @@ pub const FLOWS: &[Flow] = &[
         title: "camera frames (vivid) -> device read",
         controls: &["no-sync-at-end"],
         heap: false,
+        refuses: false,
         run: camera,
     },
 ];

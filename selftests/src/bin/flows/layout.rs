@@ -29,6 +29,7 @@ pub const FLOWS: &[Flow] = &[
         title: "CPU write -> device read, transparent huge page",
         controls: &["no-sync-at-end"],
         heap: false,
+        refuses: false,
         run: |stage| cpu_to_device(stage, stage.huge_page(Backing::Transparent)?),
     },
     Flow {
@@ -36,6 +37,7 @@ pub const FLOWS: &[Flow] = &[
         title: "device write -> CPU read, transparent huge page",
         controls: &["no-sync-at-begin"],
         heap: false,
+        refuses: false,
         run: |stage| device_to_cpu(stage, stage.huge_page(Backing::Transparent)?),
     },
     Flow {
@@ -43,6 +45,7 @@ pub const FLOWS: &[Flow] = &[
         title: "CPU write -> device read, hugetlb page",
         controls: &["no-sync-at-end"],
         heap: false,
+        refuses: false,
         run: |stage| cpu_to_device(stage, stage.huge_page(Backing::Huge)?),
     },
     Flow {
@@ -50,6 +53,7 @@ pub const FLOWS: &[Flow] = &[
         title: "device write -> CPU read, hugetlb page",
         controls: &["no-sync-at-begin"],
         heap: false,
+        refuses: false,
         run: |stage| device_to_cpu(stage, stage.huge_page(Backing::Huge)?),
     },
     Flow {
@@ -57,6 +61,7 @@ pub const FLOWS: &[Flow] = &[
         title: "two pages of a large memfd",
         controls: &["no-sync-at-begin", "no-sync-at-end"],
         heap: false,
+        refuses: false,
         run: sub_range,
     },
     Flow {
@@ -64,6 +69,7 @@ pub const FLOWS: &[Flow] = &[
         title: "two buffers over the same pages, a device on each",
         controls: &["no-sync-at-begin", "no-sync-at-end"],
         heap: false,
+        refuses: false,
         run: two_buffers,
     },
     Flow {
@@ -76,6 +82,7 @@ pub const FLOWS: &[Flow] = &[
             "whole-copies",
         ],
         heap: false,
+        refuses: false,
         run: page_twice,
     },
     Flow {
@@ -83,6 +90,7 @@ pub const FLOWS: &[Flow] = &[
         title: "two writers share a page, beside unrelated ones",
         controls: &["no-sync-at-begin", "no-sync-at-end", "whole-copies"],
         heap: false,
+        refuses: false,
         run: shared_page,
     },
 ];

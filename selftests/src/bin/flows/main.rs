@@ -6,6 +6,7 @@
 //! Data shows what a bounce buffer does. What caches would do is judged by the cache model outside
 //! the machine, which is told what belongs to which flow.
 
+mod access;
 mod arguments;
 mod companion;
 mod cost;
@@ -13,11 +14,15 @@ mod flow;
 mod handover;
 mod kernel;
 mod layout;
+mod modes;
 mod overlap;
+mod query;
 mod random;
+mod range;
 mod stage;
 mod unbracketed;
 mod unpaired;
+mod vecs;
 mod writers;
 
 use std::env;
@@ -44,7 +49,7 @@ const SOME_BAD: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
 /// In the order in which they run.
-const FLOWS: [&[Flow]; 8] = [
+const FLOWS: [&[Flow]; 13] = [
     handover::FLOWS,
     unbracketed::FLOWS,
     overlap::FLOWS,
@@ -52,6 +57,11 @@ const FLOWS: [&[Flow]; 8] = [
     writers::FLOWS,
     kernel::FLOWS,
     layout::FLOWS,
+    access::FLOWS,
+    vecs::FLOWS,
+    range::FLOWS,
+    modes::FLOWS,
+    query::FLOWS,
     random::FLOWS,
 ];
 

@@ -21,6 +21,7 @@ pub const FLOWS: &[Flow] = &[
         title: "read bracket inside another's write bracket",
         controls: &["whole-copies", "invalidate-alone"],
         heap: true,
+        refuses: false,
         run: read_in_write_bracket,
     },
     Flow {
@@ -28,6 +29,7 @@ pub const FLOWS: &[Flow] = &[
         title: "attach and read inside another's write bracket",
         controls: &["whole-copies", "invalidate-alone"],
         heap: true,
+        refuses: false,
         run: attach_in_write_bracket,
     },
     Flow {
@@ -35,6 +37,7 @@ pub const FLOWS: &[Flow] = &[
         title: "unmap inside another's write bracket",
         controls: &["whole-copies", "invalidate-alone"],
         heap: true,
+        refuses: false,
         run: unmap_in_write_bracket,
     },
     Flow {
@@ -42,6 +45,7 @@ pub const FLOWS: &[Flow] = &[
         title: "writer died in its bracket, device write -> CPU read",
         controls: &["brackets-remembered"],
         heap: true,
+        refuses: false,
         run: dead_writer,
     },
 ];

@@ -46,6 +46,7 @@ pub const FLOWS: &[Flow] = &[Flow {
     title: "four threads at random",
     controls: &["whole-copies", "invalidate-alone"],
     heap: true,
+    refuses: false,
     run: random,
 }];
 

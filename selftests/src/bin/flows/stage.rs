@@ -2,6 +2,8 @@
 
 //! What a flow plays on: watched pages, a buffer of them, and the devices.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::time::Duration;
 
 use selftests::Access;
@@ -22,6 +24,7 @@ use selftests::Window;
 use selftests::hugepage;
 use selftests::importer;
 use selftests::importer::Edu;
+use selftests::model::Scope;
 use selftests::model::Watch;
 use selftests::outcome::fail;
 use selftests::outcome::skip;
@@ -51,7 +54,35 @@ pub struct Stage {
     pub duration: Duration,
     /// What chance starts from.
     pub seed: u64,
+    /// What is known of the flow that is played.
+    playing: RefCell<Playing>,
 }
+
+/// A flow that is played, and what is found in it beside what went wrong.
+#[derive(Default)]
+pub struct Playing {
+    flow: &'static str,
+    pub refusals: Vec<Refusal>,
+    /// The most bytes of cache lines that may be maintained where they are counted.
+    pub allowed: Option<usize>,
+}
+
+/// A device that was refused, as it should be.
+#[derive(Debug)]
+pub struct Refusal {
+    pub device: u32,
+    /// What was refused to it.
+    pub call: &'static str,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "edu {} at {}", self.device, self.call)
+    }
+}
+
+/// The part of a flow in which cache maintenance is counted.
+const COUNTED: &str = "/counted";
 
 impl Stage {
     pub fn new(label: String, heap: bool, duration: Duration, seed: u64) -> Outcome<Stage> {
@@ -65,7 +96,44 @@ impl Stage {
             model,
             duration,
             seed,
+            playing: RefCell::default(),
         })
+    }
+
+    /// A flow begins.
+    pub fn enter(&self, flow: &'static str) {
+        self.playing.replace(Playing {
+            flow,
+            ..Playing::default()
+        });
+    }
+
+    /// It is over.
+    pub fn leave(&self) -> Playing {
+        self.playing.take()
+    }
+
+    /// Lets what follows count for the flow, or for a part of it.
+    pub fn scope(&self, part: &str) -> Outcome<Scope<'_>> {
+        let name = format!("{}/{}{part}", self.label, self.playing.borrow().flow);
+        Ok(self.model.scope(&name)?)
+    }
+
+    /// A device was refused, as it should be.
+    pub fn refused(&self, device: u32, call: &'static str) {
+        let refusal = Refusal { device, call };
+        self.playing.borrow_mut().refusals.push(refusal);
+    }
+
+    /// Does something that may maintain no more than so many bytes of cache lines.
+    pub fn counted<T>(&self, bytes: usize, body: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+        self.playing.borrow_mut().allowed = Some(bytes);
+        let counted = self.scope(COUNTED)?;
+        let result = body();
+        drop(counted);
+        // The end of a scope is that of all: the flow's begins once more, and ends as it would have.
+        std::mem::forget(self.scope("")?);
+        result
     }
 
     /// Edu device `number`.
@@ -197,6 +265,14 @@ impl Pages<'_> {
     /// A buffer of some of them.
     pub fn part(&self, window: Window) -> Outcome<Buffer> {
         Buffer::new(self.source.dma_buf(window)?)
+    }
+
+    /// What a buffer of all of them is made from; nothing where they are a buffer themselves.
+    pub fn item(&self) -> Option<Item> {
+        match &self.source {
+            Source::Memfd { memfd, offset } => Some(memfd.range(*offset, self.memory.len())),
+            Source::Heap(_) => None,
+        }
     }
 
     /// A buffer of some of them in this order.

@@ -20,6 +20,7 @@ pub const FLOWS: &[Flow] = &[
         title: "CPU writes without bracket, map and unmap take nothing",
         controls: &["whole-copies", "invalidate-alone"],
         heap: true,
+        refuses: false,
         run: unbracketed_at_map,
     },
     Flow {
@@ -27,6 +28,7 @@ pub const FLOWS: &[Flow] = &[
         title: "CPU writes without bracket, nor does a bracket take any",
         controls: &["no-sync-at-begin", "whole-copies", "invalidate-alone"],
         heap: true,
+        refuses: false,
         run: unbracketed_at_bracket,
     },
 ];

@@ -41,6 +41,7 @@ pub const FLOWS: &[Flow] = &[
         title: "START|RW twice and END|RW once in each frame",
         controls: &["no-sync-at-begin", "no-sync-at-end", "brackets-remembered"],
         heap: true,
+        refuses: false,
         run: begun_twice,
     },
     Flow {
@@ -48,6 +49,7 @@ pub const FLOWS: &[Flow] = &[
         title: "START|RW, END|R; START|R, END|RW; START|W, END|R",
         controls: &["no-sync-at-begin", "no-sync-at-end", "brackets-remembered"],
         heap: true,
+        refuses: false,
         run: ended_otherwise,
     },
     Flow {
@@ -55,6 +57,7 @@ pub const FLOWS: &[Flow] = &[
         title: "START|W in each frame and no END",
         controls: &["no-sync-at-begin", "brackets-remembered"],
         heap: true,
+        refuses: false,
         run: never_ended,
     },
     Flow {
@@ -62,6 +65,7 @@ pub const FLOWS: &[Flow] = &[
         title: "begun here, ended by a child, after exec, by a thread",
         controls: &["no-sync-at-begin", "no-sync-at-end", "brackets-remembered"],
         heap: true,
+        refuses: false,
         run: ended_elsewhere,
     },
     Flow {
@@ -69,6 +73,7 @@ pub const FLOWS: &[Flow] = &[
         title: "a signal interrupts START|W, then device writes -> CPU read",
         controls: &["no-sync-at-begin", "brackets-remembered"],
         heap: true,
+        refuses: false,
         run: interrupted_begin,
     },
 ];

@@ -28,6 +28,7 @@ pub const FLOWS: &[Flow] = &[
             "reader-stands-for-all",
         ],
         heap: true,
+        refuses: false,
         run: device_cpu_device,
     },
     Flow {
@@ -35,6 +36,7 @@ pub const FLOWS: &[Flow] = &[
         title: "two devices write, one BIDIRECTIONAL",
         controls: &["no-sync-at-begin", "whole-copies"],
         heap: true,
+        refuses: false,
         run: bounced_beside_direct,
     },
     Flow {
@@ -42,6 +44,7 @@ pub const FLOWS: &[Flow] = &[
         title: "two devices of the same reach write halves of a page",
         controls: &["no-sync-at-begin", "no-sync-at-end", "whole-copies"],
         heap: true,
+        refuses: false,
         run: two_bounced,
     },
     Flow {
@@ -49,6 +52,7 @@ pub const FLOWS: &[Flow] = &[
         title: "one device imports the buffer twice",
         controls: &["no-sync-at-begin", "no-sync-at-end"],
         heap: true,
+        refuses: false,
         run: same_device_twice,
     },
     Flow {
@@ -56,6 +60,7 @@ pub const FLOWS: &[Flow] = &[
         title: "device write inside a write bracket -> CPU read",
         controls: &["no-sync-at-begin", "no-sync-at-end", "brackets-remembered"],
         heap: true,
+        refuses: false,
         run: device_in_write_bracket,
     },
     Flow {
@@ -63,6 +68,7 @@ pub const FLOWS: &[Flow] = &[
         title: "CPU and device write their halves in turns",
         controls: &["no-sync-at-begin", "no-sync-at-end"],
         heap: true,
+        refuses: false,
         run: bounced_beside_cpu,
     },
     Flow {
@@ -70,6 +76,7 @@ pub const FLOWS: &[Flow] = &[
         title: "unmap after another device wrote",
         controls: &["no-sync-at-begin", "no-sync-at-unmap", "whole-copies"],
         heap: true,
+        refuses: false,
         run: unmap_after_other_wrote,
     },
 ];
