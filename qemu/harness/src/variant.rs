@@ -195,7 +195,7 @@ mod tests {
     fn the_key_changes_with_whatever_is_built_from() {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path();
-        for directory in ["src", "uapi", "ci", "build/kernel/k"] {
+        for directory in ["src", "uapi", "include", "ci", "build/kernel/k"] {
             fs::create_dir_all(root.join(directory)).unwrap();
         }
         let files = [

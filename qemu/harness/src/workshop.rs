@@ -14,7 +14,7 @@ use protocol::DRIVER_MODULE;
 use crate::layout::Layout;
 
 /// What the module is built from.
-pub const SOURCES: &[&str] = &["Kbuild", "src", "uapi"];
+pub const SOURCES: &[&str] = &["Kbuild", "src", "uapi", "include"];
 
 /// A copy of the module's source, and what was built from it against one kernel. What the next
 /// variant leaves as it was is not compiled again: that is the C code, nearly half of the work.
@@ -118,7 +118,7 @@ mod tests {
     fn what_a_patch_does_not_touch_stays_as_old_as_it_was() {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path();
-        for directory in ["src", "uapi", "ci"] {
+        for directory in ["src", "uapi", "include", "ci"] {
             fs::create_dir(root.join(directory)).unwrap();
         }
         for file in ["Kbuild", "src/a", "src/b"] {
