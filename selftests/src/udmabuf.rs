@@ -262,6 +262,11 @@ pub fn resized(request: u32, size: usize) -> u32 {
     request & !(SIZES << SIZE_SHIFT) | (size as u32 & SIZES) << SIZE_SHIFT
 }
 
+/// The size of what a request takes (`_IOC_SIZE`).
+pub fn size(request: u32) -> usize {
+    (request >> SIZE_SHIFT & SIZES) as usize
+}
+
 /// Where a request's number has the size (`_IOC_SIZESHIFT`), and the largest one.
 const SIZE_SHIFT: u32 = 16;
 const SIZES: u32 = 0x3fff;
@@ -324,5 +329,6 @@ mod tests {
         assert_eq!(resized(request, 24), request);
         assert_eq!(resized(request, 32), 0x4020_754a);
         assert_eq!(resized(request, LARGEST), 0x7fff_754a);
+        assert_eq!([size(request), size(!0)], [24, LARGEST]);
     }
 }

@@ -17,6 +17,7 @@ use rustix::ioctl::Opcode;
 use crate::Mapping;
 use crate::PAGE;
 use crate::abi;
+use crate::udmabuf;
 
 /// One call: a request number and the address it is given. The result is the returned number.
 struct Call {
@@ -109,11 +110,6 @@ fn name(request: u32) -> (u32, u32) {
     (request >> 8 & 0xff, request & 0xff)
 }
 
-/// The size of what a request takes (`_IOC_SIZE`).
-fn size(request: u32) -> usize {
-    (request >> 16 & 0x3fff) as usize
-}
-
 /// Whether a request, if it succeeds, returns a descriptor.
 pub(super) fn returns_descriptor(request: u32) -> bool {
     ![(UDMABUF, QUERY), (UDMABUF, SYNC_RANGE)].contains(&name(request))
@@ -157,7 +153,10 @@ pub fn udmabuf(device: impl AsFd, request: u32, address: usize) -> Result<c_int>
 ///
 /// When the argument is not within the mapping.
 pub fn udmabuf_in(device: impl AsFd, request: u32, memory: &Mapping, at: usize) -> Result<c_int> {
-    assert!(at + size(request) <= memory.len(), "outside the mapping");
+    assert!(
+        at + udmabuf::size(request) <= memory.len(),
+        "outside the mapping"
+    );
     let call = Call {
         request,
         address: (memory.address() + at) as *mut c_void,

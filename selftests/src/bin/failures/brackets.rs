@@ -13,6 +13,9 @@ use selftests::importer::Edu;
 use selftests::ktap::Test;
 use selftests::tests;
 
+use crate::calls;
+use crate::devices::AT;
+use crate::devices::LENGTH;
 use crate::devices::PAGES;
 use crate::devices::buffer;
 use crate::devices::edu;
@@ -28,6 +31,7 @@ pub const TESTS: &[Test] = tests![
     bracket_with_devices,
     bracket_with_bounced,
     bracket_with_both,
+    range_with_both,
 ];
 
 /// One mapping for each of the devices, and each kind of access. The last device reads what the CPU
@@ -89,4 +93,39 @@ fn bracket_with_bounced() -> Outcome {
 fn bracket_with_both() -> Outcome {
     let (wide, narrow) = (edu(1)?, narrow(0)?);
     brackets("bracket_with_both", &[&narrow, &wide, &narrow])
+}
+
+/// As [`bracket_with_both`], around what the device accesses and no more.
+fn range_with_both() -> Outcome {
+    let device = calls::device()?;
+    let (wide, narrow) = (edu(1)?, narrow(0)?);
+    let buffer = buffer(Pattern::new(0))?;
+    let memory = buffer.map(Access::ReadWrite)?;
+    let attachments = [narrow.attach(&buffer)?, wide.attach(&buffer)?];
+    let [first, _second] = attachments
+        .each_ref()
+        .map(|attachment| attachment.map(Direction::Bidirectional));
+    let (first, _second) = (first?, _second?);
+    let seed = Cell::new(0);
+    Sweep::over("range_with_both").run(|site| {
+        let [ours, theirs] = [1, 2].map(|more| Pattern::new(seed.get() + more));
+        seed.set(seed.get() + 2);
+        let part = AT..AT + LENGTH;
+        site.at_last("begin", || {
+            device.start_range(&buffer, Access::Write, part.clone())
+        })?;
+        ours.write_to(&memory, AT, LENGTH);
+        site.at_last("end", || {
+            device.finish_range(&buffer, Access::Write, part.clone())
+        })?;
+        reads(&first, ours)?;
+        writes(&first, theirs)?;
+        site.at_last("begin", || {
+            device.start_range(&buffer, Access::Read, part.clone())
+        })?;
+        theirs.check_in(&memory, AT, LENGTH)?;
+        site.at_last("end", || {
+            device.finish_range(&buffer, Access::Read, part.clone())
+        })
+    })
 }

@@ -10,6 +10,7 @@ use selftests::DmaBuf;
 use selftests::HUGE_PAGE;
 use selftests::Item;
 use selftests::Memfd;
+use selftests::Mode;
 use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
@@ -20,6 +21,7 @@ use selftests::outcome::equal;
 use selftests::outcome::skip;
 use selftests::tests;
 
+use crate::calls;
 use crate::site::SHORT;
 use crate::site::Site;
 use crate::sweep::Sweep;
@@ -27,6 +29,7 @@ use crate::sweep::Sweep;
 pub const TESTS: &[Test] = tests![
     create_one_page,
     create_200_pieces,
+    create_in_a_mode,
     create_1300_fresh_pages,
     create_1300_filled_pages,
     create_fresh_huge_page,
@@ -118,6 +121,26 @@ fn create_200_pieces() -> Outcome {
     let source = Source::new(Memfd::with_pages_apart(200 * PAGE)?, 2)?;
     let parts: Vec<_> = (0..200).rev().map(|page| source.range(page, 1)).collect();
     Sweep::over("create_200_pieces").run(|site| creates(site, &parts))?;
+    source.seal()
+}
+
+fn create_in_a_mode() -> Outcome {
+    let device = calls::device()?;
+    let source = Source::new(Memfd::with_pages_apart(200 * PAGE)?, 2)?;
+    for (name, pages) in [
+        ("create_in_a_mode", 1),
+        ("create_200_pieces_in_a_mode", 200),
+    ] {
+        let parts: Vec<_> = (0..pages).rev().map(|page| source.range(page, 1)).collect();
+        let items: Vec<_> = parts.iter().map(|part| part.item).collect();
+        Sweep::over(name).run(|site| {
+            let create = || device.create_in(Mode::CpuCoherent, &items);
+            match site.within("create", SHORT, create)? {
+                Some(buffer) => consists_of(&buffer, &parts),
+                None => Ok(()),
+            }
+        })?;
+    }
     source.seal()
 }
 

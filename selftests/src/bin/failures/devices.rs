@@ -54,8 +54,8 @@ pub fn buffer(pattern: Pattern) -> Outcome<DmaBuf> {
 }
 
 /// Where a device reads and writes: within a page, as each piece takes a tenth of a second.
-const AT: usize = PAGE + 1001;
-const LENGTH: usize = 100;
+pub const AT: usize = PAGE + 1001;
+pub const LENGTH: usize = 100;
 
 /// The device reads what it should.
 pub fn reads(device: &DeviceMapping<'_>, pattern: Pattern) -> Outcome {

@@ -6,6 +6,7 @@
 //! Wants a kernel with fault injection (Documentation/fault-injection/fault-injection.rst).
 
 mod brackets;
+mod calls;
 mod creating;
 mod devices;
 mod handing;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         mapping::TESTS,
         handing::TESTS,
         brackets::TESTS,
+        calls::TESTS,
         vmap::TESTS,
         module::TESTS,
     ])

@@ -3,6 +3,7 @@
 //! Requests that must be refused, and garbage.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 
 use fastrand::Rng;
@@ -14,12 +15,14 @@ use selftests::Errno;
 use selftests::Item;
 use selftests::Mapping;
 use selftests::Memfd;
+use selftests::Mode;
 use selftests::PAGE;
 use selftests::Udmabuf;
 use selftests::abi;
 use selftests::memfd::Builder;
 use selftests::sys;
 use selftests::udmabuf;
+use selftests::udmabuf::LARGEST;
 
 use crate::plan::Expect;
 use crate::world::Source;
@@ -28,8 +31,9 @@ type Request = fn(&Udmabuf, &Memfd, u64) -> Result<()>;
 
 const INVALID: Expect = Expect::Failure(&[Errno::INVAL]);
 
-/// Every kind: how it ends, and what it is.
-const KINDS: [(Expect, Request); 18] = [
+/// Every kind: how it ends, and what it is. Those behind the first [`OLDER`] are of calls that the
+/// driver in the kernel does not have.
+const KINDS: [(Expect, Request); 29] = [
     (INVALID, |device, memfd, _| create(device, memfd, 1, PAGE)),
     (INVALID, |device, memfd, _| {
         create(device, memfd, 0, PAGE - 1)
@@ -106,7 +110,77 @@ const KINDS: [(Expect, Request); 18] = [
         memory.write(0, &bytes);
         sys::ioctl::udmabuf(device, request, memory.address()).map(drop)
     }),
+    (INVALID, |device, memfd, chance| {
+        let flags = 2 << (chance % 31);
+        device
+            .create_ext(0, &[memfd.range(0, PAGE)], flags)
+            .map(drop)
+    }),
+    (INVALID, |device, memfd, chance| {
+        let mode = 4 + chance as u32 / 2;
+        device
+            .create_ext(mode, &[memfd.range(0, PAGE)], 0)
+            .map(drop)
+    }),
+    (Expect::Failure(&[Errno::OPNOTSUPP]), |device, memfd, _| {
+        device
+            .create_in(Mode::MemoryCoherent, &[memfd.range(0, PAGE)])
+            .map(drop)
+    }),
+    (INVALID, |device, memfd, chance| {
+        let items = [memfd.range(0, PAGE).element()];
+        let request = abi::udmabuf_create_ext {
+            count: 1,
+            reserved: chance as u32 | 1,
+            items: items.as_ptr() as u64,
+            ..Default::default()
+        };
+        device.create_from(&request).map(drop)
+    }),
+    (INVALID, |device, memfd, chance| {
+        let good = memfd.range(0, PAGE).element();
+        let bad = abi::udmabuf_create_item {
+            __pad: chance as u32 | 1,
+            ..good
+        };
+        let items = [good, bad];
+        let request = abi::udmabuf_create_ext {
+            count: 2,
+            items: items.as_ptr() as u64,
+            ..Default::default()
+        };
+        device.create_from(&request).map(drop)
+    }),
+    (INVALID, |device, _, _| {
+        device.create_in(Mode::CpuCoherent, &[]).map(drop)
+    }),
+    // The last of several is wrong, when the others are pinned already.
+    (INVALID, |device, memfd, _| {
+        let items = [memfd.range(0, PAGE), memfd.range(1 << 40, PAGE)];
+        device.create_in(Mode::AtomicCoherent, &items).map(drop)
+    }),
+    (INVALID, |device, memfd, _| {
+        device.query_number(memfd.as_fd().as_raw_fd()).map(drop)
+    }),
+    (
+        Expect::Failure(&[Errno::INVAL, Errno::TOOBIG]),
+        |device, _, chance| {
+            // It has flags, if it is large enough to be anything.
+            garbage_of(device, abi::REQUEST_UDMABUF_QUERY, chance, 4)
+        },
+    ),
+    (
+        Expect::Failure(&[Errno::INVAL, Errno::TOOBIG, Errno::BADF]),
+        |device, _, chance| garbage_of(device, abi::REQUEST_UDMABUF_SYNC_RANGE, chance, 4),
+    ),
+    (
+        Expect::Failure(&[Errno::INVAL, Errno::TOOBIG]),
+        |device, _, chance| garbage_of(device, abi::REQUEST_UDMABUF_CREATE_EXT, chance, 12),
+    ),
 ];
+
+/// How many kinds are of calls that every driver has.
+const OLDER: usize = 18;
 
 /// How a request of chance may end: if it makes sense, well.
 const ANY: Expect = Expect::SuccessOr(&[
@@ -116,6 +190,8 @@ const ANY: Expect = Expect::SuccessOr(&[
     Errno::NOTTY,
     Errno::ACCESS,
     Errno::NOMEM,
+    // One bit away from a request to make a buffer there is one that syncs a range.
+    Errno::BADF,
 ]);
 
 /// How many kinds there are.
@@ -123,11 +199,13 @@ pub const COUNT: usize = KINDS.len();
 
 /// How a kind ends; nothing for what is no such device.
 pub fn expected(kind: u8, source: Source) -> Option<Expect> {
-    let known = source != Source::Heap;
-    KINDS
-        .get(usize::from(kind))
-        .filter(|_| known)
-        .map(|(expect, _)| *expect)
+    let kind = usize::from(kind);
+    let (expect, _) = KINDS.get(kind)?;
+    match source {
+        Source::Heap => None,
+        Source::Udmabuf { ours: false } if kind >= OLDER => Some(Expect::Failure(&[Errno::NOTTY])),
+        Source::Udmabuf { .. } => Some(*expect),
+    }
 }
 
 /// Makes a request.
@@ -151,6 +229,30 @@ fn sealed(device: &Udmabuf, how: impl FnOnce(Builder) -> Builder) -> Result<()> 
 /// A request that may make a buffer, which is closed at once.
 fn make(device: &Udmabuf, request: u32, address: usize) -> Result<()> {
     sys::ioctl::create(device, request, address).map(drop)
+}
+
+/// Bytes of chance, in a structure of a size of chance, with something in the 32 bits at `wrong` that no
+/// version knows.
+fn garbage_of(device: &Udmabuf, request: u32, chance: u64, wrong: usize) -> Result<()> {
+    let mut rng = Rng::with_seed(chance);
+    let size = match rng.u8(0..4) {
+        0 => rng.usize(0..PAGE),
+        1 => rng.usize(0..LARGEST),
+        // Around the one that it has.
+        _ => udmabuf::size(request) + rng.usize(0..16),
+    };
+    let mut bytes = vec![0; size];
+    match rng.bool() {
+        true => rng.fill(&mut bytes),
+        false => rng.fill(&mut bytes[..size.min(64)]),
+    }
+    if let Some(byte) = bytes.get_mut(wrong + 3) {
+        *byte |= 0x80;
+    }
+    let memory = Mapping::memory(LARGEST.next_multiple_of(PAGE))?;
+    memory.write(0, &bytes);
+    let request = udmabuf::resized(request, size);
+    sys::ioctl::udmabuf_in(device, request, &memory, 0).map(drop)
 }
 
 /// Lists of items of all kinds, in part right.

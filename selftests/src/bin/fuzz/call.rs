@@ -86,6 +86,24 @@ pub enum Deed {
         buffer: u8,
         of: Vec<Pages>,
     },
+    /// The same in a mode, by its number.
+    CreateIn {
+        buffer: u8,
+        of: Vec<Pages>,
+        mode: u8,
+    },
+    /// Asks what a buffer is, or, without one, what there is to ask.
+    Query {
+        buffer: Option<u8>,
+    },
+    /// A bracket around cells: those of `spot`, and all from there to the same place so many pages
+    /// further on.
+    SyncRange {
+        buffer: u8,
+        flags: u32,
+        spot: Spot,
+        further: u16,
+    },
     /// A request that must be refused; its number in `broken.rs`, and bytes for the one of chance.
     Broken {
         kind: u8,

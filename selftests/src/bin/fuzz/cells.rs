@@ -8,6 +8,8 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::call::Spot;
+
 use selftests::PAGE;
 use selftests::Pattern;
 use selftests::pattern::Mismatch;
@@ -53,12 +55,34 @@ impl Grid {
     pub fn start(self, cell: usize) -> usize {
         cell * WHOLE + if self.whole_lines { 0 } else { BEYOND[cell] }
     }
+
+    /// The bytes of a [`part`] of a buffer: offset and length.
+    pub fn range(self, spot: Spot, further: usize) -> (u64, u64) {
+        let page = usize::from(spot.page);
+        let [first, cells] = [spot.first, spot.cells].map(usize::from);
+        let start = page * PAGE + self.start(first);
+        let end = (page + further) * PAGE + self.start(first + cells);
+        (start as u64, (end - start) as u64)
+    }
 }
 
 /// The cells of a mask that has `count` from `first` on.
 pub fn mask(first: u8, count: u8) -> u8 {
     let run = ((1u16 << count.min(CELLS as u8)) - 1) as u8;
     run.checked_shl(first.into()).unwrap_or(0)
+}
+
+/// The cells of a page that lie in a range: from the first cell of a spot to the last one of the same
+/// spot so many pages further on.
+pub fn part(page: usize, spot: Spot, further: usize) -> u8 {
+    let first = usize::from(spot.page);
+    if !(first..=first + further).contains(&page) {
+        return 0;
+    }
+    let end = usize::from(spot.first) + usize::from(spot.cells);
+    let from_first = if page == first { spot.first } else { 0 };
+    let to_end = if page == first + further { end } else { CELLS };
+    mask(from_first, CELLS as u8) & mask(0, to_end.min(CELLS) as u8)
 }
 
 /// Bytes of one version, or what is expected to be.
@@ -106,6 +130,28 @@ mod tests {
             assert!((0..CELLS).all(|cell| grid.start(cell) < grid.start(cell + 1)));
         }
         assert_eq!((mask(0, 8), mask(3, 2), mask(7, 5)), (ALL, 0b11000, 0x80));
+    }
+
+    #[test]
+    fn part_is_what_lies_in_the_range() {
+        let spot = |first, cells| Spot {
+            page: 3,
+            first,
+            cells,
+        };
+        assert_eq!(
+            [2, 3, 4].map(|page| part(page, spot(1, 2), 0)),
+            [0, 0b110, 0]
+        );
+        let ends = [3, 4, 5, 6].map(|page| part(page, spot(6, 1), 2));
+        assert_eq!(ends, [0b1100_0000, ALL, 0b0111_1111, 0]);
+        assert_eq!(part(3, spot(0, CELLS as u8), 0), ALL);
+        let grid = Grid { whole_lines: true };
+        let range = grid.range(spot(1, 2), 1);
+        assert_eq!(
+            range,
+            ((3 * PAGE + WHOLE) as u64, (PAGE + 2 * WHOLE) as u64)
+        );
     }
 
     #[test]

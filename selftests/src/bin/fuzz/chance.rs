@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 use fastrand::Rng;
 
 use selftests::Backing;
+use selftests::Mode;
+use selftests::abi;
 
 use crate::broken;
 use crate::call::Call;
@@ -23,6 +25,7 @@ use crate::world::ATTACHMENTS;
 use crate::world::BUFFERS;
 use crate::world::MAPPINGS;
 use crate::world::PROCESSES;
+use crate::world::Source;
 use crate::world::THREADS;
 use crate::world::TRANSFERS;
 use crate::world::WATCHED;
@@ -44,10 +47,13 @@ const HAND_OVERS: u8 = 40;
 type Choice = fn(&mut Rng, &World) -> Option<(usize, Deed)>;
 
 /// How often each kind of call is to be made, out of the sum.
-const CHOICES: [(u32, Choice); 27] = [
+const CHOICES: [(u32, Choice); 30] = [
     (300, touch),
     (160, sync),
+    (70, sync_range),
     (45, create),
+    (12, create_in),
+    (10, query),
     (30, take),
     (25, close),
     (30, broken_request),
@@ -229,6 +235,59 @@ fn sync(rng: &mut Rng, world: &World) -> Option<(usize, Deed)> {
         _ => u64::from(rng.u8(1..4)) | if rng.bool() { 4 } else { 0 },
     };
     Some((process, Deed::Sync { buffer, flags }))
+}
+
+fn sync_range(rng: &mut Rng, world: &World) -> Option<(usize, Deed)> {
+    is_ours(world).then_some(())?;
+    let (process, buffer) = held(rng, world)?;
+    let size = world.memory.pages(world.buffer(process, buffer)?) as u16;
+    let page = match rng.u8(0..32) {
+        0 => rng.u16(0..size + 2),
+        // What happens to pages is known for the first ones.
+        _ => rng.u16(0..size.min(WATCHED as u16)),
+    };
+    let further = match rng.bool() {
+        true => 0,
+        false => rng.u16(0..=size.saturating_sub(page + 1).min(WATCHED as u16)),
+    };
+    let flags = match rng.u8(0..32) {
+        0 => rng.u32(..) >> rng.u32(0..32),
+        _ => rng.u32(1..4) | if rng.bool() { abi::SYNC_END } else { 0 },
+    };
+    let spot = spot(rng, page);
+    Some((
+        process,
+        Deed::SyncRange {
+            buffer,
+            flags,
+            spot,
+            further,
+        },
+    ))
+}
+
+fn query(rng: &mut Rng, world: &World) -> Option<(usize, Deed)> {
+    if rng.u8(0..8) == 0 {
+        return Some((any(rng), Deed::Query { buffer: None })).filter(|_| is_ours(world));
+    }
+    let (process, buffer) = held(rng, world)?;
+    let buffer = Some(buffer);
+    Some((process, Deed::Query { buffer }))
+}
+
+/// Whether buffers can be asked, and the like.
+pub fn is_ours(world: &World) -> bool {
+    world.setting.source == Source::Udmabuf { ours: true }
+}
+
+fn create_in(rng: &mut Rng, world: &World) -> Option<(usize, Deed)> {
+    is_ours(world).then_some(())?;
+    let (process, deed) = create(rng, world)?;
+    let Deed::Create { buffer, of } = deed else {
+        return None;
+    };
+    let mode = rng.u8(0..Mode::OFFERED.len() as u8);
+    Some((process, Deed::CreateIn { buffer, of, mode }))
 }
 
 fn create(rng: &mut Rng, world: &World) -> Option<(usize, Deed)> {
@@ -484,7 +543,9 @@ fn module(rng: &mut Rng, world: &World) -> Option<(usize, Deed)> {
 
 fn kill(rng: &mut Rng, world: &World) -> Option<(usize, Deed)> {
     let process = any(rng);
-    let choices: [Choice; 6] = [touch, sync, create, attach, map, unmap];
+    let choices: [Choice; 8] = [
+        touch, sync, sync_range, create, create_in, attach, map, unmap,
+    ];
     let found = choices[rng.usize(0..choices.len())](rng, world);
     let during = found
         .filter(|(other, _)| *other == process)

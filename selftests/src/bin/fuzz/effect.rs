@@ -9,6 +9,7 @@ use crate::call::Deed;
 use crate::call::Pages;
 use crate::call::Through;
 use crate::call::Way;
+use crate::cells;
 use crate::cells::Version;
 use crate::pages::HandOver;
 use crate::plan::Plan;
@@ -31,8 +32,9 @@ impl World {
             Err(_) => return self.failed(call),
         };
         match &call.deed {
-            Deed::Create { buffer, of } => {
-                let new = self.create(of);
+            Deed::Create { buffer, of } | Deed::CreateIn { buffer, of, .. } => {
+                let coherent = matches!(&call.deed, Deed::CreateIn { mode, .. } if *mode != 0);
+                let new = self.create(of, coherent);
                 let mut descriptors = [None; PROCESSES];
                 descriptors[process] = Some(number);
                 self.buffers[usize::from(*buffer)] = Some(Slot {
@@ -53,6 +55,22 @@ impl World {
                     _ => HandOver::End,
                 };
                 self.hand_over(process, *buffer, what);
+            }
+            Deed::SyncRange {
+                buffer,
+                flags,
+                spot,
+                further,
+            } => {
+                let what = match flags & abi::SYNC_END {
+                    0 => HandOver::Start,
+                    _ => HandOver::End,
+                };
+                let (spot, further) = (*spot, usize::from(*further));
+                if let Some(buffer) = self.buffer(process, *buffer) {
+                    let part = |page| cells::part(page, spot, further);
+                    self.memory.hand_over_part(buffer, what, part);
+                }
             }
             Deed::Fence { buffer, .. } => self.hand_over(process, *buffer, HandOver::Start),
             Deed::Mmap {
@@ -211,14 +229,14 @@ impl World {
         });
     }
 
-    fn create(&mut self, of: &[Pages]) -> usize {
+    fn create(&mut self, of: &[Pages], coherent: bool) -> usize {
         let total = of.iter().map(|pages| usize::from(pages.count)).sum();
         let mut watched = Vec::new();
         if self.setting.source == Source::Heap {
             for page in 0..WATCHED.min(total) {
                 watched.push((page, self.memory.frame()));
             }
-            return self.memory.buffer(total, watched);
+            return self.memory.buffer(total, watched, coherent);
         }
         let mut at = 0;
         for pages in of {
@@ -230,6 +248,6 @@ impl World {
             }
             at += usize::from(pages.count);
         }
-        self.memory.buffer(total, watched)
+        self.memory.buffer(total, watched, coherent)
     }
 }

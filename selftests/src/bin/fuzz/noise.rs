@@ -21,18 +21,21 @@ use crate::importer::Importer;
 use crate::process::Shared;
 use crate::tools;
 use crate::world::SMALL;
+use crate::world::Source;
 
 type Result<T> = std::result::Result<T, Errno>;
 
 /// How a call may fail beside others that take drivers from devices, change the module's limits, and
 /// let requests wait: with what is documented for that.
-const KNOWN: [Errno; 6] = [
+const KNOWN: [Errno; 7] = [
     Errno::INVAL,
     Errno::NODEV,
     Errno::NOENT,
     Errno::BUSY,
     Errno::NOMEM,
     Errno::IO,
+    // A buffer of another mode.
+    Errno::OPNOTSUPP,
 ];
 
 /// Goes on until something is wrong.
@@ -78,9 +81,13 @@ fn once(shared: &Shared, own: Option<&Importer>, rng: &mut Rng) -> Result<()> {
         },
     };
     match rng.u8(0..8) {
-        0..3 => {
+        0..2 => {
             count(1);
             tools::sync(&buffer, rng.u64(0..16))
+        }
+        2 => {
+            count(2);
+            part(shared, &buffer, rng)
         }
         3 => {
             count(1);
@@ -100,6 +107,20 @@ fn once(shared: &Shared, own: Option<&Importer>, rng: &mut Rng) -> Result<()> {
             None => Ok(()),
         },
     }
+}
+
+/// Asks what a buffer is, and brackets some bytes of it.
+fn part(shared: &Shared, buffer: &DmaBuf, rng: &mut Rng) -> Result<()> {
+    let Some(device) = &shared.tools.udmabuf else {
+        return Ok(());
+    };
+    if shared.setting.source != (Source::Udmabuf { ours: true }) {
+        return Ok(());
+    }
+    let size = device.query(buffer)?.size;
+    let offset = rng.u64(0..size);
+    let range = (offset, rng.u64(0..=size - offset));
+    tools::sync_range(device, buffer, rng.u32(0..16), range)
 }
 
 /// A buffer of our own, over pages that others use.

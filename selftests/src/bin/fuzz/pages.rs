@@ -32,6 +32,8 @@ struct Frame {
 struct Buffer {
     pages: usize,
     watched: Vec<(usize, usize)>,
+    /// Whether it is only for devices that see what the CPU sees.
+    coherent: bool,
 }
 
 /// What a device sees of a buffer while it is mapped there, by watched page.
@@ -96,10 +98,20 @@ impl Memory {
         self.frames.len() - 1
     }
 
-    /// A buffer of so many pages, of which some are watched.
-    pub fn buffer(&mut self, pages: usize, watched: Vec<(usize, usize)>) -> usize {
-        self.buffers.push(Buffer { pages, watched });
+    /// A buffer of so many pages, of which some are watched; perhaps only for devices that see what
+    /// the CPU sees.
+    pub fn buffer(&mut self, pages: usize, watched: Vec<(usize, usize)>, coherent: bool) -> usize {
+        self.buffers.push(Buffer {
+            pages,
+            watched,
+            coherent,
+        });
         self.buffers.len() - 1
+    }
+
+    /// Whether a buffer is only for devices that see what the CPU sees.
+    pub fn is_coherent(&self, buffer: usize) -> bool {
+        self.buffers[buffer].coherent
     }
 
     /// The size of a buffer, in pages.
@@ -168,6 +180,30 @@ impl Memory {
             Party::Cpu => self.frames[frame].cpu |= cells,
             Party::Device { view, watched } => self.views[view].sees[watched] |= cells,
         }
+        self.agree();
+    }
+
+    /// The CPU, and devices that have coherent buffers mapped, always see the same.
+    fn agree(&mut self) {
+        let Memory {
+            frames,
+            buffers,
+            views,
+            ..
+        } = self;
+        let coherent = |view: &&mut View| view.mappings > 0 && buffers[view.buffer].coherent;
+        for view in views.iter_mut().filter(coherent) {
+            let watched = &buffers[view.buffer].watched;
+            for ((_, frame), sees) in watched.iter().zip(&view.sees) {
+                frames[*frame].cpu |= *sees;
+            }
+        }
+        for view in views.iter_mut().filter(coherent) {
+            let watched = &buffers[view.buffer].watched;
+            for ((_, frame), sees) in watched.iter().zip(&mut view.sees) {
+                *sees = frames[*frame].cpu;
+            }
+        }
     }
 
     /// A version that is nowhere yet.
@@ -224,7 +260,13 @@ impl Memory {
         }
     }
 
+    /// All of a buffer changes hands.
     pub fn hand_over(&mut self, buffer: usize, what: HandOver) {
+        self.hand_over_part(buffer, what, |_| ALL);
+    }
+
+    /// A part of a buffer changes hands: `part` says which cells of a page.
+    pub fn hand_over_part(&mut self, buffer: usize, what: HandOver, part: impl Fn(usize) -> u8) {
         let Memory {
             frames,
             buffers,
@@ -236,13 +278,15 @@ impl Memory {
             .iter_mut()
             .filter(|view| view.mappings > 0 && view.buffer == buffer)
             .collect();
-        // A page may be in the buffer twice. What a device sees of it in one place, all do.
+        // A page may be in the buffer twice. What a device sees of it in one place, all do: of the
+        // part.
         for &(_, frame) in watched {
             let same = || (0..watched.len()).filter(|&other| watched[other].1 == frame);
             let devices = same().fold(0, |cells, place| {
+                let part = part(watched[place].0);
                 views
                     .iter()
-                    .fold(cells, |cells, view| cells | view.sees[place])
+                    .fold(cells, |cells, view| cells | view.sees[place] & part)
             });
             if what != HandOver::End {
                 frames[frame].cpu |= devices;
@@ -253,10 +297,11 @@ impl Memory {
             };
             for view in &mut views {
                 for place in same() {
-                    view.sees[place] |= devices | cpu;
+                    view.sees[place] |= (devices | cpu) & part(watched[place].0);
                 }
             }
         }
+        self.agree();
     }
 }
 
@@ -267,7 +312,7 @@ mod tests {
     fn memory() -> (Memory, usize, usize) {
         let mut memory = Memory::new(Grid { whole_lines: false });
         let frame = memory.frame();
-        let buffer = memory.buffer(2, vec![(0, frame), (1, frame)]);
+        let buffer = memory.buffer(2, vec![(0, frame), (1, frame)], false);
         (memory, frame, buffer)
     }
 
@@ -295,7 +340,7 @@ mod tests {
     #[test]
     fn another_buffer_of_the_same_page_is_another_matter() {
         let (mut memory, frame, buffer) = memory();
-        let other = memory.buffer(1, vec![(0, frame)]);
+        let other = memory.buffer(1, vec![(0, frame)], false);
         let view = memory.map(buffer, 0);
         let party = Party::Device { view, watched: 0 };
         memory.written(party, frame, ALL, Version(1));
@@ -303,6 +348,47 @@ mod tests {
         assert_eq!(memory.sees(Party::Cpu, frame), 0);
         memory.unmap(view);
         assert_eq!(memory.sees(Party::Cpu, frame), ALL);
+    }
+
+    #[test]
+    fn a_part_leaves_the_rest_where_it_is() {
+        let (mut memory, frame, buffer) = memory();
+        let view = memory.map(buffer, 0);
+        let [here, there] = [0, 1].map(|watched| Party::Device { view, watched });
+        memory.written(here, frame, 0b1111, Version(1));
+        let part = |page| if page == 0 { 0b0011 } else { 0 };
+        memory.hand_over_part(buffer, HandOver::Start, part);
+        assert_eq!(memory.sees(Party::Cpu, frame), !0b1100);
+        // The same frame in another place of the buffer is another part.
+        assert_eq!(memory.sees(there, frame), !0b1111);
+        memory.written(Party::Cpu, frame, 0b0011, Version(2));
+        memory.hand_over_part(buffer, HandOver::End, |_| 0b0001);
+        assert_eq!(memory.sees(here, frame), !0b0010);
+    }
+
+    #[test]
+    fn who_shares_a_coherent_buffer_sees_everything_at_once() {
+        let (mut memory, frame, other) = memory();
+        let buffer = memory.buffer(1, vec![(0, frame)], true);
+        let view = memory.map(buffer, 0);
+        let party = Party::Device { view, watched: 0 };
+        memory.written(party, frame, 0b11, Version(1));
+        assert_eq!(memory.sees(Party::Cpu, frame), ALL);
+        memory.written(Party::Cpu, frame, 0b1, Version(2));
+        assert_eq!(memory.sees(party, frame), ALL);
+        // What another device has is not there yet.
+        let slow = memory.map(other, 1);
+        let away = Party::Device {
+            view: slow,
+            watched: 0,
+        };
+        memory.written(away, frame, 0b1, Version(3));
+        assert_eq!(memory.sees(party, frame), !0b1);
+        memory.hand_over(other, HandOver::Start);
+        assert_eq!(memory.sees(party, frame), ALL);
+        memory.unmap(view);
+        memory.written(Party::Cpu, frame, 0b1, Version(4));
+        assert_eq!(memory.sees(party, frame), 0);
     }
 
     #[test]

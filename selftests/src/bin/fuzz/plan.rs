@@ -4,6 +4,7 @@
 
 use selftests::Backing;
 use selftests::Errno;
+use selftests::Mode;
 use selftests::PAGE;
 use selftests::abi;
 
@@ -98,6 +99,38 @@ impl World {
                 let free = self.buffers.get(usize::from(*buffer))?.is_none();
                 free.then(|| self.creates(of))?
             }
+            Deed::CreateIn { buffer, of, mode } => {
+                let free = self.buffers.get(usize::from(*buffer))?.is_none();
+                let known = usize::from(*mode) < Mode::OFFERED.len();
+                (free && known && ours).then(|| self.creates(of))?
+            }
+            Deed::Query { buffer } => {
+                if let Some(buffer) = buffer {
+                    let buffer = self.buffer(process, *buffer)?;
+                    plan.order.number = (self.memory.pages(buffer) * PAGE) as i64;
+                }
+                match self.setting.source {
+                    Source::Heap => return None,
+                    Source::Udmabuf { ours: true } => Expect::Success,
+                    Source::Udmabuf { ours: false } => Expect::Failure(&[Errno::NOTTY]),
+                }
+            }
+            Deed::SyncRange {
+                buffer,
+                flags,
+                spot,
+                further,
+            } => {
+                let pages = self.memory.pages(self.buffer(process, *buffer)?);
+                let fits = usize::from(spot.first) + usize::from(spot.cells) <= CELLS;
+                (ours && fits && spot.cells > 0).then_some(())?;
+                let (flags, rw) = (u64::from(*flags), u64::from(*flags) & SYNC_RW);
+                let inside = usize::from(spot.page) + usize::from(*further) < pages;
+                match flags & !SYNC_KNOWN == 0 && rw != 0 && inside {
+                    true => Expect::Success,
+                    false => Expect::Failure(&[Errno::INVAL]),
+                }
+            }
             Deed::Broken { kind, .. } => broken::expected(*kind, self.setting.source)?,
             Deed::Take { buffer, from } => {
                 let slot = self.buffers.get(usize::from(*buffer))?.as_ref()?;
@@ -189,10 +222,13 @@ impl World {
                 buffer,
                 device,
             } => {
-                self.buffer(process, *buffer)?;
+                let buffer = self.buffer(process, *buffer)?;
                 let free = self.attachments.get(usize::from(*attachment))?.is_none();
                 (free && usize::from(*device) < self.setting.devices).then_some(())?;
-                Expect::Success
+                match self.memory.is_coherent(buffer) {
+                    true => Expect::SuccessOr(&[Errno::OPNOTSUPP]),
+                    false => Expect::Success,
+                }
             }
             Deed::Detach { attachment } => {
                 let attached = self.attachment(process, *attachment)?;
@@ -211,14 +247,16 @@ impl World {
                 attachment,
                 ..
             } => {
-                let alive = self.attachment(process, *attachment)?.alive;
+                let &Attachment { alive, buffer, .. } = self.attachment(process, *attachment)?;
+                let coherent = self.memory.is_coherent(buffer);
                 self.transfers
                     .get(usize::from(*transfer))?
                     .is_none()
                     .then_some(())?;
-                match alive {
-                    true => Expect::SuccessOr(&[Errno::NOMEM]),
-                    false => Expect::Failure(&[Errno::NODEV]),
+                match (alive, coherent) {
+                    (true, false) => Expect::SuccessOr(&[Errno::NOMEM]),
+                    (true, true) => Expect::SuccessOr(&[Errno::NOMEM, Errno::OPNOTSUPP]),
+                    (false, _) => Expect::Failure(&[Errno::NODEV]),
                 }
             }
             Deed::Unmap { transfer } => match self.transfer(process, *transfer)?.alive {

@@ -62,7 +62,7 @@ fn try_run(equipment: &Equipment<'_>, streams: Vec<UnixStream>) -> io::Result<()
     process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let (memfds, limits) = (equipment.memfds.clone(), equipment.limits.clone());
     let shared = Arc::new(Shared {
-        tools: Tools::new(equipment.setting.source, memfds, limits)?,
+        tools: Tools::new(equipment.setting, memfds, limits)?,
         setting: equipment.setting.clone(),
         noise: AtomicU32::new(0),
         trouble: Mutex::default(),

@@ -292,7 +292,10 @@ impl Round<'_> {
         // What is known does not change by a call that perhaps never happened.
         let before = self.world.clone();
         if let Some(mut plan) = call.and_then(|call| self.world.plan(&call)) {
-            let makes = matches!(plan.order.deed, Deed::Create { .. } | Deed::Broken { .. });
+            let makes = matches!(
+                plan.order.deed,
+                Deed::Create { .. } | Deed::CreateIn { .. } | Deed::Broken { .. }
+            );
             self.perhaps += usize::from(makes);
             self.address(&plan.order.deed.clone(), &mut plan);
             self.crew.tell(process, 0, &plan.order)?;

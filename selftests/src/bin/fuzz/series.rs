@@ -4,12 +4,15 @@
 
 use fastrand::Rng;
 
+use selftests::abi;
+
 use crate::call::Call;
 use crate::call::Deed;
 use crate::call::Spot;
 use crate::call::Through;
 use crate::cells::CELLS;
 use crate::chance::dma;
+use crate::chance::is_ours;
 use crate::chance::pick;
 use crate::world::PROCESSES;
 use crate::world::WATCHED;
@@ -40,8 +43,22 @@ pub fn hand_over(rng: &mut Rng, world: &World) -> Option<Vec<(usize, Deed)>> {
         (true, None) => (device, Deed::Unmap { transfer }),
         (true, Some(_)) if rng.u8(0..3) == 0 => (device, Deed::Unmap { transfer }),
         (_, Some((process, buffer))) => {
-            let flags = u64::from(rng.u8(1..4)) | if write { 0 } else { 4 };
-            (process, Deed::Sync { buffer, flags })
+            let flags = rng.u32(1..4) | if write { 0 } else { abi::SYNC_END };
+            let whole = !is_ours(world) || rng.bool();
+            let end = match whole {
+                true => Deed::Sync {
+                    buffer,
+                    flags: flags.into(),
+                },
+                // Just what the device moves.
+                false => Deed::SyncRange {
+                    buffer,
+                    flags,
+                    spot,
+                    further: 0,
+                },
+            };
+            (process, end)
         }
         (false, None) => return None,
     };

@@ -33,6 +33,7 @@ use selftests::Heap;
 use selftests::Item;
 use selftests::Mapping;
 use selftests::Memfd;
+use selftests::Mode;
 use selftests::PAGE;
 use selftests::Udmabuf;
 use selftests::abi;
@@ -47,11 +48,13 @@ use crate::call::Deed;
 use crate::call::Pages;
 use crate::call::Through;
 use crate::call::Way;
+use crate::cells::Grid;
 use crate::cells::Piece;
 use crate::importer::Importer;
 use crate::order::Order;
 use crate::plan::SMALL_LIST;
 use crate::plan::SMALL_MB;
+use crate::world::Setting;
 use crate::world::Source;
 
 /// Every advice that neither changes what is in memory nor what children see.
@@ -75,6 +78,8 @@ const ADVICE: [Advice; 14] = [
 /// How many kinds of advice there are.
 pub const ADVICES: usize = ADVICE.len();
 
+const MAY_SYNC: u32 = abi::UDMABUF_STATE_MAY_SYNC;
+
 /// How long a device works while somebody waits for it.
 const WORK: Duration = Duration::from_micros(300);
 
@@ -91,6 +96,7 @@ pub struct Tools {
     /// Each of the memfds.
     memory: Vec<Mapping>,
     limits: Limits,
+    grid: Grid,
     objects: Mutex<Objects>,
 }
 
@@ -121,8 +127,8 @@ fn errno(error: io::Error) -> Errno {
 
 impl Tools {
     /// Opens what there is.
-    pub fn new(source: Source, memfds: Arc<Vec<Memfd>>, limits: Limits) -> Result<Tools> {
-        let (udmabuf, heap) = match source {
+    pub fn new(setting: &Setting, memfds: Arc<Vec<Memfd>>, limits: Limits) -> Result<Tools> {
+        let (udmabuf, heap) = match setting.source {
             Source::Udmabuf { .. } => (Some(Udmabuf::open()?), None),
             Source::Heap => (None, Some(Heap::open()?)),
         };
@@ -133,6 +139,7 @@ impl Tools {
             memory: memfds.iter().map(Memfd::map).collect::<Result<_>>()?,
             memfds,
             limits,
+            grid: setting.grid,
             objects: Mutex::default(),
         })
     }
@@ -148,6 +155,10 @@ impl Tools {
             0 => None,
             count => objects.buffers.values().nth(choose(count)).cloned(),
         }
+    }
+
+    fn device(&self) -> Result<&Udmabuf> {
+        self.udmabuf.as_ref().ok_or(Errno::NODEV)
     }
 
     fn importer(&self) -> Result<&Importer> {
@@ -173,6 +184,25 @@ impl Tools {
                 let made = self.create(of)?;
                 return Ok(Done::Number(self.keep(*buffer, made)));
             }
+            Deed::CreateIn { buffer, of, mode } => {
+                let mode = Mode::OFFERED.get(usize::from(*mode)).ok_or(EMPTY)?;
+                let items = self.items(of);
+                let made = self.device()?.create_in(*mode, &items)?;
+                return Ok(Done::Number(self.keep(*buffer, made)));
+            }
+            Deed::Query { buffer } => {
+                return self.query(*buffer, order.number).map(Done::Wrong);
+            }
+            Deed::SyncRange {
+                buffer,
+                flags,
+                spot,
+                further,
+            } => {
+                let (offset, length) = self.grid.range(*spot, usize::from(*further));
+                let buffer = self.buffer(*buffer)?;
+                sync_range(self.device()?, &buffer, *flags, (offset, length))?;
+            }
             Deed::Take { buffer, .. } => {
                 let process = process::pidfd_open(pid(order.pid)?, PidfdFlags::empty())?;
                 let fd = order.number as i32;
@@ -180,8 +210,7 @@ impl Tools {
                 return Ok(Done::Number(self.keep(*buffer, taken.into())));
             }
             Deed::Broken { kind, chance } => {
-                let device = self.udmabuf.as_ref().ok_or(Errno::NODEV)?;
-                broken::request(device, &self.memfds[0], *kind, *chance)?;
+                broken::request(self.device()?, &self.memfds[0], *kind, *chance)?;
             }
             Deed::Close { buffer } => drop(self.objects().buffers.remove(buffer)),
             Deed::Sync { buffer, flags } => sync(&*self.buffer(*buffer)?, *flags)?,
@@ -220,17 +249,38 @@ impl Tools {
             let pages: usize = of.iter().map(|pages| usize::from(pages.count)).sum();
             return heap.allocate(pages * PAGE);
         }
+        let (items, device) = (self.items(of), self.device()?);
+        match items[..] {
+            [item] => device.create(item),
+            _ => device.create_list(&items),
+        }
+    }
+
+    fn items(&self, of: &[Pages]) -> Vec<Item> {
         let item = |pages: &Pages| {
             let memfd = &self.memfds[usize::from(pages.memfd)];
             let [first, count] = [pages.first, pages.count].map(usize::from);
             memfd.range(first * PAGE, count * PAGE)
         };
-        let items: Vec<Item> = of.iter().map(item).collect();
-        let device = self.udmabuf.as_ref().ok_or(Errno::NODEV)?;
-        match items[..] {
-            [item] => device.create(item),
-            _ => device.create_list(&items),
-        }
+        of.iter().map(item).collect()
+    }
+
+    /// What a buffer says of itself has to make sense, whatever others do meanwhile.
+    fn query(&self, slot: Option<u8>, size: i64) -> Result<Option<String>> {
+        let query = match slot {
+            Some(slot) => self.device()?.query(&*self.buffer(slot)?)?,
+            None => self.device()?.features()?,
+        };
+        // CAST: A size is not negative.
+        let fits = query.size == size as u64 && query.largest <= query.size;
+        let pages = query.size / PAGE as u64;
+        let pieces = query.extents <= pages && (query.extents == 0) == (pages == 0);
+        let devices = query.cache + query.shadow + query.own_operations;
+        let syncs = query.state & abi::UDMABUF_STATE_SYNCS != 0;
+        let states = syncs == (devices > 0) && (!syncs || query.state & MAY_SYNC != 0);
+        let costs = syncs || query.start_bytes + query.end_bytes == 0;
+        let right = fits && pieces && states && costs;
+        Ok((!right).then(|| format!("of {size} bytes: {query:?}")))
     }
 
     /// Puts a buffer into its slot; the number is its descriptor's.
@@ -469,6 +519,21 @@ fn pid(pid: i32) -> Result<Pid> {
 pub fn sync(buffer: &DmaBuf, flags: u64) -> Result<()> {
     loop {
         match buffer.sync(flags) {
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Calls again when it was interrupted, as programs have to.
+pub fn sync_range(
+    device: &Udmabuf,
+    buffer: &DmaBuf,
+    flags: u32,
+    (offset, length): (u64, u64),
+) -> Result<()> {
+    loop {
+        match device.sync_range(buffer, flags, offset, length) {
             Err(Errno::INTR | Errno::AGAIN) => {}
             result => return result,
         }

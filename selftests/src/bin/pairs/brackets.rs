@@ -26,6 +26,13 @@ pub const OPERATIONS: &[Operation] = &[
         in_processes: true,
     },
     Operation {
+        name: "range",
+        run: range,
+        errors: &[],
+        needs: Needs::Calls,
+        in_processes: true,
+    },
+    Operation {
         name: "fence",
         run: fence,
         errors: &[],
@@ -47,6 +54,21 @@ fn end(hand: &mut Hand<'_>) -> Outcome {
     hand.pause.here();
     let access = hand.access();
     hand.either().finish(access)?;
+    hand.intact(&hand.stage.mapping)
+}
+
+/// A few bytes that need not be whole lines or words.
+fn range(hand: &mut Hand<'_>) -> Outcome {
+    let (window, pattern) = hand.fresh();
+    let access = hand.access();
+    let chance = hand.pause.chance();
+    let start = window.at + chance.usize(..window.len);
+    let end = chance.usize(start + 1..=window.at + window.len);
+    let (device, buffer) = (&hand.stage.device, hand.either());
+    device.start_range(buffer, access, start..end)?;
+    window.fill(&hand.stage.mapping, pattern);
+    hand.pause.here();
+    device.finish_range(buffer, access, start..end)?;
     hand.intact(&hand.stage.mapping)
 }
 

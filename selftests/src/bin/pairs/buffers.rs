@@ -6,8 +6,10 @@ use rustix::fs::SealFlags;
 
 use selftests::Access;
 use selftests::Errno;
+use selftests::Mode;
 use selftests::Outcome;
 use selftests::PAGE;
+use selftests::abi;
 use selftests::outcome::check;
 use selftests::sys::fork::Child;
 
@@ -29,6 +31,24 @@ pub const OPERATIONS: &[Operation] = &[
         errors: &[("parameter", Errno::INVAL)],
         needs: Needs::Nothing,
         in_processes: false,
+    },
+    Operation {
+        name: "query",
+        run: query,
+        errors: &[],
+        needs: Needs::Calls,
+        in_processes: true,
+    },
+    Operation {
+        name: "modes",
+        run: modes,
+        errors: &[
+            ("seal", Errno::INVAL),
+            ("parameter", Errno::INVAL),
+            ("unbind", Errno::NODEV),
+        ],
+        needs: Needs::Calls,
+        in_processes: true,
     },
     Operation {
         name: "mmap",
@@ -83,6 +103,50 @@ fn close(hand: &mut Hand<'_>) -> Outcome {
         hand.stage.replace(&buffer)?;
     }
     Ok(())
+}
+
+/// Whatever is mapped meanwhile, the answer has to be of one moment.
+fn query(hand: &mut Hand<'_>) -> Outcome {
+    let (device, buffer) = (&hand.stage.device, hand.either());
+    let first = device.query(buffer)?;
+    hand.pause.here();
+    let second = device.query(&hand.stage.fixed)?;
+    for query in [&first, &second] {
+        let size = hand.stage.mapping.len() as u64;
+        check(format_args!("{query:?}: the size"), query.size == size)?;
+        let devices = query.cache + query.shadow + query.own_operations;
+        let syncs = query.state & abi::UDMABUF_STATE_SYNCS != 0;
+        check(format_args!("{query:?}: syncs"), syncs == (devices > 0))?;
+        let costs = query.start_bytes + query.end_bytes;
+        check(format_args!("{query:?}: costs"), syncs == (costs > 0))?;
+    }
+    hand.pause.here();
+    device.features()?;
+    Ok(())
+}
+
+/// A buffer that not every device gets; the first one may.
+fn modes(hand: &mut Hand<'_>) -> Outcome {
+    let victim = hand.stage.victim();
+    let buffer = hand
+        .stage
+        .device
+        .create_in(Mode::CpuCoherent, &[victim.whole()]);
+    let Some(buffer) = hand.may_fail(buffer)? else {
+        return Ok(());
+    };
+    hand.pause.here();
+    if let Some(device) = hand.devices.first() {
+        match device.attach(&buffer) {
+            Err(Errno::OPNOTSUPP) => {}
+            attachment => drop(hand.may_fail(attachment)?),
+        }
+    }
+    let query = hand.stage.device.query(&buffer)?;
+    check(
+        format_args!("{query:?}: nothing to sync"),
+        query.state == 0 && query.mode == Mode::CpuCoherent.number(),
+    )
 }
 
 fn mmap(hand: &mut Hand<'_>) -> Outcome {

@@ -98,7 +98,7 @@ fn possible() -> Outcome<Vec<&'static Operation>> {
         .filter(|operation| match operation.needs {
             Needs::Nothing => true,
             Needs::Devices => devices,
-            Needs::Module => module,
+            Needs::Module | Needs::Calls => module,
         })
         .collect())
 }

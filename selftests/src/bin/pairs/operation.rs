@@ -31,6 +31,8 @@ pub enum Needs {
     Devices,
     /// A driver that is a module.
     Module,
+    /// Calls that the driver in the kernel does not have.
+    Calls,
 }
 
 impl Operation {
