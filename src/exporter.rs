@@ -132,9 +132,11 @@ impl Udmabuf {
     ///
     /// `EINTR` if the process is being killed.
     pub(crate) fn census(&self, pages: &PinnedPages) -> Result<Census> {
-        // One without a DMA mask is never mapped.
+        // Others are refused in the coherent modes, and one without a DMA mask is never mapped.
         let is_coherent = |device: &Device| {
-            !device.has_dma_mask() || device.coherency(pages) == Coherency::Coherent
+            self.mode != Mode::DmaApi
+                || !device.has_dma_mask()
+                || device.coherency(pages) == Coherency::Coherent
         };
         Ok(self.attachments.lock_killable()?.census(is_coherent))
     }

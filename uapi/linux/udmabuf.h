@@ -110,7 +110,8 @@ struct udmabuf_create_ext {
  * @cache: mappings for devices that need the CPU's caches to be maintained
  * @shadow: mappings for devices that work on a copy, for they do not reach the pages
  * @own_operations: the same, for their DMA operations are not known
- * @generation: changes whenever %UDMABUF_STATE_SYNCS or %UDMABUF_STATE_MAY_SYNC may have
+ * @generation: changes whenever %UDMABUF_STATE_SYNCS or %UDMABUF_STATE_MAY_SYNC may have,
+ *	but for a driver that narrows the DMA mask of its device after it has attached it
  * @start_bytes: bytes of memory that START on all of the buffer goes through now,
  *	for all devices together
  * @end_bytes: the same for END

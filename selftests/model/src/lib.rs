@@ -51,6 +51,8 @@ mod pending;
 #[path = "../../../src/span.rs"]
 mod span;
 
+#[cfg(test)]
+mod counting;
 pub mod explore;
 pub mod oracle;
 #[cfg(test)]
