@@ -22,14 +22,50 @@
  * from the fence-signalling path (see dma_fence_begin_signalling()), but when a
  * job is prepared, before its fence is published, and after it has finished,
  * from a worker of its own. The reservation lock may be held, and need not be.
- * They do not wait for fences.
+ * They do not wait for fences: whoever depends on another device's fence waits
+ * for it before the begin.
  */
 
+/**
+ * udmabuf_begin_device_access - A device is about to access a buffer
+ * @attach: the device's attachment, which is mapped
+ * @direction: what the device will do
+ *
+ * The device finds what the CPU and other devices wrote before.
+ *
+ * Context: May sleep. Not from the fence-signalling path.
+ * Return: 0; -EINVAL for another driver's buffer, or a direction that is none;
+ * -EOPNOTSUPP for a dynamic importer; -EINTR if the process is being killed,
+ * and then nothing was done.
+ */
 int udmabuf_begin_device_access(struct dma_buf_attachment *attach,
 				enum dma_data_direction direction);
+
+/**
+ * udmabuf_end_device_access - A device has accessed a buffer
+ * @attach: the device's attachment, which is mapped
+ * @direction: what the device did; after DMA_TO_DEVICE there is nothing to do
+ *
+ * The CPU and other devices find what the device wrote.
+ *
+ * Context: May sleep. Not from the fence-signalling path.
+ * Return: As udmabuf_begin_device_access().
+ */
 int udmabuf_end_device_access(struct dma_buf_attachment *attach,
 			      enum dma_data_direction direction);
 
+/**
+ * udmabuf_declare_atomics - A device takes part in the CPU's atomic operations
+ * @attach: an attachment of the device
+ *
+ * For a device whose bus does not say so. From now on it can be mapped for a
+ * buffer in mode %UDMABUF_MODE_ATOMIC_COHERENT, by whoever has attached it, until
+ * the last of them detaches it. A dynamic importer may call this, too.
+ *
+ * Context: May sleep. Not from the fence-signalling path.
+ * Return: 0; -EINVAL for another driver's buffer; -EINTR if the process is being
+ * killed.
+ */
 int udmabuf_declare_atomics(struct dma_buf_attachment *attach);
 
 /**
@@ -42,8 +78,30 @@ struct udmabuf_vecs {
 	const struct dma_vec *vec;
 };
 
+/**
+ * udmabuf_map_vecs_unlocked - Map a buffer, without an sg_table
+ * @attach: the device's attachment
+ * @direction: what the device will do
+ *
+ * As dma_buf_map_attachment_unlocked(), but for the form of the answer: pages are
+ * nobody's business but the exporter's.
+ *
+ * Context: May sleep. The reservation lock is not held.
+ * Return: The pieces, until udmabuf_unmap_vecs_unlocked(), or an error pointer:
+ * -EINVAL for another driver's buffer, -ENOMEM, and those of
+ * dma_buf_map_attachment_unlocked().
+ */
 struct udmabuf_vecs *udmabuf_map_vecs_unlocked(struct dma_buf_attachment *attach,
 					       enum dma_data_direction direction);
+
+/**
+ * udmabuf_unmap_vecs_unlocked - Undo udmabuf_map_vecs_unlocked()
+ * @attach: the attachment that was mapped
+ * @vecs: what was returned for it; gone afterwards
+ * @direction: as when it was mapped
+ *
+ * Context: May sleep. The reservation lock is not held.
+ */
 void udmabuf_unmap_vecs_unlocked(struct dma_buf_attachment *attach, struct udmabuf_vecs *vecs,
 				 enum dma_data_direction direction);
 

@@ -14,7 +14,13 @@
 /* The new descriptor is closed on exec. Unknown flag bits are ignored. */
 #define UDMABUF_FLAGS_CLOEXEC	0x01
 
-/* One range of one memfd; offset and size in bytes, multiples of the page size. */
+/**
+ * struct udmabuf_create - one range of one memfd
+ * @memfd: descriptor of the memfd
+ * @flags: %UDMABUF_FLAGS_CLOEXEC or 0
+ * @offset: in bytes, a multiple of the page size
+ * @size: in bytes, a multiple of the page size
+ */
 struct udmabuf_create {
 	__u32 memfd;
 	__u32 flags;
@@ -22,7 +28,13 @@ struct udmabuf_create {
 	__u64 size;
 };
 
-/* The same as an element of a list. */
+/**
+ * struct udmabuf_create_item - the same as an element of a list
+ * @memfd: descriptor of the memfd
+ * @__pad: nobody looks at it in %UDMABUF_CREATE_LIST; 0 in %UDMABUF_CREATE_EXT
+ * @offset: in bytes, a multiple of the page size
+ * @size: in bytes, a multiple of the page size
+ */
 struct udmabuf_create_item {
 	__u32 memfd;
 	__u32 __pad;
@@ -30,7 +42,12 @@ struct udmabuf_create_item {
 	__u64 size;
 };
 
-/* Several ranges, one behind the other in the buffer. */
+/**
+ * struct udmabuf_create_list - several ranges, one behind the other in the buffer
+ * @flags: %UDMABUF_FLAGS_CLOEXEC or 0
+ * @count: number of items
+ * @list: the items
+ */
 struct udmabuf_create_list {
 	__u32 flags;
 	__u32 count;
@@ -41,11 +58,14 @@ struct udmabuf_create_list {
 #define UDMABUF_CREATE		_IOW('u', 0x42, struct udmabuf_create)
 #define UDMABUF_CREATE_LIST	_IOW('u', 0x43, struct udmabuf_create_list)
 
-/*
+/**
+ * DOC: structures that may grow
+ *
  * The structures below may grow at the end. The call's number has the size that
  * the program was compiled with, as of copy_struct_from_user(): what it lacks
- * counts as 0, and what the kernel does not know has to be 0, else E2BIG. Flags
- * and modes that are not known, and reserved fields that are not 0, are EINVAL.
+ * counts as 0, and what the kernel does not know has to be 0, else E2BIG. Less
+ * than the first version has, which is the one below, is EINVAL. So are flags and
+ * modes that are not known, and reserved fields that are not 0.
  */
 
 /**
@@ -58,7 +78,8 @@ struct udmabuf_create_list {
  *
  * %UDMABUF_MODE_CPU_COHERENT: devices only that snoop the CPU's caches and reach
  * every page. Others are refused with EOPNOTSUPP when they attach, or when they
- * map if it is not known before. Brackets do nothing and may be left out.
+ * map if it is not known before. Brackets move no data and may be left out. START
+ * waits for the buffer's fences in every mode, which poll() does as well.
  *
  * %UDMABUF_MODE_ATOMIC_COHERENT: as before, and of these only devices that take
  * part in the CPU's atomic operations.
@@ -74,7 +95,7 @@ struct udmabuf_create_list {
 /**
  * struct udmabuf_create_ext - a buffer in a mode
  * @flags: %UDMABUF_FLAGS_CLOEXEC or 0
- * @mode: one of UDMABUF_MODE_*
+ * @mode: one of ``UDMABUF_MODE_*``
  * @count: number of items, 1 or more
  * @reserved: 0
  * @items: pointer to as many struct udmabuf_create_item, whose __pad is 0
@@ -87,9 +108,15 @@ struct udmabuf_create_ext {
 	__u64 items;
 };
 
-/* A bracket would do something now, for a device that is mapped. */
+/**
+ * define UDMABUF_STATE_SYNCS - a bracket would do something now, for a device that
+ *	is mapped
+ */
 #define UDMABUF_STATE_SYNCS	(1 << 0)
-/* One may as soon as a device is mapped again that is attached now. */
+/**
+ * define UDMABUF_STATE_MAY_SYNC - one does, or would as soon as a device is mapped
+ *	that is attached now
+ */
 #define UDMABUF_STATE_MAY_SYNC	(1 << 1)
 
 /**
@@ -98,13 +125,13 @@ struct udmabuf_create_ext {
  *	then only @version, @modes and @calls are filled in
  * @flags: in: 0
  * @version: of this interface: 1
- * @modes: those that UDMABUF_CREATE_EXT offers, a bit (1 << UDMABUF_MODE_*) for each
- * @calls: ioctls of this driver, a bit (1 << (_IOC_NR(call) - 0x40)) for each
+ * @modes: those that UDMABUF_CREATE_EXT offers, a bit ``1 << UDMABUF_MODE_*`` for each
+ * @calls: ioctls of this driver, a bit ``1 << (_IOC_NR(call) - 0x40)`` for each
  * @size: of the buffer, in bytes
  * @extents: number of physically contiguous pieces
  * @largest: size of the largest of them, in bytes
- * @mode: one of UDMABUF_MODE_*
- * @state: UDMABUF_STATE_* bits. While %UDMABUF_STATE_MAY_SYNC is not set, brackets
+ * @mode: one of ``UDMABUF_MODE_*``
+ * @state: ``UDMABUF_STATE_*`` bits. While %UDMABUF_STATE_MAY_SYNC is not set, brackets
  *	do nothing, until the next device is attached
  * @coherent: mappings for devices that see the same memory as the CPU
  * @cache: mappings for devices that need the CPU's caches to be maintained
@@ -139,7 +166,7 @@ struct udmabuf_query {
 /**
  * struct udmabuf_sync_range - DMA_BUF_IOCTL_SYNC for a part of a buffer
  * @fd: a dma-buf of this driver
- * @flags: DMA_BUF_SYNC_* of linux/dma-buf.h, as DMA_BUF_IOCTL_SYNC takes them
+ * @flags: ``DMA_BUF_SYNC_*`` of linux/dma-buf.h, as DMA_BUF_IOCTL_SYNC takes them
  * @offset: in bytes
  * @length: in bytes; 0 is allowed, and nothing is done. Together with @offset not
  *	beyond the end of the buffer, else EINVAL, and nothing is done
