@@ -44,7 +44,7 @@ fn share(text: &[u8]) -> Result<()> {
     )?;
     let memory = memfd.map()?;
     let mapping = shared.used.map(Direction::ToDevice)?;
-    let brackets = write(&device, &shared.buffer, &memory, 0, text)?;
+    let brackets = write(&device, &shared.buffer, &memory, text)?;
 
     let mut seen = vec![0; text.len()];
     mapping.device_reads(0, &mut seen)?;
@@ -57,21 +57,14 @@ fn share(text: &[u8]) -> Result<()> {
 }
 
 /// Writes in a bracket where that does anything; returns whether it does.
-fn write(
-    device: &Udmabuf,
-    buffer: &DmaBuf,
-    memory: &Mapping,
-    at: usize,
-    bytes: &[u8],
-) -> Result<bool> {
-    let part = at..at + bytes.len();
+fn write(device: &Udmabuf, buffer: &DmaBuf, memory: &Mapping, text: &[u8]) -> Result<bool> {
     let brackets = device.query(buffer)?.state & abi::UDMABUF_STATE_MAY_SYNC != 0;
     if brackets {
-        device.start_range(buffer, Access::Write, part.clone())?;
+        device.start_range(buffer, Access::Write, 0..text.len())?;
     }
-    memory.write(at, bytes);
+    memory.write(0, text);
     if brackets {
-        device.finish_range(buffer, Access::Write, part)?;
+        device.finish_range(buffer, Access::Write, 0..text.len())?;
     }
     Ok(brackets)
 }
