@@ -20,11 +20,13 @@ use selftests::kmsg::Kmsg;
 use selftests::ktap::Test;
 use selftests::outcome::check;
 use selftests::outcome::equal;
+use selftests::outcome::skip;
 use selftests::statistics;
 use selftests::tests;
 
 use crate::ours;
 use crate::ours::Class;
+use crate::ours::FEW;
 use crate::refusal::refused;
 
 pub const TESTS: &[Test] = tests![
@@ -33,6 +35,7 @@ pub const TESTS: &[Test] = tests![
     coherent_mode_of_each_device,
     coherent_mode_of_a_narrow_device,
     atomic_mode_of_each_device,
+    coherent_mode_of_a_device_that_becomes_narrow,
     coherent_mode_beside_the_usual_one,
     coherent_mode_without_devices,
 ];
@@ -132,6 +135,36 @@ fn coherent_mode_of_each_device() -> Outcome {
 
 fn coherent_mode_of_a_narrow_device() -> Outcome {
     at_device(&*ours::narrow(0)?, 0)
+}
+
+/// What is true of a device when it attaches need not be when it maps.
+fn coherent_mode_of_a_device_that_becomes_narrow() -> Outcome {
+    let device = ours::device()?;
+    let edu = ours::edu(0)?;
+    let (memfd, buffer) = buffer(&device, Mode::CpuCoherent)?;
+    if Class::of(&edu, 0, &buffer)? != Class::Coherent {
+        return skip("a device that sees what the CPU sees");
+    }
+    let bits = edu.dma_bits()?;
+    let becomes_narrow = || {
+        let attachment = edu.attach(&buffer)?;
+        nothing_to_sync(&device, &buffer, 0)?;
+        edu.set_dma_bits(bits.min(FEW))?;
+        if Class::of(&edu, 0, &buffer)? != Class::Shadow {
+            return skip("memory that is out of reach for a device of few address bits");
+        }
+        for direction in [Direction::ToDevice, Direction::Bidirectional] {
+            refused("mapped", || attachment.map(direction), Errno::OPNOTSUPP)?;
+            nothing_to_sync(&device, &buffer, 0)?;
+        }
+        Ok(())
+    };
+    let result = becomes_narrow();
+    edu.set_dma_bits(bits)?;
+    result?;
+    edu.attach(&buffer)?.map(Direction::ToDevice)?.unmap()?;
+    drop(memfd);
+    Ok(())
 }
 
 /// These devices take no part in the CPU's atomic operations, and their importer has not said that

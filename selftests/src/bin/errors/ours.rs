@@ -37,7 +37,7 @@ pub fn edu(number: u32) -> Outcome<Edu> {
 
 /// Address bits of a device that does not reach what lies above 4 GiB, where programs get their
 /// memory from first.
-const FEW: u32 = 32;
+pub const FEW: u32 = 32;
 
 /// Edu device `number` with fewer address bits than memory has, until dropped.
 pub fn narrow(number: u32) -> Outcome<Narrow> {

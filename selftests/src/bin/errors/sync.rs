@@ -18,6 +18,7 @@ use selftests::abi;
 use selftests::importer::Direction;
 use selftests::ktap::Test;
 use selftests::outcome::equal;
+use selftests::outcome::skip;
 use selftests::statistics;
 use selftests::sys::ioctl;
 use selftests::tests;
@@ -36,6 +37,8 @@ pub const TESTS: &[Test] = tests![
     range_at_the_edges,
     range_outside_does_nothing,
     range_of_nothing_does_nothing,
+    range_of_any_bytes,
+    range_moves_no_more_than_it_has,
 ];
 
 const READ: u32 = abi::SYNC_READ;
@@ -208,4 +211,91 @@ fn range_of_nothing_does_nothing() -> Outcome {
         }
         Ok(())
     })
+}
+
+/// Ranges whose ends are in the middle of words, lines and pages, or are not.
+const PARTS: [Window; 8] = [
+    Window { at: 0, len: 1 },
+    Window { at: 7, len: 2 },
+    Window { at: 63, len: 1 },
+    Window { at: 61, len: 70 },
+    Window {
+        at: PAGE - 1,
+        len: 2,
+    },
+    Window {
+        at: PAGE + 8,
+        len: 64,
+    },
+    Window {
+        at: 2 * PAGE + 3,
+        len: PAGE + 100,
+    },
+    Window {
+        at: PAGES * PAGE - 1,
+        len: 1,
+    },
+];
+
+/// All of the bytes arrive, in either direction, whatever words they share with others.
+fn range_of_any_bytes() -> Outcome {
+    let device = ours::device()?;
+    for edu in [ours::narrow(0)?, ours::narrow(1)?] {
+        let (memfd, buffer) = ours::pages(&device, PAGES)?;
+        let memory = memfd.map()?;
+        let attachment = edu.attach(&buffer)?;
+        let mapping = attachment.map(Direction::Bidirectional)?;
+        for (number, part) in PARTS.into_iter().enumerate() {
+            let [one, other] = [1, 2].map(|more| Pattern::new(2 * number as u64 + more));
+            let range = part.at..part.at + part.len;
+            part.device_writes(&mapping, one)?;
+            device.start_range(&buffer, Access::Read, range.clone())?;
+            part.holds(&memory, one)?;
+            device.finish_range(&buffer, Access::Read, range.clone())?;
+            device.start_range(&buffer, Access::Write, range.clone())?;
+            part.fill(&memory, other);
+            device.finish_range(&buffer, Access::Write, range)?;
+            part.device_sees(&mapping, other)?;
+        }
+    }
+    Ok(())
+}
+
+/// What lies around it stays where it is, but for the words of which it has a part.
+fn range_moves_no_more_than_it_has() -> Outcome {
+    let device = ours::device()?;
+    let edu = ours::narrow(0)?;
+    let (memfd, buffer) = ours::pages(&device, PAGES)?;
+    let memory = memfd.map()?;
+    let whole = Window {
+        at: 0,
+        len: PAGES * PAGE,
+    };
+    let attachment = edu.attach(&buffer)?;
+    let mapping = attachment.map(Direction::Bidirectional)?;
+    if device.query(&buffer)?.shadow == 0 {
+        return skip("memory that is out of reach for a device of few address bits");
+    }
+    for (number, part) in PARTS.into_iter().enumerate() {
+        let [one, other] = [1, 2].map(|more| Pattern::new(2 * number as u64 + more));
+        let range = part.at..part.at + part.len;
+        // Every byte is another one afterwards.
+        whole.fill(&memory, one);
+        buffer.finish(Access::Write)?;
+        let changed: Vec<u8> = one.bytes(0, whole.len).iter().map(|byte| !byte).collect();
+        mapping.device_writes(0, &changed)?;
+        device.start_range(&buffer, Access::Read, range.clone())?;
+        let mut now = vec![0; whole.len];
+        memory.read(0, &mut now);
+        let moved = now.iter().zip(&changed).filter(|(now, new)| now == new);
+        let words = range.start / 8 * 8..range.end.next_multiple_of(8);
+        equal(
+            format_args!("bytes for {range:?}"),
+            moved.count(),
+            words.len(),
+        )?;
+        equal("the words", &now[words.clone()], &changed[words])?;
+        whole.cpu_writes(&buffer, &memory, other)?;
+    }
+    Ok(())
 }

@@ -82,7 +82,7 @@ const KINDS: [(Expect, Request); 29] = [
         make(device, abi::REQUEST_UDMABUF_CREATE, PAGE / 2)
     }),
     (Expect::Failure(&[Errno::NOTTY]), |device, _, _| {
-        sys::ioctl::udmabuf(device, abi::REQUEST_UDMABUF_CREATE + 7, 0).map(drop)
+        sys::ioctl::udmabuf(device, abi::REQUEST_UDMABUF_CREATE + 2, 0).map(drop)
     }),
     // The last of several is wrong, when the others are pinned already.
     (INVALID, |device, memfd, _| {

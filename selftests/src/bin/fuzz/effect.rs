@@ -116,6 +116,7 @@ impl World {
                         buffer,
                         device: (*device).into(),
                         alive: true,
+                        mapped: false,
                     });
             }
             Deed::Detach { attachment } => self.attachments[usize::from(*attachment)] = None,
@@ -214,9 +215,10 @@ impl World {
     }
 
     fn map(&mut self, process: usize, transfer: u8, attachment: u8, way: Way) {
-        let Some(attached) = &self.attachments[usize::from(attachment)] else {
+        let Some(attached) = &mut self.attachments[usize::from(attachment)] else {
             return;
         };
+        attached.mapped = true;
         let (buffer, device) = (attached.buffer, attached.device);
         self.transfers[usize::from(transfer)] = Some(Transfer {
             process,

@@ -300,7 +300,9 @@ impl World {
             Deed::Narrow { device, .. } => {
                 (usize::from(*device) < self.setting.devices).then_some(())?;
                 let mut attached = self.attachments.iter().flatten();
-                let here = |other: &Attachment| other.alive && other.device == usize::from(*device);
+                let here = |other: &Attachment| {
+                    other.alive && other.mapped && other.device == usize::from(*device)
+                };
                 match attached.any(here) {
                     true => Expect::Failure(&[Errno::BUSY]),
                     // A machine without such memory; and others may have attached something.

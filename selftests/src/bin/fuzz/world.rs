@@ -92,6 +92,8 @@ pub struct Attachment {
     pub device: usize,
     /// Not any more if the device has lost its driver.
     pub alive: bool,
+    /// Whether it has been mapped: the device keeps its address bits from then on.
+    pub mapped: bool,
 }
 
 /// A device's mapping of a buffer.
