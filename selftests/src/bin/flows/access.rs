@@ -28,7 +28,12 @@ pub const FLOWS: &[Flow] = &[
     Flow {
         name: "kept_mapping",
         title: "CPU and device in turns, device access alone",
-        controls: &["access-not-begun", "access-not-ended"],
+        controls: &[
+            "access-not-begun",
+            "access-not-ended",
+            "whole-copies",
+            "invalidate-alone",
+        ],
         heap: true,
         refuses: false,
         run: kept_mapping,
