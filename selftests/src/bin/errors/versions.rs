@@ -16,10 +16,8 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Udmabuf;
 use selftests::abi;
-use selftests::driver::Driver;
 use selftests::ktap::Test;
 use selftests::outcome::equal;
-use selftests::outcome::skip;
 use selftests::sys::ioctl;
 use selftests::tests;
 use selftests::udmabuf::LARGEST;
@@ -29,7 +27,6 @@ use crate::ours;
 use crate::refusal::refused;
 
 pub const TESTS: &[Test] = tests![
-    in_tree_driver_has_none,
     larger_with_zeroes,
     larger_with_something,
     larger_is_read_to_its_end,
@@ -123,24 +120,6 @@ impl Ground {
 
 fn ground() -> Outcome<Ground> {
     Ground::new(ours::device()?)
-}
-
-fn in_tree_driver_has_none() -> Outcome {
-    if Driver::under_test() == Driver::Rust {
-        return skip("the in-tree driver");
-    }
-    let ground = Ground::new(Udmabuf::open()?)?;
-    let memory = Mapping::memory(PAGE)?;
-    for Call {
-        name,
-        request,
-        bytes,
-    } in ground.calls()
-    {
-        memory.write(0, &bytes);
-        refused(name, || ground.make(request, &memory, 0), Errno::NOTTY)?;
-    }
-    Ok(())
 }
 
 /// Sizes of later versions, up to the largest that a number can stand for.
