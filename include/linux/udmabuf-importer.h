@@ -24,6 +24,10 @@
  * from a worker of its own. The reservation lock may be held, and need not be.
  * They do not wait for fences: whoever depends on another device's fence waits
  * for it before the begin.
+ *
+ * An importer calls them for every buffer. For one of another driver they return
+ * -EINVAL, and nothing else is to be done; where all devices are coherent, they
+ * test a flag.
  */
 
 /**
@@ -34,7 +38,7 @@
  * The device finds what the CPU and other devices wrote before.
  *
  * Context: May sleep. Not from the fence-signalling path.
- * Return: 0; -EINVAL for another driver's buffer, or a direction that is none;
+ * Return: 0; -EINVAL for another driver's buffer, or an invalid direction;
  * -EOPNOTSUPP for a dynamic importer; -EINTR if the process is being killed,
  * and then nothing was done.
  */
@@ -44,7 +48,7 @@ int udmabuf_begin_device_access(struct dma_buf_attachment *attach,
 /**
  * udmabuf_end_device_access - A device has accessed a buffer
  * @attach: the device's attachment, which is mapped
- * @direction: what the device did; after DMA_TO_DEVICE there is nothing to do
+ * @direction: what the device did; for DMA_TO_DEVICE the call does nothing
  *
  * The CPU and other devices find what the device wrote.
  *
@@ -58,9 +62,9 @@ int udmabuf_end_device_access(struct dma_buf_attachment *attach,
  * udmabuf_declare_atomics - A device takes part in the CPU's atomic operations
  * @attach: an attachment of the device
  *
- * For a device whose bus does not say so. From now on it can be mapped for a
- * buffer in mode %UDMABUF_MODE_ATOMIC_COHERENT, by whoever has attached it, until
- * the last of them detaches it. A dynamic importer may call this, too.
+ * For a device whose bus does not say so. From now on it can be mapped for this
+ * buffer, if that is in mode %UDMABUF_MODE_ATOMIC_COHERENT, by whoever has attached
+ * it, until the last of them detaches it. A dynamic importer may call this, too.
  *
  * Context: May sleep. Not from the fence-signalling path.
  * Return: 0; -EINVAL for another driver's buffer; -EINTR if the process is being
@@ -83,8 +87,8 @@ struct udmabuf_vecs {
  * @attach: the device's attachment
  * @direction: what the device will do
  *
- * As dma_buf_map_attachment_unlocked(), but for the form of the answer: pages are
- * nobody's business but the exporter's.
+ * As dma_buf_map_attachment_unlocked(), but for the form of the answer: struct
+ * pages are nobody's business but the exporter's.
  *
  * Context: May sleep. The reservation lock is not held.
  * Return: The pieces, until udmabuf_unmap_vecs_unlocked(), or an error pointer:

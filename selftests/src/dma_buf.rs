@@ -9,6 +9,9 @@ use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 
+use rustix::event;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use rustix::io::Result;
@@ -76,6 +79,25 @@ impl DmaBuf {
     /// Those of the exporter.
     pub fn start(&self, access: Access) -> Result<()> {
         self.sync_until_done(u64::from(abi::SYNC_START) | access.sync_flags())
+    }
+
+    /// Waits as [`DmaBuf::start`] does for devices that have not finished, and that is all: what a
+    /// program does that needs no bracket.
+    ///
+    /// # Errors
+    ///
+    /// Those of poll().
+    pub fn wait_for_fences(&self, access: Access) -> Result<()> {
+        let events = match access {
+            Access::Read => PollFlags::IN,
+            Access::Write | Access::ReadWrite => PollFlags::OUT,
+        };
+        loop {
+            match event::poll(&mut [PollFd::new(&self.fd, events)], None) {
+                Err(Errno::INTR) => {}
+                result => return result.map(drop),
+            }
+        }
     }
 
     /// Ends an access, whoever has begun one, and if nobody has. Interrupted calls are repeated.

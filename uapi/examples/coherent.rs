@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Shares a page with the test importer's device, without brackets where that is possible.
-//! Runs in a guest that has the device.
+//! Runs in a guest that has the device: `cargo run -p selftests --example coherent` builds it.
 
 use std::process::ExitCode;
 
@@ -58,9 +58,11 @@ fn share(text: &[u8]) -> Result<()> {
 
 /// Writes in a bracket where that does anything; returns whether it does.
 fn write(device: &Udmabuf, buffer: &DmaBuf, memory: &Mapping, text: &[u8]) -> Result<bool> {
-    let brackets = device.query(buffer)?.state & abi::UDMABUF_STATE_MAY_SYNC != 0;
-    if brackets {
-        device.start_range(buffer, Access::Write, 0..text.len())?;
+    let state = device.query(buffer)?.state;
+    let brackets = state & abi::UDMABUF_STATE_MAY_SYNC != 0;
+    match brackets {
+        true => device.start_range(buffer, Access::Write, 0..text.len())?,
+        false => buffer.wait_for_fences(Access::Write)?,
     }
     memory.write(0, text);
     if brackets {

@@ -2,7 +2,7 @@
 /*
  * The ABI of /dev/udmabuf and of /dev/udmabuf-rs. Down to UDMABUF_CREATE_LIST,
  * numbers, names and layout are those of the C driver's header; what follows
- * is of /dev/udmabuf-rs alone, and the C driver answers ENOTTY. The kernel and
+ * exists in /dev/udmabuf-rs alone, and the C driver answers ENOTTY. The kernel and
  * the user-space bindings are both made from this file.
  */
 #ifndef _UAPI_LINUX_UDMABUF_H
@@ -76,13 +76,13 @@ struct udmabuf_create_list {
  * %UDMABUF_MODE_DMA_API: any device; CPU accesses are bracketed, by
  * DMA_BUF_IOCTL_SYNC or %UDMABUF_SYNC_RANGE. The mode of %UDMABUF_CREATE.
  *
- * %UDMABUF_MODE_CPU_COHERENT: devices only that snoop the CPU's caches and reach
- * every page. Others are refused with EOPNOTSUPP when they attach, or when they
- * map if it is not known before. Brackets move no data and may be left out. START
- * waits for the buffer's fences in every mode, which poll() does as well.
+ * %UDMABUF_MODE_CPU_COHERENT: only devices that snoop the CPU's caches and reach
+ * every page. Others are refused with EOPNOTSUPP at attach, or at map if it cannot
+ * be known at attach. Brackets move no data and may be left out. START waits for
+ * the buffer's fences in every mode; poll() can do that instead.
  *
- * %UDMABUF_MODE_ATOMIC_COHERENT: as before, and of these only devices that take
- * part in the CPU's atomic operations.
+ * %UDMABUF_MODE_ATOMIC_COHERENT: of these, only devices that take part in the CPU's
+ * atomic operations.
  *
  * %UDMABUF_MODE_MEMORY_COHERENT: not offered (EOPNOTSUPP). It would take memory
  * that no cache holds, and a memfd has cached mappings of its own.
@@ -114,8 +114,8 @@ struct udmabuf_create_ext {
  */
 #define UDMABUF_STATE_SYNCS	(1 << 0)
 /**
- * define UDMABUF_STATE_MAY_SYNC - one does, or would as soon as a device is mapped
- *	that is attached now
+ * define UDMABUF_STATE_MAY_SYNC - a bracket does something now, or will once a
+ *	device is mapped that is already attached
  */
 #define UDMABUF_STATE_MAY_SYNC	(1 << 1)
 
@@ -135,10 +135,11 @@ struct udmabuf_create_ext {
  *	do nothing, until the next device is attached
  * @coherent: mappings for devices that see the same memory as the CPU
  * @cache: mappings for devices that need the CPU's caches to be maintained
- * @shadow: mappings for devices that work on a copy, for they do not reach the pages
- * @own_operations: the same, for their DMA operations are not known
+ * @shadow: mappings for devices that work on a copy because they do not reach the pages
+ * @own_operations: the same, because their DMA operations are not known
  * @generation: changes whenever %UDMABUF_STATE_SYNCS or %UDMABUF_STATE_MAY_SYNC may have,
- *	but for a driver that narrows the DMA mask of its device after it has attached it
+ *	except when a driver narrows the DMA mask of its device after it has attached it:
+ *	the same number before and after an access means that the first answer held
  * @start_bytes: bytes of memory that START on all of the buffer goes through now,
  *	for all devices together
  * @end_bytes: the same for END
@@ -168,11 +169,11 @@ struct udmabuf_query {
  * @fd: a dma-buf of this driver
  * @flags: ``DMA_BUF_SYNC_*`` of linux/dma-buf.h, as DMA_BUF_IOCTL_SYNC takes them
  * @offset: in bytes
- * @length: in bytes; 0 is allowed, and nothing is done. Together with @offset not
- *	beyond the end of the buffer, else EINVAL, and nothing is done
+ * @length: in bytes; with 0 nothing is done, not even waiting for fences. Together with
+ *	@offset not beyond the end of the buffer, else EINVAL, and nothing is done
  *
- * Any bytes may be said. Cache lines and 8-byte words of which the range has a part
- * are synced as a whole.
+ * Any offset and length within the buffer will do. Cache lines and 8-byte words of which
+ * the range has a part are synced as a whole.
  */
 struct udmabuf_sync_range {
 	__s32 fd;
@@ -181,6 +182,11 @@ struct udmabuf_sync_range {
 	__u64 length;
 };
 
+/*
+ * UDMABUF_QUERY and UDMABUF_SYNC_RANGE return 0, or -1 and errno: EBADF if fd is not
+ * open, EINVAL if it is no dma-buf, or another driver's. UDMABUF_SYNC_RANGE may be
+ * interrupted, as DMA_BUF_IOCTL_SYNC: after EINTR or EAGAIN, call it again.
+ */
 #define UDMABUF_QUERY		_IOWR('u', 0x48, struct udmabuf_query)
 /* Returns the descriptor of the new dma-buf, or -1 and errno. */
 #define UDMABUF_CREATE_EXT	_IOW('u', 0x49, struct udmabuf_create_ext)

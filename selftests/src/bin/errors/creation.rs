@@ -32,7 +32,7 @@ use selftests::outcome::equal;
 use selftests::tests;
 use selftests::udmabuf::list_bytes;
 
-use crate::modes::reopen;
+use crate::opened::reopen;
 use crate::ours;
 use crate::refusal::refused;
 

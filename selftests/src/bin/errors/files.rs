@@ -23,7 +23,7 @@ use selftests::ktap::Test;
 use selftests::outcome::equal;
 use selftests::tests;
 
-use crate::modes::reopen;
+use crate::opened::reopen;
 use crate::refusal::refused;
 
 pub const TESTS: &[Test] = tests![

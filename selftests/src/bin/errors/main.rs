@@ -15,7 +15,7 @@ mod limits;
 mod mappings;
 mod memlock;
 mod memory;
-mod modes;
+mod opened;
 mod ours;
 mod pointers;
 mod query;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     ktap::main(&[
         ranges::TESTS,
         files::TESTS,
-        modes::TESTS,
+        opened::TESTS,
         seals::TESTS,
         limits::TESTS,
         references::TESTS,
