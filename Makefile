@@ -59,7 +59,7 @@ test-more: ## Every test in further kernels of Debian, and of the package
 	@ci/harness test --more $(if $(ONLY),--only '$(ONLY)')
 
 attack: ## What attacks the driver, for hours: failing allocations, random calls, races, hostile users
-	@ci/prepare $(tested)
+	@ci/prepare $(tested) x86_64-kcsan
 	@ci/harness test --attack $(if $(ONLY),--only '$(ONLY)')
 
 matrix: ## Both drivers and the system heap on every machine, a table

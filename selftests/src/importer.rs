@@ -234,6 +234,11 @@ pub struct Attachment<'a> {
 }
 
 impl Attachment<'_> {
+    /// The device.
+    pub fn device(&self) -> &Edu {
+        self.edu
+    }
+
     /// Hands the buffer over to the device.
     ///
     /// # Errors

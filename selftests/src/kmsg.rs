@@ -106,7 +106,10 @@ impl Kmsg {
     pub fn complaints(&mut self) -> io::Result<Vec<String>> {
         let mut records = self.records()?;
         // Those that were lost may have been complaints.
-        records.retain(|text| text == LOST || (is_complaint(text) && !log::is_expected(text)));
+        records.retain(|text| {
+            let excused = log::is_expected(text) || log::is_race_elsewhere(text);
+            text == LOST || (is_complaint(text) && !excused)
+        });
         Ok(records)
     }
 

@@ -5,8 +5,8 @@
 use std::fs;
 use std::io;
 
-/// The leak detector, which only a kernel has that checks itself.
-const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
+/// The leak detector and the detector of races: only a kernel that checks itself has one of them.
+const DETECTORS: [&str; 2] = ["/sys/kernel/debug/kmemleak", "/sys/kernel/debug/kcsan"];
 
 /// The device tree's root, whose properties hold for all devices that have no other.
 const DEVICE_TREE: &str = "/proc/device-tree";
@@ -25,9 +25,14 @@ pub fn always_bounces() -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// Those of looking for the kernel's leak detector.
+/// Those of looking for what in the kernel checks.
 pub fn scaled(much: usize, little: usize) -> io::Result<usize> {
-    Ok(if fs::exists(KMEMLEAK)? { little } else { much })
+    for detector in DETECTORS {
+        if fs::exists(detector)? {
+            return Ok(little);
+        }
+    }
+    Ok(much)
 }
 
 /// Whether devices snoop the CPU's caches, by the device tree of the machine: without one they do.

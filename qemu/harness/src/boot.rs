@@ -199,7 +199,7 @@ impl<'a> Boot<'a> {
             kunit: false,
             unload: false,
             find_leaks: false,
-            pace: Pace::Counted,
+            pace: kernel.flavour.pace(),
             cpus: CPUS,
             memory: MEMORY,
             huge_memory: HUGE_MEMORY,

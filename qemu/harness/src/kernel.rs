@@ -14,6 +14,7 @@ use protocol::FURTHER_MODULES;
 use crate::{
     layout::Layout,
     machine::{Board, Machine},
+    qemu::Pace,
 };
 
 /// Which of the kernels.
@@ -23,6 +24,8 @@ pub enum Flavour {
     Plain,
     /// With everything that can catch a driver in the act, and slow.
     Check,
+    /// With KCSAN, which sees two accesses that race.
+    Kcsan,
     /// With nothing that looks for mistakes, for measurements.
     Bench,
     /// Debian's own, as its users have it.
@@ -44,6 +47,7 @@ impl fmt::Display for Flavour {
         f.write_str(match self {
             Flavour::Plain => "plain",
             Flavour::Check => "check",
+            Flavour::Kcsan => "kcsan",
             Flavour::Bench => "bench",
             Flavour::Debian => "debian",
             Flavour::DebianRt => "debian-rt",
@@ -86,6 +90,8 @@ impl Flavour {
     pub fn slowness(self) -> u32 {
         match self {
             Flavour::Check => 4,
+            // Its time is the host's besides.
+            Flavour::Kcsan => 8,
             _ => 1,
         }
     }
@@ -100,7 +106,10 @@ impl Flavour {
 
     /// Whether it was built elsewhere, by the distribution.
     pub fn is_fetched(self) -> bool {
-        !matches!(self, Flavour::Plain | Flavour::Check | Flavour::Bench)
+        !matches!(
+            self,
+            Flavour::Plain | Flavour::Check | Flavour::Kcsan | Flavour::Bench
+        )
     }
 
     /// What QEMU is told of the CPU, where the board's cannot run the kernel: Cortex-A72 has no pages
@@ -114,7 +123,21 @@ impl Flavour {
 
     /// Whether KUnit suites run in it.
     pub fn runs_suites(self) -> bool {
-        matches!(self, Flavour::Plain | Flavour::Check)
+        matches!(self, Flavour::Plain | Flavour::Check | Flavour::Kcsan)
+    }
+
+    /// How a guest's time passes. KCSAN delays one access and waits for what the other CPUs do meanwhile,
+    /// so they have to run at the same time.
+    pub fn pace(self) -> Pace {
+        match self {
+            Flavour::Kcsan => Pace::Real,
+            _ => Pace::Counted,
+        }
+    }
+
+    /// Whether its tests are a part of attacks only.
+    pub fn only_attacks(self) -> bool {
+        self == Flavour::Kcsan
     }
 
     /// Whether the kernel can find leaked memory.

@@ -4,6 +4,8 @@
 
 use protocol::log::is_expected;
 
+use crate::race;
+
 /// Words that make a line a complaint, whoever wrote it.
 const COMPLAINTS: &[&str] = &[
     "WARNING:",
@@ -100,8 +102,10 @@ pub fn message(line: &str) -> &str {
     }
 }
 
-/// Every complaint in a log but those that are expected.
+/// Every complaint in a log but those that are expected, and races in which the driver has no part.
 pub fn complaints(log: &str) -> Vec<Complaint> {
+    let races = race::races(log);
+    let race = |line| races.iter().find(|race| race.line == line);
     // With an expected warning comes one trace.
     let mut excused = false;
     let mut complains = move |text: &str| {
@@ -115,9 +119,13 @@ pub fn complaints(log: &str) -> Vec<Complaint> {
         .enumerate()
         .map(|(number, line)| (number + 1, message(line)))
         .filter(|(_, text)| complains(text))
-        .map(|(line, text)| Complaint {
-            line,
-            text: text.trim().to_owned(),
+        .filter_map(|(line, text)| {
+            let text = match race(line) {
+                Some(race) if race.driver.is_some() => race.to_string(),
+                Some(_) => return None,
+                None => text.trim().to_owned(),
+            };
+            Some(Complaint { line, text })
         })
         .collect()
 }
@@ -187,6 +195,22 @@ mod tests {
         assert_eq!(complaints(&another).len(), 1);
         let within = expected.replace("Modules linked in", "BUG: KASAN");
         assert_eq!(complaints(&within).len(), 1);
+    }
+
+    #[test]
+    fn a_race_is_a_complaint_where_the_driver_is_in_it() {
+        let log = "\
+[    1.0] BUG: KCSAN: data-race in a / b
+[    1.0]  b+0x1/0x2
+[    1.0] ==================================================================
+[    1.1] BUG: KCSAN: data-race in c / d
+[    1.1]  d+0x1/0x2 [udmabuf_rs]
+[    1.1] ==================================================================
+";
+        let complaints = complaints(log);
+        assert_eq!(complaints.len(), 1);
+        assert_eq!(complaints[0].line, 4);
+        assert!(complaints[0].text.ends_with("d+0x1/0x2 [udmabuf_rs]"));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod nested;
 mod parallel;
 mod plan;
 mod qemu;
+mod race;
 mod report;
 mod steps;
 mod suite;

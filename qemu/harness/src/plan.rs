@@ -23,6 +23,7 @@ pub const PROGRAMS: &[&str] = &["errors", "clients", "data", "lifetime"];
 pub const ATTACKS: &[&str] = &[FAILURES, FUZZ, PAIRS, USERS];
 
 const FAILURES: &str = "failures";
+const FLOWS: &str = "flows";
 const FUZZ: &str = "fuzz";
 const PAIRS: &str = "pairs";
 const USERS: &str = "users";
@@ -183,8 +184,8 @@ pub fn more() -> Vec<Row> {
 }
 
 /// Attacks that take longer than all other tests: failures under the eyes of the checking kernel, where
-/// each way to map has allocations of its own; calls by chance by the million; pairs for longer; and users
-/// on each machine.
+/// each way to map has allocations of its own; calls by chance by the million; pairs for longer; users
+/// on each machine; and all programs where each access is watched for races.
 pub fn long(usual: Flavour) -> Vec<Row> {
     use What::Attacks;
     const USERS_ONLY: What = Attacks(&[Attack::usual(USERS)]);
@@ -202,6 +203,22 @@ pub fn long(usual: Flavour) -> Vec<Row> {
                     &[
                         Attack::usual(FAILURES),
                         Attack::lasting(FUZZ, &["--seconds", "600"], 1),
+                        Attack::lasting(PAIRS, &["--seconds", "600"], 1),
+                    ]
+                },
+            ),
+        ),
+        row(
+            Flavour::Kcsan,
+            X86_64,
+            Attacks(
+                const {
+                    &[
+                        Attack::usual("errors"),
+                        Attack::usual("clients"),
+                        Attack::usual(DATA),
+                        Attack::usual("lifetime"),
+                        Attack::lasting(FLOWS, &["--ktap", "--seed", SEED], 1),
                         Attack::lasting(PAIRS, &["--seconds", "600"], 1),
                     ]
                 },

@@ -15,6 +15,7 @@ use crate::{
     boot::{Boot, Booted},
     ktap::{self, Parser, Test, Verdict},
     log::{self, Complaint},
+    race,
     report::{Area, Report},
 };
 
@@ -147,6 +148,13 @@ pub fn health(boot: &Boot<'_>, booted: &Booted) -> Vec<Test> {
     tests
 }
 
+/// What a boot says besides, which is nobody's failure.
+fn notes(booted: &Booted) -> Vec<String> {
+    race::of_others(&race::races(&booted.log_text))
+        .into_iter()
+        .collect()
+}
+
 fn shown(complaints: &[Complaint]) -> Vec<String> {
     let mut lines: Vec<_> = complaints
         .iter()
@@ -167,6 +175,8 @@ pub struct Part {
     pub tests: Vec<Test>,
     /// The kernel log, where it may say more.
     pub log: Option<PathBuf>,
+    /// What is said below its row, and decides nothing.
+    pub notes: Vec<String>,
     /// How long it took.
     pub time: Duration,
 }
@@ -175,7 +185,9 @@ impl Part {
     /// Puts it into a report.
     pub fn tell(self, report: &mut Report) -> Result<()> {
         report.took(self.time);
-        report.end(&self.area, self.tests, self.log.as_deref())
+        report.end(&self.area, self.tests, self.log.as_deref())?;
+        self.notes.iter().for_each(|note| report.note(note));
+        Ok(())
     }
 }
 
@@ -199,13 +211,14 @@ pub fn run_programs(
     let mut finished = vec![false; areas.len()];
     let mut trouble: Option<anyhow::Error> = None;
     let mut started = Instant::now();
-    let mut part = |area: &Area, tests, log| {
+    let mut part = |area: &Area, tests, log, notes| {
         let time = started.elapsed();
         started = Instant::now();
         audience.part(Part {
             area: area.clone(),
             tests,
             log,
+            notes,
             time,
         });
     };
@@ -237,7 +250,7 @@ pub fn run_programs(
                 if let Some(listener) = listeners[program].take() {
                     finished[program] = true;
                     let tests = demand_all(&areas[program], listener.finish(outcome));
-                    part(&areas[program], tests, None);
+                    part(&areas[program], tests, None, Vec::new());
                 }
             }
             _ => {}
@@ -263,9 +276,10 @@ pub fn run_programs(
             "program",
             vec!["the guest was gone before it ended".into()],
         ));
-        part(area, tests, Some(booted.log.clone()));
+        part(area, tests, Some(booted.log.clone()), Vec::new());
     }
-    part(own, health(boot, &booted), Some(booted.log.clone()));
+    let notes = notes(&booted);
+    part(own, health(boot, &booted), Some(booted.log), notes);
     Ok(())
 }
 
@@ -319,6 +333,7 @@ pub fn run_kunit(audience: &dyn Audience, boot: &Boot<'_>, area: &Area) -> Resul
     audience.part(Part {
         area: area.clone(),
         tests,
+        notes: notes(&booted),
         log: Some(booted.log),
         time: started.elapsed(),
     });

@@ -2,6 +2,8 @@
 
 //! What may stand in a kernel log although no healthy kernel says it.
 
+use crate::DRIVER_MODULE;
+
 /// What `add_scan_area()` in `mm/kmemleak.c` says, once in the life of a kernel, where the leak detector
 /// itself had no memory.
 const LESS_EXACT: &str = "kmemleak: Cannot allocate a scan area, scanning the full object";
@@ -22,10 +24,29 @@ pub fn is_expected(message: &str) -> bool {
     vmap || core || message == LESS_EXACT
 }
 
+/// How KCSAN begins to report a race.
+pub const RACE: &str = "BUG: KCSAN: ";
+
+/// Whether a message is the title of a race, and the driver is not in it. The stacks come in further
+/// messages: who looks at one message alone leaves it to who has the whole log.
+pub fn is_race_elsewhere(message: &str) -> bool {
+    let race = message.strip_prefix(RACE);
+    race.is_some_and(|title| !title.contains(&format!("[{DRIVER_MODULE}]")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::LESS_EXACT;
     use super::is_expected;
+    use super::is_race_elsewhere;
+
+    #[test]
+    fn a_race_of_the_driver_is_told_by_its_title() {
+        let race = "BUG: KCSAN: data-race in tick_sched_timer / tick_do_update_jiffies64";
+        assert!(is_race_elsewhere(race));
+        assert!(!is_race_elsewhere(&format!("{race} [udmabuf_rs]")));
+        assert!(!is_race_elsewhere("BUG: KASAN: use-after-free in detach"));
+    }
 
     #[test]
     fn only_these_messages_are_expected() {

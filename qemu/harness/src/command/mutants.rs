@@ -46,6 +46,9 @@ pub struct Arguments {
     /// Runs only mutants with this text in their names.
     #[arg(long)]
     only: Option<String>,
+    /// Runs those instead that it takes a kernel of attacks for.
+    #[arg(long)]
+    attack: bool,
 }
 
 /// Tests that a mutant has to fail.
@@ -116,6 +119,23 @@ struct Mutant {
     expectations: Vec<Expectation>,
 }
 
+/// Which mutants: a kernel that only attacks have is not there for all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those for the kernels of all tests.
+    Usual,
+    /// Those for the kernels of attacks.
+    Attacks,
+}
+
+impl Which {
+    /// Keeps what is expected in kernels of these.
+    fn keep(self, expectations: &mut Vec<Expectation>) {
+        let attacks = self == Which::Attacks;
+        expectations.retain(|expectation| expectation.flavour.only_attacks() == attacks);
+    }
+}
+
 /// The area of a mutant, or of everything about mutants.
 pub fn area(name: &str) -> Area {
     Area::new("mutants", "", name)
@@ -125,13 +145,26 @@ pub fn area(name: &str) -> Area {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let layout = Layout::find()?;
     let mut report = Report::open(&layout, "mutants")?;
-    run_all(&layout, &mut report, arguments.only.as_deref())?;
+    let which = match arguments.attack {
+        true => Which::Attacks,
+        false => Which::Usual,
+    };
+    run_all(&layout, &mut report, which, arguments.only.as_deref())?;
     Ok(report.finish())
 }
 
 /// Runs the control and then every mutant, or those with `only` in their names.
-pub fn run_all(layout: &Layout, report: &mut Report, only: Option<&str>) -> Result<()> {
+pub fn run_all(
+    layout: &Layout,
+    report: &mut Report,
+    which: Which,
+    only: Option<&str>,
+) -> Result<()> {
     let mut mutants = read_all(layout)?;
+    for mutant in &mut mutants {
+        which.keep(&mut mutant.expectations);
+    }
+    mutants.retain(|mutant| !mutant.expectations.is_empty());
     if let Some(only) = only {
         mutants.retain(|mutant| mutant.patch.name.contains(only));
         if mutants.is_empty() {
@@ -574,6 +607,26 @@ mod tests {
                 "kunit:udmabuf_attach on x86_64-direct plain",
                 "lifetime:charged on x86_64-direct check"
             ]
+        );
+    }
+
+    #[test]
+    fn what_takes_a_kernel_of_attacks_is_kept_apart() {
+        let text = "\
+# expect: pairs:sync on swiotlb kcsan
+# expect: kunit:udmabuf_attach on direct
+--- a/src/x.rs
+";
+        let kept = |which: Which| {
+            let mut all = expectations(&Patch::for_tests("x", text)).unwrap();
+            which.keep(&mut all);
+            let shown: Vec<_> = all.iter().map(Expectation::to_string).collect();
+            shown.join(", ")
+        };
+        assert_eq!(kept(Which::Attacks), "pairs:sync on x86_64-swiotlb kcsan");
+        assert_eq!(
+            kept(Which::Usual),
+            "kunit:udmabuf_attach on x86_64-direct plain"
         );
     }
 

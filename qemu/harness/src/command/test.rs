@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     boot::{Boot, Task},
-    command::{clients, host, installed, matrix, mutants, virtio_gpu},
+    command::{clients, host, installed, matrix, mutants, mutants::Which, virtio_gpu},
     guest,
     kernel::{Flavour, Further, Kernel},
     layout::{Layout, missing},
@@ -47,9 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let usual = Flavour::usual()?;
     let ran = match arguments {
         Arguments { more: true, .. } => run_more(&layout, &mut report, &chosen)?,
-        Arguments { attack: true, .. } => {
-            run_rows(&layout, &mut report, &plan::long(usual), &chosen)?
-        }
+        Arguments { attack: true, .. } => run_attacks(&layout, &mut report, usual, &chosen)?,
         _ => run_usual(&layout, &mut report, usual, &chosen)?,
     };
     if !ran {
@@ -98,7 +96,7 @@ fn run_usual(
     }
     if chosen(&mutants::area("")) {
         ran = true;
-        mutants::run_all(layout, report, None)?;
+        mutants::run_all(layout, report, Which::Usual, None)?;
     }
     Ok(ran)
 }
@@ -109,6 +107,22 @@ fn run_more(layout: &Layout, report: &mut Report, chosen: &dyn Fn(&Area) -> bool
     if installed::is_chosen(chosen) {
         ran = true;
         installed::run_all(layout, report, None)?;
+    }
+    Ok(ran)
+}
+
+/// Runs what attacks the driver, as far as it was chosen, and shows that races would be seen; returns
+/// whether there was anything.
+fn run_attacks(
+    layout: &Layout,
+    report: &mut Report,
+    usual: Flavour,
+    chosen: &dyn Fn(&Area) -> bool,
+) -> Result<bool> {
+    let mut ran = run_rows(layout, report, &plan::long(usual), chosen)?;
+    if chosen(&mutants::area("")) {
+        ran = true;
+        mutants::run_all(layout, report, Which::Attacks, None)?;
     }
     Ok(ran)
 }
@@ -179,6 +193,7 @@ impl Caller<'_> {
             area: area.clone(),
             tests: vec![suite::failed("run", why)],
             log: None,
+            notes: Vec::new(),
             time: Duration::ZERO,
         });
     }

@@ -9,8 +9,7 @@ use lexopt::Arg;
 use lexopt::ValueExt;
 
 /// For those who got it wrong.
-pub const USAGE: &str =
-    "usage: flows [--list] [--label NAME] [--heap] [--json] [--seconds N] [--seed N] [FLOW...]";
+pub const USAGE: &str = "usage: flows [--list] [--label NAME] [--heap] [--json | --ktap] [--seconds N] [--seed N] [FLOW...]";
 
 /// The option for [`Arguments::end_access`].
 pub const END_ACCESS: &str = "end-access";
@@ -20,6 +19,8 @@ pub const END_ACCESS: &str = "end-access";
 pub struct Arguments {
     pub list: bool,
     pub json: bool,
+    /// Reports as the other test programs do, in which every flow has to go well.
+    pub ktap: bool,
     pub label: Option<String>,
     /// Buffers are the system heap's, and not a udmabuf driver's.
     pub heap: bool,
@@ -44,6 +45,7 @@ impl Arguments {
             match argument {
                 Arg::Long("list") => arguments.list = true,
                 Arg::Long("json") => arguments.json = true,
+                Arg::Long("ktap") => arguments.ktap = true,
                 Arg::Long("heap") => arguments.heap = true,
                 Arg::Long(END_ACCESS) => arguments.end_access = true,
                 Arg::Long("label") => arguments.label = Some(parser.value()?.string()?),
@@ -60,6 +62,9 @@ impl Arguments {
                 }
                 other => return Err(other.unexpected()),
             }
+        }
+        if arguments.json && arguments.ktap {
+            return Err("--json or --ktap, not both".into());
         }
         Ok(arguments)
     }
@@ -82,6 +87,7 @@ mod tests {
             Arguments {
                 list: false,
                 json: true,
+                ktap: false,
                 label: Some("c".into()),
                 heap: true,
                 end_access: false,
@@ -91,6 +97,7 @@ mod tests {
             }
         );
         assert_eq!(parse("").unwrap(), Arguments::default());
+        assert!(parse("--ktap").unwrap().ktap);
     }
 
     #[test]
@@ -101,6 +108,7 @@ mod tests {
             ("--label", "--label"),
             ("--seconds many", "many"),
             ("--json=yes", "yes"),
+            ("--ktap --json", "--ktap"),
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.contains(name), "{line}: {error}");

@@ -152,10 +152,16 @@ fn run(flows: &[&Flow], arguments: &Arguments) -> Outcome<bool> {
     )?;
     let before = Ledger::now()?;
     let mut bad = false;
-    for flow in flows {
+    if arguments.ktap {
+        println!("KTAP version 1\n1..{}", flows.len());
+    }
+    for (index, flow) in flows.iter().enumerate() {
         let cell = flow.play(&stage)?;
         bad |= cell.outcome.is_bad();
-        report(&cell, arguments.json)?;
+        match arguments.ktap {
+            true => report_ktap(&cell, index + 1)?,
+            false => report(&cell, arguments.json)?,
+        }
     }
     let after = Ledger::now()?;
     if after != before {
@@ -174,6 +180,19 @@ fn report(cell: &Cell, json: bool) -> io::Result<()> {
         let (outcome, detail) = (cell.outcome.name(), &cell.detail);
         let line = format!("{outcome:<8} {:<24} {} {detail}", cell.flow, cell.title);
         writeln!(out, "{}", line.trim_end())?;
+    }
+    // A machine that crashes next must not take this line with it.
+    out.flush()
+}
+
+fn report_ktap(cell: &Cell, number: usize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if cell.outcome.is_bad() {
+        let (flow, outcome, detail) = (cell.flow, cell.outcome.name(), &cell.detail);
+        writeln!(out, "# {flow}: {outcome}, {detail}")?;
+        writeln!(out, "not ok {number} {flow}")?;
+    } else {
+        writeln!(out, "ok {number} {}", cell.flow)?;
     }
     // A machine that crashes next must not take this line with it.
     out.flush()

@@ -15,6 +15,7 @@ mod pages;
 mod races;
 mod seals;
 mod sharing;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         many::TESTS,
         charging::TESTS,
         killing::TESTS,
+        waiting::TESTS,
         module::TESTS,
     ])
 }
