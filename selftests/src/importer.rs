@@ -145,9 +145,23 @@ impl Edu {
     ///
     /// Those of dma_buf_attach().
     pub fn attach(&self, buffer: &DmaBuf) -> Result<Attachment<'_>> {
+        self.attach_with(buffer, 0)
+    }
+
+    /// The same of an importer that can do with a buffer that moves.
+    ///
+    /// # Errors
+    ///
+    /// Those of dma_buf_dynamic_attach().
+    pub fn attach_dynamic(&self, buffer: &DmaBuf) -> Result<Attachment<'_>> {
+        self.attach_with(buffer, abi::EDU_DYNAMIC)
+    }
+
+    fn attach_with(&self, buffer: &DmaBuf, flags: u32) -> Result<Attachment<'_>> {
         let mut attach = abi::edu_attach {
             fd: buffer.as_fd().as_raw_fd(),
             device: self.device,
+            flags,
             ..Default::default()
         };
         sys::ioctl::call(&self.importer, &mut attach)?;

@@ -66,7 +66,7 @@ struct user_struct *rust_helper_get_current_user(void)
 
 void rust_helper_dev_log_refusal(struct device *dev, const char *mode)
 {
-	dev_notice_ratelimited(dev, "refused for a %s udmabuf\n", mode);
+	dev_notice_ratelimited(dev, "refused, for the udmabuf is %s\n", mode);
 }
 
 #if IS_ENABLED(CONFIG_KUNIT)
@@ -347,13 +347,18 @@ void rust_helper_assign_page_hwpoison(struct page *page, bool failed)
 
 /* pci.h */
 
-/* The CXL control register of a device that has one, else 0. */
+/*
+ * The CXL control register of a device that has one, else 0. As of all registers
+ * below, a device that sleeps or is gone answers with ones, which count as none.
+ */
 u16 rust_helper_cxl_control(struct pci_dev *pdev)
 {
 	u16 dvsec = pci_find_dvsec_capability(pdev, PCI_VENDOR_ID_CXL, 0);
 	u16 value = 0;
 
-	return dvsec && !pci_read_config_word(pdev, dvsec + 0xc, &value) ? value : 0;
+	if (!dvsec || pci_read_config_word(pdev, dvsec + 0xc, &value) || PCI_POSSIBLE_ERROR(value))
+		return 0;
+	return value;
 }
 
 bool rust_helper_dev_is_untrusted(struct device *dev)
@@ -371,14 +376,16 @@ u32 rust_helper_pcie_devcap2(struct pci_dev *pdev)
 {
 	u32 value = 0;
 
-	return pcie_capability_read_dword(pdev, PCI_EXP_DEVCAP2, &value) ? 0 : value;
+	pcie_capability_read_dword(pdev, PCI_EXP_DEVCAP2, &value);
+	return PCI_POSSIBLE_ERROR(value) ? 0 : value;
 }
 
 u32 rust_helper_pcie_devctl2(struct pci_dev *pdev)
 {
 	u32 value = 0;
 
-	return pcie_capability_read_dword(pdev, PCI_EXP_DEVCTL2, &value) ? 0 : value;
+	pcie_capability_read_dword(pdev, PCI_EXP_DEVCTL2, &value);
+	return PCI_POSSIBLE_ERROR(value) ? 0 : value;
 }
 
 struct pci_dev *rust_helper_pcie_find_root_port(struct pci_dev *pdev)

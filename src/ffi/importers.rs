@@ -11,6 +11,10 @@ use super::dma_buf::{
 use crate::direction::Direction;
 use core::ptr::NonNull;
 use kernel::{
+    alloc::{
+        flags::__GFP_NOWARN,
+        Flags, //
+    },
     bindings,
     error::from_err_ptr,
     prelude::*,
@@ -54,7 +58,7 @@ fn errno(result: Result) -> c_int {
 /// and other devices wrote. `direction` is what it will do.
 ///
 /// Returns 0; `EINVAL` for another driver's buffer, or a direction that is none; `EOPNOTSUPP` for a
-/// dynamic importer, which maps anew when the buffer moves; `EINTR` if the process is being killed.
+/// dynamic importer, which orders its accesses by fences alone; `EINTR` if the process is being killed.
 ///
 /// # Safety
 ///
@@ -90,7 +94,7 @@ pub(crate) unsafe extern "C" fn udmabuf_end_device_access(
 /// The attached device takes part in the CPU's atomic operations, though its bus does not say so: it
 /// may be mapped for a buffer in mode `ATOMIC_COHERENT` from now on, until it is detached.
 ///
-/// Returns 0, or an error as [`udmabuf_begin_device_access`].
+/// Returns 0; `EINVAL` for another driver's buffer; `EINTR` if the process is being killed.
 ///
 /// # Safety
 ///
@@ -120,6 +124,11 @@ pub(crate) struct Vecs {
 }
 
 impl Vecs {
+    /// Whoever maps pays for it, and is told if there is none.
+    fn flags() -> Flags {
+        GFP_KERNEL_ACCOUNT | __GFP_NOWARN
+    }
+
     /// # Safety
     ///
     /// `table` is mapped for a device.
@@ -127,7 +136,7 @@ impl Vecs {
         // SAFETY: The table is valid.
         let (mut entry, count) = unsafe { ((*table.as_ptr()).sgl, (*table.as_ptr()).nents) };
         // CAST: A number of entries in memory.
-        let mut all = KVVec::with_capacity(count as usize, GFP_KERNEL)?;
+        let mut all = KVVec::with_capacity(count as usize, Self::flags())?;
         for _ in 0..count {
             // SAFETY: The table has so many entries that are mapped.
             let (address, length) =
@@ -147,7 +156,7 @@ impl Vecs {
                 table,
                 _all: all,
             },
-            GFP_KERNEL,
+            Self::flags(),
         )?)
     }
 }

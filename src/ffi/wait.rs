@@ -4,7 +4,8 @@
 //!
 //! C header: [`include/linux/wait_bit.h`](srctree/include/linux/wait_bit.h). These are
 //! `wait_var_event_interruptible()`, `wait_var_event_killable()` and `wake_up_var()`, which are macros as
-//! far as they wait. What is waited for has no queue of its own, and costs nothing.
+//! far as they wait. What is waited for has no queue of its own, and costs nothing; a queue's spinlock,
+//! which others may have to do with by chance, is held while its waiters are woken, as with futexes.
 
 use core::{
     ffi::c_void,

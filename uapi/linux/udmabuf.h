@@ -132,7 +132,7 @@ struct udmabuf_create_ext {
  * @largest: size of the largest of them, in bytes
  * @mode: one of ``UDMABUF_MODE_*``
  * @state: ``UDMABUF_STATE_*`` bits. While %UDMABUF_STATE_MAY_SYNC is not set, brackets
- *	do nothing, until the next device is attached
+ *	move no data, until the next device is attached
  * @coherent: mappings for devices that see the same memory as the CPU
  * @cache: mappings for devices that need the CPU's caches to be maintained
  * @shadow: mappings for devices that work on a copy because they do not reach the pages
@@ -141,7 +141,7 @@ struct udmabuf_create_ext {
  *	except when a driver narrows the DMA mask of its device after it has attached it:
  *	the same number before and after an access means that the first answer held
  * @start_bytes: bytes of memory that START on all of the buffer goes through now,
- *	for all devices together
+ *	for all devices together; where a copy has changed, once more perhaps
  * @end_bytes: the same for END
  */
 struct udmabuf_query {

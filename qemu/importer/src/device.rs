@@ -26,7 +26,8 @@ use crate::{
     ffi::{
         dma_buf::{
             Attachment,
-            DmaBuf, //
+            DmaBuf,
+            Importer, //
         },
         udmabuf::{
             self,
@@ -142,10 +143,10 @@ impl Device {
     /// Attaches `buffer` and returns the attachment's number.
     ///
     /// Fails as the exporter does.
-    pub(crate) fn attach(&self, buffer: DmaBuf) -> Result<u32> {
+    pub(crate) fn attach(&self, buffer: DmaBuf, importer: Importer) -> Result<u32> {
         let device = self.with(|hardware| Ok(hardware.engine.device().clone()))?;
         let attached = Attached {
-            attachment: Arc::new(Attachment::new(buffer, device)?, GFP_KERNEL)?,
+            attachment: Arc::new(Attachment::new(buffer, device, importer)?, GFP_KERNEL)?,
             mapped: false,
         };
         // A clone, so that a failure drops nothing under the lock.

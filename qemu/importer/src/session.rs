@@ -27,7 +27,10 @@ use crate::{
     dma_bits::DmaBits,
     ffi::{
         abi,
-        dma_buf::DmaBuf,
+        dma_buf::{
+            DmaBuf,
+            Importer, //
+        },
         udmabuf::Side, //
     },
     mapping::Form,
@@ -190,9 +193,13 @@ impl Session {
 
     /// `EDU_ATTACH`
     pub(crate) fn attach(&self, attach: &mut abi::Attach) -> Result {
-        reserved(attach.reserved)?;
+        let importer = match attach.flags {
+            0 => Importer::Static,
+            abi::EDU_DYNAMIC => Importer::Dynamic,
+            _ => return Err(EINVAL),
+        };
         let device = registry::get(attach.device)?;
-        let number = device.attach(DmaBuf::get(attach.fd)?)?;
+        let number = device.attach(DmaBuf::get(attach.fd)?, importer)?;
         attach.attachment = self.store_object(Object::Attachment(device, number))?;
         Ok(())
     }

@@ -66,12 +66,15 @@ struct edu_memory {
 	__u64 data;		/* pointer in the caller */
 };
 
+/* The importer can do with a buffer that moves (dma_buf_dynamic_attach()). */
+#define EDU_DYNAMIC		1
+
 /* dma_buf_attach(). */
 struct edu_attach {
 	__s32 fd;		/* of a dma-buf */
 	__u32 device;
 	__u32 attachment;	/* out: handle */
-	__u32 reserved;
+	__u32 flags;		/* EDU_DYNAMIC or 0 */
 };
 
 /*

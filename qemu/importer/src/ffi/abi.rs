@@ -22,6 +22,9 @@ pub(crate) const EDU_MEMORY_SIZE: usize = 4096;
 /// The most words of one `EDU_NOTE`.
 pub(crate) const EDU_NOTE_LONGEST: usize = 65;
 
+/// The importer can do with a buffer that moves.
+pub(crate) const EDU_DYNAMIC: u32 = 1;
+
 /// The device is going to access a buffer, or has done so.
 pub(crate) const EDU_ACCESS_BEGIN: u32 = 0;
 pub(crate) const EDU_ACCESS_END: u32 = 1;
@@ -57,7 +60,7 @@ pub(crate) struct Attach {
     pub(crate) fd: i32,
     pub(crate) device: u32,
     pub(crate) attachment: u32,
-    pub(crate) reserved: u32,
+    pub(crate) flags: u32,
 }
 
 /// `struct edu_map`
@@ -155,14 +158,15 @@ mod tests {
     };
 
     extern "C" {
-        static edu_importer_abi: [usize; 48];
+        static edu_importer_abi: [usize; 49];
     }
 
     #[test]
     fn numbers_and_layouts_are_the_headers() {
-        let rust: [usize; 48] = [
+        let rust: [usize; 49] = [
             EDU_MEMORY_SIZE,
             EDU_NOTE_LONGEST,
+            EDU_DYNAMIC as usize,
             EDU_ACCESS_BEGIN as usize,
             EDU_ACCESS_END as usize,
             EDU_QUERY as usize,
@@ -189,7 +193,7 @@ mod tests {
             offset_of!(Memory, data),
             offset_of!(Attach, device),
             offset_of!(Attach, attachment),
-            offset_of!(Attach, reserved),
+            offset_of!(Attach, flags),
             offset_of!(Map, direction),
             offset_of!(Map, mapping),
             offset_of!(Map, segments),

@@ -10,11 +10,12 @@
 #include "../../uapi/edu_importer.h"
 
 #if IS_BUILTIN(CONFIG_KUNIT)
-extern const size_t edu_importer_abi[48];
+extern const size_t edu_importer_abi[49];
 
-const size_t edu_importer_abi[48] = {
+const size_t edu_importer_abi[49] = {
 	EDU_MEMORY_SIZE,
 	EDU_NOTE_LONGEST,
+	EDU_DYNAMIC,
 	EDU_ACCESS_BEGIN,
 	EDU_ACCESS_END,
 	EDU_QUERY,
@@ -41,7 +42,7 @@ const size_t edu_importer_abi[48] = {
 	offsetof(struct edu_memory, data),
 	offsetof(struct edu_attach, device),
 	offsetof(struct edu_attach, attachment),
-	offsetof(struct edu_attach, reserved),
+	offsetof(struct edu_attach, flags),
 	offsetof(struct edu_map, direction),
 	offsetof(struct edu_map, mapping),
 	offsetof(struct edu_map, segments),

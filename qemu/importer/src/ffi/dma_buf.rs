@@ -13,6 +13,7 @@
 use core::{
     mem::ManuallyDrop,
     ptr::{
+        self,
         copy_nonoverlapping,
         NonNull, //
     },
@@ -123,7 +124,19 @@ impl Drop for DmaBuf {
     }
 }
 
-/// A static attachment: a device that may map a dma-buf.
+/// What an importer can do with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Importer {
+    /// A buffer that stays where it is.
+    Static,
+    /// One that moves, too.
+    Dynamic,
+}
+
+/// What makes an importer dynamic. No buffer moves here, so there is nothing to do when one has.
+static DYNAMIC: bindings::dma_buf_attach_ops = pin_init::zeroed();
+
+/// An attachment: a device that may map a dma-buf.
 ///
 /// # Invariants
 ///
@@ -142,10 +155,21 @@ unsafe impl Sync for Attachment {}
 
 impl Attachment {
     /// Tells the exporter of `buffer` that `device` is going to access it.
-    pub(crate) fn new(buffer: DmaBuf, device: BoundDevice) -> Result<Self> {
-        // SAFETY: Both pointers are valid, and stay so while the attachment exists.
-        let attachment =
-            from_err_ptr(unsafe { bindings::dma_buf_attach(buffer.0.as_ptr(), device.as_raw()) })?;
+    pub(crate) fn new(buffer: DmaBuf, device: BoundDevice, importer: Importer) -> Result<Self> {
+        let operations: *const bindings::dma_buf_attach_ops = match importer {
+            Importer::Static => ptr::null(),
+            Importer::Dynamic => &DYNAMIC,
+        };
+        // SAFETY: Both pointers are valid, and stay so while the attachment exists; the operations
+        // are static, and their argument is not used.
+        let attachment = from_err_ptr(unsafe {
+            bindings::dma_buf_dynamic_attach(
+                buffer.0.as_ptr(),
+                device.as_raw(),
+                operations,
+                ptr::null_mut(),
+            )
+        })?;
         // INVARIANT: Just attached.
         Ok(Self {
             attachment: NonNull::new(attachment).ok_or(ENOMEM)?,

@@ -26,6 +26,7 @@ pub const TESTS: &[Test] = tests![
     coherent_mode_follows_the_mask,
     atomics_have_to_be_declared,
     mapped_by_vecs,
+    dynamic_importers_bracket_nothing,
 ];
 
 const SIZE: usize = 4 * PAGE;
@@ -123,4 +124,25 @@ fn mapped_by_vecs() -> Outcome {
         whole.holds(&memory, theirs)?;
     }
     Ok(())
+}
+
+/// Who orders its accesses by fences alone is not to call for each, and says so by how it attaches.
+/// Everything else is as for others.
+fn dynamic_importers_bracket_nothing() -> Outcome {
+    let memfd = Memfd::new(SIZE)?;
+    let buffer = Udmabuf::open()?.create(memfd.whole())?;
+    let memory = buffer.map(Access::ReadWrite)?;
+    let edu = setup::edu(0)?;
+    let attachment = edu.attach_dynamic(&buffer)?;
+    let mapping = attachment.map(Direction::Bidirectional)?;
+    let begun = mapping.begin_access(Direction::Bidirectional);
+    errno("a begin", begun, Errno::OPNOTSUPP)?;
+    let ended = mapping.end_access(Direction::Bidirectional);
+    errno("an end", ended, Errno::OPNOTSUPP)?;
+    let (ours, theirs) = (Pattern::new(1), Pattern::new(2));
+    WINDOW.cpu_writes(&buffer, &memory, ours)?;
+    WINDOW.device_sees(&mapping, ours)?;
+    WINDOW.device_writes(&mapping, theirs)?;
+    mapping.unmap()?;
+    Ok(WINDOW.holds(&memory, theirs)?)
 }

@@ -17,7 +17,6 @@ use selftests::importer::Direction;
 use selftests::ktap::Test;
 use selftests::machine;
 use selftests::outcome::check;
-use selftests::outcome::skip;
 use selftests::statistics;
 use selftests::tests;
 
@@ -52,9 +51,8 @@ fn a_hand_over_serves_all_who_wait_for_it() -> Outcome {
     let edu = setup::edu(0)?;
     let attachment = edu.attach(&buffer)?;
     let mapping = attachment.map(Direction::Bidirectional)?;
-    if !has_shadows()? {
-        return skip("a machine on which the first device has a shadow");
-    }
+    // Elsewhere there may be nothing to do.
+    let least = if has_shadows()? { EACH } else { 0 };
     let before = hand_overs()?;
     let start = Barrier::new(THREADS);
     thread::scope(|scope| {
@@ -75,7 +73,7 @@ fn a_hand_over_serves_all_who_wait_for_it() -> Outcome {
     let asked = THREADS * EACH;
     check(
         format_args!("{made} hand-overs for {asked} begins at the same time"),
-        made >= EACH && made <= asked / 2,
+        made >= least && made <= asked / 2,
     )
 }
 
@@ -92,9 +90,6 @@ fn unmap_waits_for_few_hand_overs() -> Outcome {
         attachment.map(Direction::Bidirectional)?,
         attachment.map(Direction::Bidirectional)?,
     ];
-    if !has_shadows()? {
-        return skip("a machine on which the first device has a shadow");
-    }
     let (begun, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let made = thread::scope(|scope| {
         for _ in 0..THREADS {

@@ -40,6 +40,7 @@ pub const TESTS: &[Test] = tests![
     buffers_are_charged,
     lists_are_charged,
     shadows_are_charged,
+    vecs_are_charged,
 ];
 
 /// The groups, where the kernel has any.
@@ -178,5 +179,47 @@ fn shadows_are_charged() -> Outcome {
     check(
         format_args!("{least} bytes or more are charged: {charged}"),
         charged >= least,
+    )
+}
+
+/// The table of a mapping is, and if the importer wants an array instead, that comes on top: 16 bytes
+/// for each piece.
+fn vecs_are_charged() -> Outcome {
+    const ITEMS: usize = 65_536;
+
+    let tree = groups()?;
+    let group = tree.group("vecs")?;
+    let limit = Driver::under_test().parameter("list_limit");
+    limit.raise(ITEMS as u32)?;
+    let memfd = Memfd::new(PAGE)?;
+    // The same page again and again lies nowhere side by side.
+    let buffer = Udmabuf::open()?.create_list(&vec![memfd.whole(); ITEMS])?;
+    let edu = Edu::open(0)?;
+    let attachment = edu.attach(&buffer)?;
+    let cost = |vecs: bool| -> Outcome<u64> {
+        let (before, mapping, after) = group.with(|| {
+            let before = group.kernel_memory();
+            let mapping = match vecs {
+                true => attachment.map_vecs(Direction::ToDevice),
+                false => attachment.map(Direction::ToDevice),
+            };
+            (before, mapping, group.kernel_memory())
+        })?;
+        let mapping = match mapping {
+            Err(Errno::OPNOTSUPP) => return skip("a driver that maps by dma_vec"),
+            mapping => mapping?,
+        };
+        let pieces = mapping.segments() as usize;
+        drop(mapping);
+        equal("pieces", pieces, ITEMS)?;
+        Ok(after?.saturating_sub(before?))
+    };
+    // With the first mapping, a device that works on a copy gets that.
+    cost(false)?;
+    let (table, array) = (cost(false)?, cost(true)?);
+    let least = table + (ITEMS * 16) as u64 / 2;
+    check(
+        format_args!("{least} bytes or more are charged, {table} of them for the table: {array}"),
+        array >= least,
     )
 }
