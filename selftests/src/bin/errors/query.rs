@@ -227,10 +227,16 @@ fn query_while_descriptors_are_closed() -> Outcome {
     let [found, gone] = [0, 0].map(AtomicUsize::new);
     thread::scope(|scope| -> Outcome {
         let closer = scope.spawn(|| -> Result<(), Errno> {
+            // Every other one is closed at once, and the others a little later: where CPUs take turns,
+            // one that is open has to be there when a turn ends.
+            let (mut held, mut later) = (None, false);
             while !done.load(Ordering::Relaxed) {
                 let buffer = device.create(memfd.whole())?;
                 number.store(buffer.as_fd().as_raw_fd(), Ordering::Relaxed);
+                later = !later;
+                held = later.then_some(buffer);
             }
+            drop(held);
             Ok(())
         });
         let asking = || -> Outcome {
