@@ -38,7 +38,7 @@ impl<F: Copy> Symbol<F> {
     pub(super) unsafe fn get(name: &'static CStr) -> Result<Self> {
         const { Self::IS_A_POINTER };
         // SAFETY: A NUL-terminated string.
-        let address = unsafe { bindings::__symbol_get(name.as_ptr().cast()) };
+        let address = unsafe { bindings::__symbol_get(name.as_char_ptr()) };
         if address.is_null() {
             return Err(eopnotsupp());
         }
@@ -57,6 +57,6 @@ impl<F: Copy> Symbol<F> {
 impl<F: Copy> Drop for Symbol<F> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the reference is ours, and it is not used again.
-        unsafe { bindings::__symbol_put(self.name.as_ptr().cast()) };
+        unsafe { bindings::__symbol_put(self.name.as_char_ptr()) };
     }
 }
