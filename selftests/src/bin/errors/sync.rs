@@ -17,6 +17,7 @@ use selftests::Window;
 use selftests::abi;
 use selftests::importer::Direction;
 use selftests::ktap::Test;
+use selftests::outcome::check;
 use selftests::outcome::equal;
 use selftests::outcome::skip;
 use selftests::statistics;
@@ -38,6 +39,7 @@ pub const TESTS: &[Test] = tests![
     range_outside_does_nothing,
     range_of_nothing_does_nothing,
     range_of_any_bytes,
+    range_ends_as_it_says,
     range_moves_no_more_than_it_has,
 ];
 
@@ -259,6 +261,27 @@ fn range_of_any_bytes() -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Where CPU and device have both written, it is an end for writing by which the CPU's bytes stand.
+fn range_ends_as_it_says() -> Outcome {
+    let device = ours::device()?;
+    let edu = ours::narrow(0)?;
+    let (memfd, buffer) = ours::pages(&device, PAGES)?;
+    let memory = memfd.map()?;
+    let attachment = edu.attach(&buffer)?;
+    let mapping = attachment.map(Direction::Bidirectional)?;
+    if device.query(&buffer)?.shadow == 0 {
+        return skip("memory that is out of reach for a device of few address bits");
+    }
+    // All bytes are zeroes when they are handed over, so that each of these is a change.
+    let [ours, theirs] = [[0x55; PAGE], [0xaa; PAGE]];
+    memory.write(0, &ours);
+    mapping.device_writes(0, &theirs)?;
+    device.finish_range(&buffer, Access::Write, 0..PAGE)?;
+    let mut seen = [0; PAGE];
+    mapping.device_reads(0, &mut seen)?;
+    check("the CPU's bytes stand", seen == ours)
 }
 
 /// What lies around it stays where it is, but for the words of which it has a part.
