@@ -90,7 +90,6 @@ impl Flavour {
     pub fn slowness(self) -> u32 {
         match self {
             Flavour::Check => 4,
-            // Its time is the host's besides.
             Flavour::Kcsan => 8,
             _ => 1,
         }
@@ -126,11 +125,11 @@ impl Flavour {
         matches!(self, Flavour::Plain | Flavour::Check | Flavour::Kcsan)
     }
 
-    /// How a guest's time passes. KCSAN delays one access and waits for what the other CPUs do meanwhile,
-    /// so they have to run at the same time.
+    /// How a guest's time passes. KCSAN delays one access and waits for what another CPU does meanwhile,
+    /// so their turns have to be short: the longer an instruction takes, the fewer there are in one.
     pub fn pace(self) -> Pace {
         match self {
-            Flavour::Kcsan => Pace::Real,
+            Flavour::Kcsan => Pace::Slow,
             _ => Pace::Counted,
         }
     }

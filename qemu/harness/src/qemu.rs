@@ -10,7 +10,10 @@ use std::{
 
 use protocol::PORT;
 
-use crate::{kernel::Kernel, machine::Machine};
+use crate::{
+    kernel::{Flavour, Kernel},
+    machine::Machine,
+};
 
 /// How the guest's time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +146,10 @@ impl Qemu<'_> {
         if self.kernel.flavour.is_fetched() {
             words.push("init_on_alloc=0 cryptomgr.notests".into());
         }
+        // An access is watched for longer than a CPU's turn takes.
+        if self.kernel.flavour == Flavour::Kcsan {
+            words.push("kcsan.early_enable=1 kcsan.udelay_task=50 kcsan.skip_watch=200".into());
+        }
         // A GiB in one piece can be had at boot only: what is free later depends on luck.
         if self.kernel.flavour.is_fetched() && self.memory > 4 {
             words.push("hugepagesz=1G hugepages=1".into());
@@ -249,10 +256,7 @@ pub fn shown(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        kernel::{Flavour, Kernel},
-        machine,
-    };
+    use crate::machine;
 
     fn qemu<'a>(machine: &'a dyn Machine, kernel: &'a Kernel) -> Qemu<'a> {
         Qemu {
