@@ -6,7 +6,10 @@ use std::fs;
 use std::io;
 
 /// The leak detector and the detector of races: only a kernel that checks itself has one of them.
-const DETECTORS: [&str; 2] = ["/sys/kernel/debug/kmemleak", "/sys/kernel/debug/kcsan"];
+const DETECTORS: [&str; 2] = ["/sys/kernel/debug/kmemleak", RACES];
+
+/// The detector of races alone.
+const RACES: &str = "/sys/kernel/debug/kcsan";
 
 /// The device tree's root, whose properties hold for all devices that have no other.
 const DEVICE_TREE: &str = "/proc/device-tree";
@@ -33,6 +36,15 @@ pub fn scaled(much: usize, little: usize) -> io::Result<usize> {
         }
     }
     Ok(much)
+}
+
+/// Whether the kernel looks for accesses that race: the longer something goes on, the more it sees.
+///
+/// # Errors
+///
+/// Those of looking for the detector.
+pub fn sees_races() -> io::Result<bool> {
+    fs::exists(RACES)
 }
 
 /// Whether devices snoop the CPU's caches, by the device tree of the machine: without one they do.

@@ -11,6 +11,7 @@ mod cost;
 mod cpu;
 mod device;
 mod devices;
+mod ending;
 mod fences;
 mod kernel;
 mod layout;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         brackets::TESTS,
         fences::TESTS,
         kernel::TESTS,
+        ending::TESTS,
         waiting::TESTS,
     ])
 }
