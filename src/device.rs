@@ -148,12 +148,10 @@ fn create_in_mode(request: CreateExt) -> Result<isize> {
     if request.flags & !abi::FLAGS_CLOEXEC != 0 || request.reserved != 0 || request.count == 0 {
         return Err(EINVAL);
     }
-    let mode = match request.mode {
-        abi::MODE_DMA_API => Mode::DmaApi,
-        abi::MODE_CPU_COHERENT => Mode::CpuCoherent,
-        abi::MODE_ATOMIC_COHERENT => Mode::AtomicCoherent,
-        abi::MODE_MEMORY_COHERENT => return Err(eopnotsupp()),
-        _ => return Err(EINVAL),
+    let mode = match Mode::offered(request.mode) {
+        Some(mode) => mode,
+        None if request.mode == abi::MODE_MEMORY_COHERENT => return Err(eopnotsupp()),
+        None => return Err(EINVAL),
     };
     limits.check_count(request.count)?;
     let items = usize::try_from(request.items).map_err(|_| EFAULT)?;

@@ -157,11 +157,7 @@ impl Udmabuf {
 
     /// A device is not for this buffer.
     fn refuse(&self, device: &Device) -> Error {
-        device.log_refusal(match self.mode {
-            Mode::DmaApi => c"DMA_API",
-            Mode::CpuCoherent => c"CPU_COHERENT",
-            Mode::AtomicCoherent => c"ATOMIC_COHERENT",
-        });
+        device.log_refusal(self.mode.name());
         STATS.refused.add(1);
         eopnotsupp()
     }
@@ -257,7 +253,9 @@ impl Exporter for Udmabuf {
             fences.wait(access)?;
             let begin = |lead: Option<Lead<'_>>| {
                 let mut attachments = self.attachments.lock_interruptible()?;
-                lead.into_iter().for_each(Lead::begin);
+                if let Some(lead) = lead {
+                    lead.begin();
+                }
                 let moved = attachments.begin(span);
                 STATS.synced_for_cpu.add(usize::from(moved));
                 Ok(())
@@ -277,7 +275,9 @@ impl Exporter for Udmabuf {
         };
         self.once_for_all(span, turn, Signals::Fatal, |lead| {
             let mut attachments = self.attachments.lock_killable()?;
-            lead.into_iter().for_each(Lead::begin);
+            if let Some(lead) = lead {
+                lead.begin();
+            }
             let moved = attachments.end(access, span);
             STATS.synced_for_device.add(usize::from(moved));
             Ok(())

@@ -2,7 +2,11 @@
 
 //! What it takes to keep a buffer coherent, as was asked for when it was made.
 
-use crate::coherency::Coherency;
+use crate::{
+    abi,
+    coherency::Coherency, //
+};
+use core::ffi::CStr;
 use kernel::prelude::*;
 
 /// Mode of a buffer (`UDMABUF_MODE_*`).
@@ -20,6 +24,34 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// All of them.
+    pub(crate) const OFFERED: [Self; 3] = [Self::DmaApi, Self::CpuCoherent, Self::AtomicCoherent];
+
+    /// Which one a program asks for by that number, if it is one of these.
+    pub(crate) fn offered(number: u32) -> Option<Self> {
+        Self::OFFERED
+            .into_iter()
+            .find(|mode| mode.number() == number)
+    }
+
+    /// Its number in the ABI.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::DmaApi => abi::MODE_DMA_API,
+            Self::CpuCoherent => abi::MODE_CPU_COHERENT,
+            Self::AtomicCoherent => abi::MODE_ATOMIC_COHERENT,
+        }
+    }
+
+    /// What the documentation calls it.
+    pub(crate) fn name(self) -> &'static CStr {
+        match self {
+            Self::DmaApi => c"DMA_API",
+            Self::CpuCoherent => c"CPU_COHERENT",
+            Self::AtomicCoherent => c"ATOMIC_COHERENT",
+        }
+    }
+
     /// Whether a device of that coherency may be attached. Whether it takes part in atomic
     /// operations need not be known yet.
     pub(crate) fn may_attach(self, coherency: Coherency) -> bool {
@@ -37,6 +69,15 @@ mod tests {
     use super::*;
     use Coherency::*;
     use Mode::*;
+
+    #[test]
+    fn numbers_lead_back() {
+        for mode in Mode::OFFERED {
+            assert_eq!(Mode::offered(mode.number()), Some(mode));
+        }
+        assert_eq!(Mode::offered(abi::MODE_MEMORY_COHERENT), None);
+        assert_eq!(Mode::offered(u32::MAX), None);
+    }
 
     #[test]
     fn who_may_attach_and_map() {

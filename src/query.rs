@@ -16,16 +16,13 @@ use kernel::{
     prelude::*, //
 };
 
-/// Modes that are offered, a bit for each.
-const MODES: u32 =
-    1 << abi::MODE_DMA_API | 1 << abi::MODE_CPU_COHERENT | 1 << abi::MODE_ATOMIC_COHERENT;
-
 /// What does not depend on a buffer. `fd` is what the program has asked about.
 pub(crate) fn driver(fd: i32) -> Query {
+    let modes = Mode::OFFERED.map(|mode| 1 << mode.number());
     Query {
         fd,
         version: 1,
-        modes: MODES,
+        modes: modes.into_iter().sum(),
         calls: abi::CALLS,
         ..Query::default()
     }
@@ -48,11 +45,7 @@ pub(crate) fn buffer(answer: &mut Query, buffer: &Udmabuf, pages: &PinnedPages) 
         size: bytes(extents.pages()),
         extents: extents.run_count() as u64,
         largest: bytes(largest.unwrap_or_default()),
-        mode: match buffer.mode() {
-            Mode::DmaApi => abi::MODE_DMA_API,
-            Mode::CpuCoherent => abi::MODE_CPU_COHERENT,
-            Mode::AtomicCoherent => abi::MODE_ATOMIC_COHERENT,
-        },
+        mode: buffer.mode().number(),
         state: state(census.syncs, abi::STATE_SYNCS) | state(census.may_sync, abi::STATE_MAY_SYNC),
         coherent: number(census.coherent),
         cache: number(census.cache),

@@ -268,8 +268,8 @@ impl<'a, T: Exporter> Exported<'a, T> {
     }
 }
 
-/// What a callback returns.
-fn errno(result: Result) -> c_int {
+/// What a callback, or an exported function, returns.
+pub(super) fn errno(result: Result) -> c_int {
     result.map_or_else(|error| error.to_errno(), |()| 0)
 }
 

@@ -5,6 +5,7 @@
 //! C header: `include/linux/udmabuf-importer.h`; `exports.c` makes the symbols known.
 
 use super::dma_buf::{
+    errno,
     Exporter,
     Operations, //
 };
@@ -47,11 +48,6 @@ pub(crate) fn serve<T: Exporter>() {
 
 fn calls() -> Result<&'static Calls> {
     CALLS.as_ref().ok_or(EINVAL)
-}
-
-/// What a call returns.
-fn errno(result: Result) -> c_int {
-    result.map_or_else(|error| error.to_errno(), |()| 0)
 }
 
 /// The attached device is about to access the buffer, which it has mapped: it will see what the CPU

@@ -21,7 +21,6 @@ use selftests::ktap::Test;
 use selftests::outcome::check;
 use selftests::outcome::equal;
 use selftests::outcome::skip;
-use selftests::statistics;
 use selftests::tests;
 
 use crate::ours;
@@ -47,14 +46,6 @@ fn buffer(device: &Udmabuf, mode: Mode) -> Outcome<(Memfd, DmaBuf)> {
     let memfd = Memfd::with_pages_apart(PAGES * PAGE)?;
     let buffer = device.create_in(mode, &[memfd.whole()])?;
     Ok((memfd, buffer))
-}
-
-/// How often accesses began or ended that took something.
-fn syncs() -> Outcome<Option<[usize; 2]>> {
-    Ok(statistics::counters([
-        "synced_for_cpu",
-        "synced_for_device",
-    ])?)
 }
 
 /// Nothing that a bracket would have to do.
@@ -100,7 +91,7 @@ fn at_device(edu: &Edu, number: usize) -> Outcome {
         at: PAGE,
         len: PAGE,
     };
-    let before = syncs()?;
+    let before = ours::syncs()?;
     for direction in [Direction::Bidirectional, Direction::FromDevice] {
         let [ours, theirs] = [1, 2].map(Pattern::new);
         page.fill(&memory, ours);
@@ -123,7 +114,7 @@ fn at_device(edu: &Edu, number: usize) -> Outcome {
             page.device_sees(&mapping, ours)?;
         }
     }
-    equal("brackets that did anything", syncs()?, before)
+    equal("brackets that did anything", ours::syncs()?, before)
 }
 
 fn coherent_mode_of_each_device() -> Outcome {
@@ -210,13 +201,13 @@ fn coherent_mode_without_devices() -> Outcome {
     for mode in [Mode::CpuCoherent, Mode::AtomicCoherent] {
         let (memfd, buffer) = buffer(&device, mode)?;
         let pattern = Pattern::new(3);
-        let (memory, before) = (buffer.map(Access::ReadWrite)?, syncs()?);
+        let (memory, before) = (buffer.map(Access::ReadWrite)?, ours::syncs()?);
         pattern.write_to(&memory, 0, memory.len());
         pattern.check_in(&memfd.map()?, 0, memory.len())?;
         for access in Access::ALL {
             buffer.begin(access)?.end()?;
         }
-        equal("brackets that did anything", syncs()?, before)?;
+        equal("brackets that did anything", ours::syncs()?, before)?;
         nothing_to_sync(&device, &buffer, 0)?;
     }
     Ok(())

@@ -8,6 +8,7 @@ use selftests::Access;
 use selftests::DmaBuf;
 use selftests::Errno;
 use selftests::Heap;
+use selftests::Item;
 use selftests::Memfd;
 use selftests::Mode;
 use selftests::Outcome;
@@ -18,6 +19,7 @@ use selftests::Window;
 use selftests::driver::Driver;
 use selftests::fallback::Accesses;
 use selftests::fallback::Instead;
+use selftests::fallback::Shared;
 use selftests::fallback::share;
 use selftests::importer::Direction;
 use selftests::importer::Edu;
@@ -129,21 +131,26 @@ fn fallback_of_a_narrow_device() -> Outcome {
     Ok(())
 }
 
+/// Shares memory with somebody who answers so, and counts how often.
+fn attempt(
+    device: &Udmabuf,
+    mode: Mode,
+    item: Item,
+    tried: &Cell<u32>,
+    answer: Result<(), Errno>,
+) -> Result<Shared<()>, Errno> {
+    share(device, mode, &[item], Instead::Brackets, |_| {
+        tried.set(tried.get() + 1);
+        answer
+    })
+}
+
 /// Whoever asks for a mode that does not exist has no buffer to be refused.
 fn fallback_from_what_is_not_offered() -> Outcome {
     let device = ours::device()?;
     let memfd = Memfd::new(PAGE)?;
     let tried = Cell::new(0);
-    let shared = share(
-        &device,
-        Mode::MemoryCoherent,
-        &[memfd.whole()],
-        Instead::Brackets,
-        |_| {
-            tried.set(tried.get() + 1);
-            Ok(())
-        },
-    )?;
+    let shared = attempt(&device, Mode::MemoryCoherent, memfd.whole(), &tried, Ok(()))?;
     equal("how often it was tried", tried.get(), 1)?;
     equal(
         "mode",
@@ -156,31 +163,14 @@ fn fallback_passes_other_errors_on() -> Outcome {
     let device = Udmabuf::open()?;
     let memfd = Memfd::new(PAGE)?;
     let tried = Cell::new(0);
+    let mode = Mode::CpuCoherent;
     for error in [Errno::NOMEM, Errno::INVAL, Errno::BUSY] {
-        let shared = share(
-            &device,
-            Mode::CpuCoherent,
-            &[memfd.whole()],
-            Instead::Brackets,
-            |_| {
-                tried.set(tried.get() + 1);
-                Err::<(), _>(error)
-            },
-        );
+        let shared = attempt(&device, mode, memfd.whole(), &tried, Err(error));
         errno("shared", shared.map(drop), error)?;
     }
     equal("how often it was tried", tried.get(), 3)?;
     let beyond = memfd.range(PAGE, PAGE);
-    let shared = share(
-        &device,
-        Mode::CpuCoherent,
-        &[beyond],
-        Instead::Brackets,
-        |_| {
-            tried.set(9);
-            Ok(())
-        },
-    );
+    let shared = attempt(&device, mode, beyond, &tried, Ok(()));
     errno("beyond the end", shared.map(drop), Errno::INVAL)?;
     check("nothing was tried", tried.get() == 3)
 }
@@ -189,16 +179,8 @@ fn fallback_that_is_refused_as_well() -> Outcome {
     let device = ours::device()?;
     let memfd = Memfd::new(PAGE)?;
     let tried = Cell::new(0);
-    let shared = share(
-        &device,
-        Mode::CpuCoherent,
-        &[memfd.whole()],
-        Instead::Brackets,
-        |_| {
-            tried.set(tried.get() + 1);
-            Err::<(), _>(Errno::OPNOTSUPP)
-        },
-    );
+    let refused = Err(Errno::OPNOTSUPP);
+    let shared = attempt(&device, Mode::CpuCoherent, memfd.whole(), &tried, refused);
     errno("shared", shared.map(drop), Errno::OPNOTSUPP)?;
     equal("how often it was tried", tried.get(), 2)
 }

@@ -17,6 +17,7 @@ use selftests::importer::Edu;
 use selftests::importer::Narrow;
 use selftests::machine;
 use selftests::outcome::skip;
+use selftests::statistics;
 
 /// The device of a driver that has these calls.
 pub fn device() -> Outcome<Udmabuf> {
@@ -90,6 +91,14 @@ fn snoops(number: usize) -> Outcome<bool> {
         Some("N") => Ok(false),
         _ => Ok(machine::devices_snoop()?),
     }
+}
+
+/// How often accesses began or ended that took something.
+pub fn syncs() -> Outcome<Option<[usize; 2]>> {
+    Ok(statistics::counters([
+        "synced_for_cpu",
+        "synced_for_device",
+    ])?)
 }
 
 /// A buffer of as many pages, which lie apart.

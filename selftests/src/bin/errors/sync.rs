@@ -20,7 +20,6 @@ use selftests::ktap::Test;
 use selftests::outcome::check;
 use selftests::outcome::equal;
 use selftests::outcome::skip;
-use selftests::statistics;
 use selftests::sys::ioctl;
 use selftests::tests;
 
@@ -161,14 +160,6 @@ fn range_at_the_edges() -> Outcome {
     Ok(())
 }
 
-/// How often accesses began or ended that took something.
-fn syncs() -> Outcome<Option<[usize; 2]>> {
-    Ok(statistics::counters([
-        "synced_for_cpu",
-        "synced_for_device",
-    ])?)
-}
-
 /// What a device wrote to a copy of the pages stays there, and what the CPU wrote stays here.
 fn nothing_done(what: &str, calls: impl Fn(&Udmabuf, &DmaBuf, u32) -> Outcome) -> Outcome {
     let device = ours::device()?;
@@ -180,17 +171,17 @@ fn nothing_done(what: &str, calls: impl Fn(&Udmabuf, &DmaBuf, u32) -> Outcome) -
     page.fill(&memory, one);
     let attachment = edu.attach(&buffer)?;
     let mapping = attachment.map(Direction::Bidirectional)?;
-    let before = syncs()?;
+    let before = ours::syncs()?;
     page.device_writes(&mapping, other)?;
     calls(&device, &buffer, READ)?;
-    equal(format_args!("{what}: begun"), syncs()?, before)?;
+    equal(format_args!("{what}: begun"), ours::syncs()?, before)?;
     page.holds(&memory, one)?;
     page.cpu_sees(&buffer, &memory, other)?;
 
-    let before = syncs()?;
+    let before = ours::syncs()?;
     page.fill(&memory, one);
     calls(&device, &buffer, END | BOTH)?;
-    equal(format_args!("{what}: ended"), syncs()?, before)?;
+    equal(format_args!("{what}: ended"), ours::syncs()?, before)?;
     page.device_sees(&mapping, other)?;
     buffer.finish(Access::Write)?;
     page.device_sees(&mapping, one)
