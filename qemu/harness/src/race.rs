@@ -11,6 +11,9 @@ use crate::log;
 /// What stands above and below a report: a line of these.
 const RULE: &str = "================";
 
+/// Where an interrupt begins: below are the functions that it came to, which have no part in what it does.
+const INTERRUPTS: [&str; 2] = ["asm_sysvec_", "asm_common_interrupt"];
+
 /// Kinds of races that are shown; all are in the log.
 const SHOWN_KINDS: usize = 5;
 
@@ -39,11 +42,11 @@ impl fmt::Display for Race {
 pub fn races(log: &str) -> Vec<Race> {
     let driver = format!("[{DRIVER_MODULE}]");
     let mut races: Vec<Race> = Vec::new();
-    let mut inside = false;
+    let (mut inside, mut interrupted) = (false, false);
     for (number, line) in log.lines().enumerate() {
         let text = log::message(line).trim();
         if let Some(title) = text.strip_prefix(RACE) {
-            inside = true;
+            (inside, interrupted) = (true, false);
             races.push(Race {
                 line: number + 1,
                 title: title.to_owned(),
@@ -51,7 +54,13 @@ pub fn races(log: &str) -> Vec<Race> {
             });
         } else if text.starts_with(RULE) {
             inside = false;
+        } else if text.is_empty() {
+            // The next stack.
+            interrupted = false;
+        } else if INTERRUPTS.iter().any(|entry| text.starts_with(entry)) {
+            interrupted = true;
         } else if inside
+            && !interrupted
             && text.contains(&driver)
             && let Some(race) = races.last_mut()
         {
@@ -125,6 +134,20 @@ mod tests {
         assert!(said.contains("at_end [udmabuf_rs] / rust"), "{said}");
         assert!(said.ends_with("set+0x1a/0x30 [udmabuf_rs]"), "{said}");
         assert_eq!((&races[0].driver, &races[2].driver), (&None, &None));
+    }
+
+    #[test]
+    fn whoever_is_interrupted_has_no_part_in_it() {
+        let frame = "[   81.1]  asm_sysvec_apic_timer_interrupt+0x16/0x20\n\
+                     [   81.1]  at_end+0x2b/0x40 [udmabuf_rs]\n";
+        let first = OTHERS.replace("[   81.1] ===", &format!("{frame}[   81.1] ==="));
+        assert!(first.contains("interrupt on cpu 0") && first.contains("[udmabuf_rs]"));
+        assert_eq!(races(&first)[0].driver, None);
+        // In the stack of the other access, or above the interrupt, it has.
+        let second = format!("{frame}[   81.1] \n[   81.1]  set+0x1a/0x30 [udmabuf_rs]\n");
+        let log = OTHERS.replace("[   81.1]  tick_sched_timer+0x20/0x30\n", &second);
+        let driver = races(&log)[0].driver.clone();
+        assert_eq!(driver.as_deref(), Some("set+0x1a/0x30 [udmabuf_rs]"));
     }
 
     #[test]
