@@ -5,10 +5,10 @@
 use std::fs;
 use std::io;
 
-/// The leak detector and the detector of races: only a kernel that checks itself has one of them.
-const DETECTORS: [&str; 2] = ["/sys/kernel/debug/kmemleak", RACES];
+/// The leak detector, which only a kernel that checks itself has.
+const LEAKS: &str = "/sys/kernel/debug/kmemleak";
 
-/// The detector of races alone.
+/// The detector of races, which excludes most other checks.
 const RACES: &str = "/sys/kernel/debug/kcsan";
 
 /// The device tree's root, whose properties hold for all devices that have no other.
@@ -24,18 +24,20 @@ pub fn always_bounces() -> io::Result<bool> {
 }
 
 /// `much` of something that takes time, or `little` of it where the kernel checks each of its memory
-/// accesses: there the same takes ten times as long, and is for what the checks find.
+/// accesses: there the same takes ten times as long, and is for what the checks find. Of that an eighth where
+/// it delays some of them besides, to see races.
 ///
 /// # Errors
 ///
 /// Those of looking for what in the kernel checks.
 pub fn scaled(much: usize, little: usize) -> io::Result<usize> {
-    for detector in DETECTORS {
-        if fs::exists(detector)? {
-            return Ok(little);
-        }
+    if sees_races()? {
+        return Ok(little.div_ceil(8));
     }
-    Ok(much)
+    match fs::exists(LEAKS)? {
+        true => Ok(little),
+        false => Ok(much),
+    }
 }
 
 /// Whether the kernel looks for accesses that race: the longer something goes on, the more it sees.

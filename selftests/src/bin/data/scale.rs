@@ -117,7 +117,7 @@ fn closing(count: usize) -> Outcome<u64> {
 fn closing_many_that_are_mapped() -> Outcome {
     const FEW: usize = 500;
 
-    let many = machine::scaled(5000, 2000)?;
+    let many = machine::scaled(5000, 2000)?.max(2 * FEW);
     raise_descriptors(8192)?;
     // The first time everything is new.
     closing(FEW)?;
