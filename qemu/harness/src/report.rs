@@ -102,6 +102,8 @@ pub struct Report {
     totals: Totals,
     /// Areas with the names of their tests, and whether they passed.
     seen: Vec<(Area, String, bool)>,
+    /// A line for each failure, which stand together at the end.
+    failures: Vec<String>,
     results: File,
     /// Colour, and a line that moves: on a terminal only.
     terminal: bool,
@@ -117,6 +119,7 @@ impl Report {
         Ok(Report {
             totals: Totals::default(),
             seen: Vec::new(),
+            failures: Vec::new(),
             results,
             terminal: io::stdout().is_terminal(),
             running: None,
@@ -200,6 +203,7 @@ impl Report {
                 let passed = test.verdict == Verdict::Passed;
                 self.seen.push((area.clone(), test.name(), passed));
             }
+            self.failures.extend(failure(area, test));
             self.write(area, test, log)?;
         }
         let seconds = self.started.elapsed().as_secs_f32();
@@ -277,8 +281,13 @@ impl Report {
             .context("cannot write results")
     }
 
-    /// Prints the totals, alone on the last line. Success needs a test that passed and none that failed.
+    /// Prints what failed once more, for hundreds of rows may have followed it, and the totals, alone
+    /// on the last line. Success needs a test that passed and none that failed.
     pub fn finish(self) -> ExitCode {
+        if !self.failures.is_empty() {
+            println!("Failed:");
+            self.failures.iter().for_each(|line| println!("  {line}"));
+        }
         println!("{}", self.totals);
         if self.totals.failed == 0 && self.totals.passed > 0 {
             ExitCode::SUCCESS
@@ -286,6 +295,15 @@ impl Report {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A failed test on one line, with the last thing that it says.
+fn failure(area: &Area, test: &Test) -> Option<String> {
+    let Verdict::Failed(notes) = &test.verdict else {
+        return None;
+    };
+    let note = notes.last().map_or("", String::as_str);
+    Some(format!("{}: {}: {note}", area.name(), test.name()))
 }
 
 fn passed(seen: &[(Area, String, bool)], area: &Area, text: &str) -> usize {
@@ -336,6 +354,21 @@ mod tests {
             (2, 2, 1)
         );
         assert_eq!((passed("sync"), passed("other"), passed("")), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_failure_is_one_line() {
+        let area = Area::new("direct", "", "data");
+        let test = |verdict| Test {
+            path: vec!["sync".into()],
+            verdict,
+        };
+        let notes = vec!["first".into(), "0x0 instead of 0x1".into()];
+        assert_eq!(
+            failure(&area, &test(Verdict::Failed(notes))).unwrap(),
+            "direct data: sync: 0x0 instead of 0x1"
+        );
+        assert_eq!(failure(&area, &test(Verdict::Passed)), None);
     }
 
     #[test]
