@@ -16,6 +16,16 @@ pub enum Verdict {
     Skipped(String),
 }
 
+/// What the notes of a failed test say, on one line: the first tells what was done, the last what came
+/// of it.
+pub fn brief(notes: &[String]) -> String {
+    match notes {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first, .., last] => format!("{first}; {last}"),
+    }
+}
+
 /// One test, the innermost there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Test {

@@ -16,7 +16,7 @@ use owo_colors::OwoColorize;
 use serde::Serialize;
 
 use crate::{
-    ktap::{Test, Verdict},
+    ktap::{self, Test, Verdict},
     layout::Layout,
 };
 
@@ -297,13 +297,17 @@ impl Report {
     }
 }
 
-/// A failed test on one line, with the last thing that it says.
+/// A failed test on one line.
 fn failure(area: &Area, test: &Test) -> Option<String> {
     let Verdict::Failed(notes) = &test.verdict else {
         return None;
     };
-    let note = notes.last().map_or("", String::as_str);
-    Some(format!("{}: {}: {note}", area.name(), test.name()))
+    Some(format!(
+        "{}: {}: {}",
+        area.name(),
+        test.name(),
+        ktap::brief(notes)
+    ))
 }
 
 fn passed(seen: &[(Area, String, bool)], area: &Area, text: &str) -> usize {
@@ -363,10 +367,10 @@ mod tests {
             path: vec!["sync".into()],
             verdict,
         };
-        let notes = vec!["first".into(), "0x0 instead of 0x1".into()];
+        let notes = ["with --seed 3", "much more", "0x0 instead of 0x1"].map(str::to_owned);
         assert_eq!(
-            failure(&area, &test(Verdict::Failed(notes))).unwrap(),
-            "direct data: sync: 0x0 instead of 0x1"
+            failure(&area, &test(Verdict::Failed(notes.into()))).unwrap(),
+            "direct data: sync: with --seed 3; 0x0 instead of 0x1"
         );
         assert_eq!(failure(&area, &test(Verdict::Passed)), None);
     }

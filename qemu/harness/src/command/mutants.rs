@@ -25,7 +25,7 @@ use crate::{
     command::virtio_gpu,
     guest,
     kernel::{Flavour, Further, Kernel},
-    ktap::{Test, Verdict},
+    ktap::{self, Test, Verdict},
     layout::{Layout, missing},
     machine::{self, Machine},
     nested::{self, Nested},
@@ -503,13 +503,11 @@ fn passed(tests: &[Test]) -> usize {
     passed.count()
 }
 
-/// The name of the first test that failed, and what it said last.
+/// The name of the first test that failed, and what it said.
 fn first_failed(tests: &[Test]) -> Option<String> {
     tests.iter().find_map(|test| match &test.verdict {
-        Verdict::Failed(notes) => Some(match notes.last() {
-            Some(note) => format!("{} ({note})", test.name()),
-            None => test.name(),
-        }),
+        Verdict::Failed(notes) if notes.is_empty() => Some(test.name()),
+        Verdict::Failed(notes) => Some(format!("{} ({})", test.name(), ktap::brief(notes))),
         _ => None,
     })
 }
