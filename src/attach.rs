@@ -26,7 +26,8 @@
 //!    without a bracket, as a virtual CPU does, finds it again.
 //! 4. Mapping for whatever device hands over what the others have; so does unmapping.
 //! 5. A device has one shadow, however many importers attach it and map: from the first mapping to
-//!    the last detach, or to the last unmap if it is of what there is little of.
+//!    the last detach, or to the last unmap if it is of what there is little of. A driver may narrow
+//!    its DMA mask while nothing is mapped: a shadow that is out of reach then is made anew.
 //! 6. A part of the buffer can be handed over, by the same rules. Lines and words of which it has a
 //!    part are, as a whole.
 //! 7. A device that keeps its mapping says when it begins to access the pages, and when it has
@@ -65,6 +66,8 @@ pub(crate) trait Shadow {
     /// Whether it is of memory that others may be waiting for.
     fn is_scarce(&self) -> bool;
     /// Gives it what is in the pages, before any device sees it.
+    /// Whether its device still reaches it.
+    fn is_in_reach(&self) -> bool;
     fn fill(&mut self);
     /// Its device may write from now on.
     ///
@@ -348,6 +351,10 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
             (None, Some(shadow)) if attached.mappings == 1 => {
                 shadow.publish(whole);
             }
+        if attached.mappings == 0 && attached.shadow.as_ref().is_some_and(|s| !s.is_in_reach()) {
+            // Everything has been collected.
+            attached.shadow = None;
+        }
             (None, _) => {}
         }
         Ok(mapping)
@@ -503,6 +510,8 @@ mod tests {
         }
     }
 
+        /// Whether devices reach their shadows.
+        reaches: Cell<bool>,
     /// A mapping or a shadow that writes down what it is told, with a number.
     struct Fake {
         number: u32,
@@ -513,6 +522,7 @@ mod tests {
     impl Fake {
         fn shadow(log: &Arc<Log>, number: u32) -> Result<Self> {
             Ok(Self {
+                reaches: Cell::new(true),
                 number,
                 may_write: false,
                 log: log.clone(),
@@ -592,6 +602,9 @@ mod tests {
     struct Setup {
         list: Attachments<Number, Fake, Fake>,
         log: Arc<Log>,
+        fn is_in_reach(&self) -> bool {
+            self.log.reaches.get()
+        }
         pending: Pending,
     }
 
@@ -828,6 +841,23 @@ mod tests {
         assert!(s.saw(&[Collect(1, Stands::Device), Publish(1)]));
         Ok(())
     }
+    #[test]
+    fn what_is_out_of_reach_is_made_anew_once_nobody_maps_it() -> Result {
+        let mut s = Setup::new()?;
+        s.attach_and_map(1, ToDevice)?;
+        s.log.saw(&[]);
+        s.log.reaches.set(false);
+        // Mapped, and so the driver's mistake.
+        s.map_shadow(1, ToDevice)?;
+        assert!(s.saw(&[Collect(1, Stands::Page), Publish(1)]));
+        s.list.unmap_shadow(&s.pending, &Number(1));
+        s.list.unmap_shadow(&s.pending, &Number(1));
+        s.log.saw(&[]);
+        s.map_shadow(1, ToDevice)?;
+        assert!(s.saw(&[Fill(1)]));
+        Ok(())
+    }
+
 
     #[test]
     fn a_part_is_handed_over_to_everybody() -> Result {

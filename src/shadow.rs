@@ -105,6 +105,10 @@ impl Shadow for DeviceShadow {
     }
 
     fn fill(&mut self) {
+    fn is_in_reach(&self) -> bool {
+        self.memory.is_in_reach()
+    }
+
         let Self { memory, twin, .. } = self;
         let whole = Span::whole(memory.pages());
         self.pages.for_each_page(whole, |page, words| {

@@ -150,6 +150,12 @@ impl DeviceMemory {
     }
 
     /// First page index, number of pages, and first DMA address of each block, from the one on that
+    /// Whether the device still reaches all of it: its driver may have changed the DMA mask.
+    pub(crate) fn is_in_reach(&self) -> bool {
+        let mut ends = self.blocks.iter().map(Block::last);
+        ends.all(|last| self.device.reaches_address(last))
+    }
+
     /// holds page index `page`.
     pub(crate) fn blocks_at(&self, page: usize) -> impl Iterator<Item = (usize, usize, u64)> + '_ {
         let blocks = self.blocks.get(self.index(page)..).unwrap_or_default();
@@ -391,9 +397,13 @@ impl Block {
     ///
     /// The DMA API allocates what `coherent_dma_mask` allows, while the address will be used as that
     /// of a mapping, for which `dma_mask` counts.
+    /// DMA address of its last byte.
+    fn last(&self) -> bindings::dma_addr_t {
+        self.address + ((self.pages << PAGE_SHIFT) as u64 - 1)
+    }
+
     fn judged(mut self, device: &Device, first: Option<NonNull<bindings::page>>) -> Result<Self> {
-        let last = self.address + ((self.pages << PAGE_SHIFT) as u64 - 1);
-        let mut allowed = device.reaches_address(last);
+        let mut allowed = device.reaches_address(self.last());
         if let Some(first) = first.filter(|_| allowed && device.wants_low_memory()) {
             // SAFETY: The page is valid.
             self.share = unsafe { Share::of_zone(first, self.pages) };

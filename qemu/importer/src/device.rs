@@ -193,12 +193,14 @@ impl Device {
         })?;
         let mapped = Mapped {
             attachment: number,
-            mapping: Mapping::new(attachment, direction, form)?,
+            mapping: Mapping::new(attachment.clone(), direction, form)?,
         };
         let mapped = Arc::new(mapped, GFP_KERNEL)?;
         let mapping = self.with(|hardware| {
-            // Somebody may have detached it meanwhile.
-            hardware.attachments.get(number)?;
+            // Somebody may have detached it meanwhile, and the number is another one's.
+            if !Arc::ptr_eq(&hardware.attachments.get(number)?.attachment, &attachment) {
+                return Err(ENOENT);
+            }
             // A clone, as in `attach`.
             hardware.mappings.insert(mapped.clone())
         })?;

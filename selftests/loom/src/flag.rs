@@ -87,6 +87,9 @@ impl Shadow for NoShadow {
     fn is_scarce(&self) -> bool {
         match *self {}
     }
+    fn is_in_reach(&self) -> bool {
+        match *self {}
+    }
     fn fill(&mut self) {
         match *self {}
     }

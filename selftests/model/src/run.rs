@@ -199,6 +199,10 @@ impl Shadow for Model {
         false
     }
 
+    fn is_in_reach(&self) -> bool {
+        true
+    }
+
     fn fill(&mut self) {
         let mut twin = self.twin();
         merge::fill(

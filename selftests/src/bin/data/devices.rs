@@ -13,6 +13,7 @@ use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
 use selftests::Window;
+use selftests::importer::DeviceMapping;
 use selftests::importer::Direction;
 use selftests::importer::Narrow;
 use selftests::ktap::Test;
@@ -29,6 +30,7 @@ pub const TESTS: &[Test] = tests![
     narrow_device,
     narrow_device_beside_wide_one,
     narrow_devices_that_write,
+    narrowed_between_mappings,
     too_much_for_a_narrow_device,
     mapped_several_times,
 ];
@@ -225,6 +227,36 @@ fn narrow_devices_that_write() -> Outcome {
         }
     }
     Ok(())
+}
+
+/// A device that is given fewer address bits while it is attached and not mapped, when a mapping before
+/// had needed none, or a copy that it does not reach any more.
+fn narrowed_between_mappings() -> Outcome {
+    let edu = setup::edu(0)?;
+    let bits = edu.dma_bits()?;
+    let buffer = eight_pages()?;
+    let memory = buffer.map(Access::ReadWrite)?;
+    let (first, second) = (edu.attach(&buffer)?, edu.attach(&buffer)?);
+    let window = Window {
+        at: PAGE - 77,
+        len: PAGE,
+    };
+    let works = |mapping: &DeviceMapping<'_>, seed| -> Outcome {
+        window.cpu_writes(&buffer, &memory, Pattern::new(seed))?;
+        window.device_sees(mapping, Pattern::new(seed))?;
+        window.device_writes(mapping, Pattern::new(seed + 1))?;
+        window.cpu_sees(&buffer, &memory, Pattern::new(seed + 1))
+    };
+    works(&first.map(Direction::Bidirectional)?, 1)?;
+    first.detach()?;
+    edu.set_dma_bits(bits.min(32))?;
+    let narrow = second
+        .map(Direction::Bidirectional)
+        .map_err(Into::into)
+        .and_then(|mapping| works(&mapping, 3));
+    drop(second);
+    edu.set_dma_bits(bits)?;
+    narrow
 }
 
 /// A device of 28 bits reaches 256 MiB, of which others have a part: what does not fit is an error,
