@@ -41,6 +41,7 @@ use crate::{
     pending::Pending,
     span::Span, //
 };
+use core::ops::AddAssign;
 use kernel::{
     alloc::flags::{
         __GFP_NOWARN,
@@ -65,9 +66,9 @@ pub(crate) trait Cached {
 pub(crate) trait Shadow {
     /// Whether it is of memory that others may be waiting for.
     fn is_scarce(&self) -> bool;
-    /// Gives it what is in the pages, before any device sees it.
     /// Whether its device still reaches it.
     fn is_in_reach(&self) -> bool;
+    /// Gives it what is in the pages, before any device sees it.
     fn fill(&mut self);
     /// Its device may write from now on.
     ///
@@ -145,6 +146,28 @@ struct Passes {
 impl Passes {
     fn count(&self) -> usize {
         usize::from(self.invalidate) + usize::from(self.clean) + self.collect + self.publish
+    }
+}
+
+/// What a hand-over has done, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// Written back from caches, as many times as that was done.
+    pub(crate) cleaned: usize,
+    /// Written back and dropped.
+    pub(crate) invalidated: usize,
+    /// Copied from shadows to pages, for devices changed them.
+    pub(crate) collected: usize,
+    /// Copied from pages to shadows, for they changed there.
+    pub(crate) published: usize,
+}
+
+impl AddAssign for Moved {
+    fn add_assign(&mut self, more: Self) {
+        self.cleaned += more.cleaned;
+        self.invalidated += more.invalidated;
+        self.collected += more.collected;
+        self.published += more.published;
     }
 }
 
@@ -328,6 +351,10 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     ) -> Result<R> {
         // Whatever may fail does before any data moves. A twin that is left behind does no harm.
         let attached = self.find(device).ok_or(EINVAL)?;
+        if attached.mappings == 0 && attached.shadow.as_ref().is_some_and(|s| !s.is_in_reach()) {
+            // Everything has been collected.
+            attached.shadow = None;
+        }
         let mut fresh = match attached.shadow {
             None => Some(new()?),
             Some(_) => None,
@@ -351,10 +378,6 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
             (None, Some(shadow)) if attached.mappings == 1 => {
                 shadow.publish(whole);
             }
-        if attached.mappings == 0 && attached.shadow.as_ref().is_some_and(|s| !s.is_in_reach()) {
-            // Everything has been collected.
-            attached.shadow = None;
-        }
             (None, _) => {}
         }
         Ok(mapping)
@@ -395,13 +418,13 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         self.generation += 1;
     }
 
-    /// The CPU is about to access `span`. Returns whether there was anything to do.
-    pub(crate) fn begin(&mut self, span: Span) -> bool {
+    /// The CPU is about to access `span`. Returns what was done, if there was anything to do.
+    pub(crate) fn begin(&mut self, span: Span) -> Option<Moved> {
         self.hand_over(Purpose::Receive, Stands::Device, span)
     }
 
-    /// The CPU has accessed `span`. Returns whether there was anything to do.
-    pub(crate) fn end(&mut self, access: Direction, span: Span) -> bool {
+    /// The CPU has accessed `span`. Returns what was done, if there was anything to do.
+    pub(crate) fn end(&mut self, access: Direction, span: Span) -> Option<Moved> {
         let stands = match access.has_to_device() {
             true => Stands::Page,
             false => Stands::Device,
@@ -409,14 +432,16 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         self.hand_over(Purpose::Give, stands, span)
     }
 
-    /// A device that is mapped is about to access the pages.
-    pub(crate) fn begin_device_access(&mut self) {
-        self.hand_over(Purpose::Exchange, Stands::Page, self.whole);
+    /// A device that is mapped is about to access the pages. Returns what was done, if there was
+    /// anything to do.
+    pub(crate) fn begin_device_access(&mut self) -> Option<Moved> {
+        self.hand_over(Purpose::Exchange, Stands::Page, self.whole)
     }
 
-    /// A device that is mapped has accessed the pages.
-    pub(crate) fn end_device_access(&mut self) {
-        self.hand_over(Purpose::Receive, Stands::Page, self.whole);
+    /// A device that is mapped has accessed the pages. Returns what was done, if there was anything to
+    /// do.
+    pub(crate) fn end_device_access(&mut self) -> Option<Moved> {
+        self.hand_over(Purpose::Receive, Stands::Page, self.whole)
     }
 
     fn passes(&self, purpose: Purpose) -> Passes {
@@ -432,9 +457,10 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         }
     }
 
-    /// Brings everything to everybody. Returns whether there was anything to do.
-    fn hand_over(&mut self, purpose: Purpose, stands: Stands, span: Span) -> bool {
+    /// Brings everything to everybody. Returns what was done, if there was anything to do.
+    fn hand_over(&mut self, purpose: Purpose, stands: Stands, span: Span) -> Option<Moved> {
         let passes = self.passes(purpose);
+        let mut moved = Moved::default();
         let Self {
             attached, cached, ..
         } = self;
@@ -443,19 +469,20 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
 
         if let Some(writer) = writer.filter(|_| passes.invalidate) {
             writer.clean_and_invalidate(span);
+            moved.invalidated = span.len();
         }
-        let mut collected = 0;
         for shadow in attached.iter_mut().filter_map(Attached::mapped_mut) {
-            collected += shadow.collect(span, stands);
+            moved.collected += shadow.collect(span, stands);
         }
-        if let Some(one) = one.filter(|_| passes.clean || collected > 0) {
+        if let Some(one) = one.filter(|_| passes.clean || moved.collected > 0) {
             one.clean(span);
+            moved.cleaned = span.len();
         }
         // Rule 1: behind all collects.
         for shadow in attached.iter_mut().filter_map(Attached::mapped_mut) {
-            shadow.publish(span);
+            moved.published += shadow.publish(span);
         }
-        passes.count() > 0
+        (passes.count() > 0).then_some(moved)
     }
 }
 
@@ -483,6 +510,8 @@ mod tests {
         changed: Cell<usize>,
         /// What the last one was for.
         span: Cell<Span>,
+        /// Whether devices reach their shadows.
+        reaches: Cell<bool>,
     }
 
     const WHOLE: Span = Span::whole(2);
@@ -493,6 +522,7 @@ mod tests {
                 events: Cell::new(KVec::new()),
                 changed: Cell::new(0),
                 span: Cell::new(WHOLE),
+                reaches: Cell::new(true),
             };
             Ok(Arc::new(log, GFP_KERNEL)?)
         }
@@ -510,8 +540,6 @@ mod tests {
         }
     }
 
-        /// Whether devices reach their shadows.
-        reaches: Cell<bool>,
     /// A mapping or a shadow that writes down what it is told, with a number.
     struct Fake {
         number: u32,
@@ -522,7 +550,6 @@ mod tests {
     impl Fake {
         fn shadow(log: &Arc<Log>, number: u32) -> Result<Self> {
             Ok(Self {
-                reaches: Cell::new(true),
                 number,
                 may_write: false,
                 log: log.clone(),
@@ -575,6 +602,9 @@ mod tests {
         fn is_scarce(&self) -> bool {
             self.number == SCARCE
         }
+        fn is_in_reach(&self) -> bool {
+            self.log.reaches.get()
+        }
         fn fill(&mut self) {
             self.log.note(Fill(self.number));
         }
@@ -602,9 +632,6 @@ mod tests {
     struct Setup {
         list: Attachments<Number, Fake, Fake>,
         log: Arc<Log>,
-        fn is_in_reach(&self) -> bool {
-            self.log.reaches.get()
-        }
         pending: Pending,
     }
 
@@ -651,7 +678,7 @@ mod tests {
         let mut s = Setup::new()?;
         s.list.attach(Number(1))?;
         for access in BRACKETS {
-            assert!(!s.list.begin(WHOLE) && !s.list.end(access, WHOLE));
+            assert!(s.list.begin(WHOLE).is_none() && s.list.end(access, WHOLE).is_none());
         }
         s.list.map_coherent(|| Ok(()))?;
         s.list.unmap_coherent();
@@ -665,7 +692,7 @@ mod tests {
         let reader = s.map_cached(1, false)?;
         assert!(s.is_pending());
         // Nothing comes from a device that only reads.
-        assert!(!s.list.begin(WHOLE) && s.list.end(Bidirectional, WHOLE));
+        assert!(s.list.begin(WHOLE).is_none() && s.list.end(Bidirectional, WHOLE).is_some());
         assert!(s.saw(&[Clean(1)]));
 
         // One that writes stands for all.
@@ -673,7 +700,7 @@ mod tests {
         let another = s.map_cached(3, true)?;
         assert!(s.saw(&[CleanAndInvalidate(2)]));
         for access in BRACKETS {
-            assert!(s.list.begin(WHOLE) && s.list.end(access, WHOLE));
+            assert!(s.list.begin(WHOLE).is_some() && s.list.end(access, WHOLE).is_some());
             assert!(s.saw(&[CleanAndInvalidate(2), Clean(2)]));
         }
         s.list.unmap_cached(&s.pending, &writer);
@@ -702,7 +729,7 @@ mod tests {
             .list
             .map_shadow::<()>(&s.pending, &Number(1), ToDevice, new, |_| Err(ENOMEM));
         assert!(failed.is_err_and(|error| error == ENOMEM));
-        assert!(!s.is_pending() && s.saw(&[]) && !s.list.begin(WHOLE));
+        assert!(!s.is_pending() && s.saw(&[]) && s.list.begin(WHOLE).is_none());
         // Nobody has attached that one.
         assert!(s
             .map_shadow(2, ToDevice)
@@ -715,14 +742,14 @@ mod tests {
         let mut s = Setup::new()?;
         s.attach_and_map(1, Bidirectional)?;
         assert!(s.saw(&[Allow(1), Fill(1)]) && s.is_pending());
-        assert!(s.list.begin(WHOLE));
+        assert!(s.list.begin(WHOLE).is_some());
         assert!(s.saw(&[Collect(1, Stands::Device), Publish(1)]));
         for (access, stands) in [
             (Bidirectional, Stands::Page),
             (ToDevice, Stands::Page),
             (FromDevice, Stands::Device),
         ] {
-            assert!(s.list.end(access, WHOLE));
+            assert!(s.list.end(access, WHOLE).is_some());
             assert!(s.saw(&[Collect(1, stands), Publish(1)]));
         }
         s.list.unmap_shadow(&s.pending, &Number(1));
@@ -738,7 +765,7 @@ mod tests {
         s.attach_and_map(2, FromDevice)?;
         s.log.saw(&[]);
         let stands = Stands::Device;
-        assert!(s.list.begin(WHOLE));
+        assert!(s.list.begin(WHOLE).is_some());
         assert!(s.saw(&[
             CleanAndInvalidate(9),
             Collect(1, stands),
@@ -748,7 +775,7 @@ mod tests {
         ]));
         // What was collected has to reach memory.
         s.log.changed.set(1);
-        assert!(s.list.begin(WHOLE));
+        assert!(s.list.begin(WHOLE).is_some());
         assert!(s.saw(&[
             CleanAndInvalidate(9),
             Collect(1, stands),
@@ -759,7 +786,7 @@ mod tests {
         ]));
         s.log.changed.set(0);
         // At end as well, the shadows want what the other device wrote.
-        assert!(s.list.end(FromDevice, WHOLE));
+        assert!(s.list.end(FromDevice, WHOLE).is_some());
         assert!(s.saw(&[
             CleanAndInvalidate(9),
             Collect(1, stands),
@@ -815,6 +842,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_out_of_reach_is_made_anew_once_nobody_maps_it() -> Result {
+        let mut s = Setup::new()?;
+        s.attach_and_map(1, ToDevice)?;
+        s.log.saw(&[]);
+        s.log.reaches.set(false);
+        // Mapped, and so the driver's mistake.
+        s.map_shadow(1, ToDevice)?;
+        assert!(s.saw(&[Collect(1, Stands::Page), Publish(1)]));
+        s.list.unmap_shadow(&s.pending, &Number(1));
+        s.list.unmap_shadow(&s.pending, &Number(1));
+        s.log.saw(&[]);
+        s.map_shadow(1, ToDevice)?;
+        assert!(s.saw(&[Fill(1)]));
+        Ok(())
+    }
+
+    #[test]
     fn mapping_for_anybody_hands_over_what_others_have() -> Result {
         let mut s = Setup::new()?;
         s.attach_and_map(1, Bidirectional)?;
@@ -837,39 +881,22 @@ mod tests {
         s.attach_and_map(1, FromDevice)?;
         s.list.detach(&Number(1));
         s.log.saw(&[]);
-        assert!(s.list.begin(WHOLE));
+        assert!(s.list.begin(WHOLE).is_some());
         assert!(s.saw(&[Collect(1, Stands::Device), Publish(1)]));
         Ok(())
     }
-    #[test]
-    fn what_is_out_of_reach_is_made_anew_once_nobody_maps_it() -> Result {
-        let mut s = Setup::new()?;
-        s.attach_and_map(1, ToDevice)?;
-        s.log.saw(&[]);
-        s.log.reaches.set(false);
-        // Mapped, and so the driver's mistake.
-        s.map_shadow(1, ToDevice)?;
-        assert!(s.saw(&[Collect(1, Stands::Page), Publish(1)]));
-        s.list.unmap_shadow(&s.pending, &Number(1));
-        s.list.unmap_shadow(&s.pending, &Number(1));
-        s.log.saw(&[]);
-        s.map_shadow(1, ToDevice)?;
-        assert!(s.saw(&[Fill(1)]));
-        Ok(())
-    }
-
 
     #[test]
     fn a_part_is_handed_over_to_everybody() -> Result {
         let mut s = Setup::new()?;
         let part = Span::new(100, 200, 2)?;
         let _cached = s.map_cached(9, true)?;
-        assert!(s.list.begin(part) && s.log.span.get() == part);
-        assert!(s.list.end(ToDevice, part) && s.log.span.get() == part);
+        assert!(s.list.begin(part).is_some() && s.log.span.get() == part);
+        assert!(s.list.end(ToDevice, part).is_some() && s.log.span.get() == part);
         s.attach_and_map(1, Bidirectional)?;
-        assert!(s.list.begin(WHOLE) && s.log.span.get() == WHOLE);
-        assert!(s.list.begin(part) && s.log.span.get() == part);
-        assert!(s.list.end(FromDevice, part) && s.log.span.get() == part);
+        assert!(s.list.begin(WHOLE).is_some() && s.log.span.get() == WHOLE);
+        assert!(s.list.begin(part).is_some() && s.log.span.get() == part);
+        assert!(s.list.end(FromDevice, part).is_some() && s.log.span.get() == part);
         s.list.map_coherent(|| Ok(()))?;
         assert_eq!(s.log.span.get(), WHOLE);
         Ok(())

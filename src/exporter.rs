@@ -24,7 +24,8 @@ use crate::{
         Attachments,
         Cached,
         Census,
-        Importer, //
+        Importer,
+        Moved, //
     },
     coherency::Coherency,
     direction::Direction,
@@ -45,6 +46,7 @@ use crate::{
             new_mutex,
             Mutex, //
         },
+        trace,
         user::LockedPages,
         vma::{
             Fault,
@@ -107,7 +109,7 @@ impl Udmabuf {
     ) -> Result<DmaBuf> {
         let counted = Counted::new(&pages);
         let all = Span::whole(pages.extents().pages());
-        DmaBuf::export::<Self>(
+        let buffer = DmaBuf::export::<Self>(
             pages,
             pin_init!(Self {
                 mode,
@@ -119,7 +121,9 @@ impl Udmabuf {
                 counted,
                 locked,
             }),
-        )
+        )?;
+        trace::create(buffer.exported_by::<Self>()?.pages(), mode);
+        Ok(buffer)
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -155,9 +159,48 @@ impl Udmabuf {
         }
     }
 
+    /// Maps for a device of that coherency.
+    fn map_as(
+        &self,
+        pages: &Arc<PinnedPages>,
+        device: &Device,
+        direction: Direction,
+        coherency: Coherency,
+    ) -> Result<Arc<Mapping>> {
+        let mut attachments = self.attachments.lock_killable()?;
+        let atomics = || attachments.has_atomics(device) || device.has_atomics();
+        if !self.mode.may_map(coherency, atomics) {
+            return Err(self.refuse(pages, device));
+        }
+        let required = self.mode != Mode::DmaApi;
+        let map = || {
+            Mapping::new(
+                device.clone(),
+                pages.clone(),
+                direction,
+                coherency,
+                required,
+            )
+        };
+        match coherency {
+            Coherency::Coherent => attachments.map_coherent(map),
+            Coherency::Cache => attachments.map_cached(&self.pending, map),
+            Coherency::Shadow => attachments.map_shadow(
+                &self.pending,
+                device,
+                direction,
+                || DeviceShadow::new(device.clone(), pages.clone()),
+                |shadow| {
+                    Mapping::of_shadow(device.clone(), pages.clone(), direction, shadow.memory())
+                },
+            ),
+        }
+    }
+
     /// A device is not for this buffer.
-    fn refuse(&self, device: &Device) -> Error {
+    fn refuse(&self, pages: &PinnedPages, device: &Device) -> Error {
         device.log_refusal(self.mode.name());
+        trace::refuse(pages, device, self.mode);
         STATS.refused.add(1);
         eopnotsupp()
     }
@@ -174,7 +217,7 @@ impl Exporter for Udmabuf {
             && device.has_dma_mask()
             && !self.mode.may_attach(device.coherency(pages))
         {
-            return Err(self.refuse(&device));
+            return Err(self.refuse(pages, &device));
         }
         self.attachments.lock_killable()?.attach(device)
     }
@@ -194,109 +237,124 @@ impl Exporter for Udmabuf {
             return Err(EINVAL);
         }
         let coherency = device.coherency(pages);
-        let mut attachments = self.attachments.lock_killable()?;
-        let atomics = || attachments.has_atomics(&device) || device.has_atomics();
-        if !self.mode.may_map(coherency, atomics) {
-            return Err(self.refuse(&device));
-        }
-        let required = self.mode != Mode::DmaApi;
-        let map = || {
-            Mapping::new(
-                device.clone(),
-                pages.clone(),
-                direction,
-                coherency,
-                required,
-            )
-        };
-        let mapping = match coherency {
-            Coherency::Coherent => attachments.map_coherent(map),
-            Coherency::Cache => attachments.map_cached(&self.pending, map),
-            Coherency::Shadow => attachments.map_shadow(
-                &self.pending,
-                &device,
-                direction,
-                || DeviceShadow::new(device.clone(), pages.clone()),
-                |shadow| {
-                    Mapping::of_shadow(device.clone(), pages.clone(), direction, shadow.memory())
-                },
-            ),
-        }?;
+        let mapping = trace::map(pages, &device, direction, coherency, || {
+            self.map_as(pages, &device, direction, coherency)
+        })?;
         STATS.mappings.add(1);
         Ok(mapping)
     }
 
-    fn unmap(&self, mapping: Arc<Mapping>, _: &Held<'_>) {
-        let mut attachments = self.attachments.lock();
-        match mapping.coherency() {
-            Coherency::Coherent => attachments.unmap_coherent(),
-            Coherency::Cache => attachments.unmap_cached(&self.pending, &mapping),
-            Coherency::Shadow => attachments.unmap_shadow(&self.pending, mapping.device()),
-        }
-        // Unmapped before the next device is mapped: behind an IOMMU, it cannot write any more.
-        drop(mapping);
+    fn unmap(&self, pages: &PinnedPages, mapping: Arc<Mapping>, _: &Held<'_>) {
+        trace::unmap(pages, mapping, |mapping| {
+            let mut attachments = self.attachments.lock();
+            match mapping.coherency() {
+                Coherency::Coherent => attachments.unmap_coherent(),
+                Coherency::Cache => attachments.unmap_cached(&self.pending, &mapping),
+                Coherency::Shadow => attachments.unmap_shadow(&self.pending, mapping.device()),
+            }
+            // Unmapped before the next device is mapped: behind an IOMMU, it cannot write any more.
+            drop(mapping);
+        });
         STATS.mappings.sub(1);
     }
 
     #[inline]
     fn needs_begin(&self) -> bool {
-        self.pending.at_begin()
+        self.pending.at_begin() || trace::wants_begin()
     }
 
     #[inline]
     fn needs_end(&self) -> bool {
-        self.pending.at_end()
+        self.pending.at_end() || trace::wants_end()
     }
 
-    fn begin_cpu_access(&self, access: Direction, span: Span, fences: &Fences<'_>) -> Result {
-        for _ in 0..2 {
-            fences.wait(access)?;
-            let begin = |lead: Option<Lead<'_>>| {
-                let mut attachments = self.attachments.lock_interruptible()?;
-                if let Some(lead) = lead {
-                    lead.begin();
+    fn begin_cpu_access(
+        &self,
+        pages: &PinnedPages,
+        access: Direction,
+        span: Span,
+        fences: &Fences<'_>,
+    ) -> Result {
+        trace::begin(pages, access, span, || {
+            let mut moved = Moved::default();
+            for _ in 0..2 {
+                // Somebody may only want to hear of it.
+                if !self.pending.at_begin() {
+                    break;
                 }
-                let moved = attachments.begin(span);
-                STATS.synced_for_cpu.add(usize::from(moved));
-                Ok(())
-            };
-            self.once_for_all(span, Turn::Begin, Signals::All, begin)?;
-            if fences.are_signaled(access) {
-                break;
+                fences.wait(access)?;
+                let begin = |lead: Option<Lead<'_>>| {
+                    let mut attachments = self.attachments.lock_interruptible()?;
+                    if let Some(lead) = lead {
+                        lead.begin();
+                    }
+                    if let Some(more) = attachments.begin(span) {
+                        STATS.synced_for_cpu.add(1);
+                        moved += more;
+                    }
+                    Ok(())
+                };
+                self.once_for_all(span, Turn::Begin, Signals::All, begin)?;
+                if fences.are_signaled(access) {
+                    break;
+                }
             }
-        }
-        Ok(())
+            Ok(moved)
+        })
+        .map(|_| ())
     }
 
-    fn end_cpu_access(&self, access: Direction, span: Span) -> Result {
+    fn end_cpu_access(&self, pages: &PinnedPages, access: Direction, span: Span) -> Result {
         let turn = match access.has_to_device() {
             true => Turn::EndOfWriting,
             false => Turn::EndOfReading,
         };
-        self.once_for_all(span, turn, Signals::Fatal, |lead| {
-            let mut attachments = self.attachments.lock_killable()?;
-            if let Some(lead) = lead {
-                lead.begin();
+        trace::end(pages, access, span, || {
+            let mut moved = Moved::default();
+            if self.pending.at_end() {
+                self.once_for_all(span, turn, Signals::Fatal, |lead| {
+                    let mut attachments = self.attachments.lock_killable()?;
+                    if let Some(lead) = lead {
+                        lead.begin();
+                    }
+                    if let Some(more) = attachments.end(access, span) {
+                        STATS.synced_for_device.add(1);
+                        moved = more;
+                    }
+                    Ok(())
+                })?;
             }
-            let moved = attachments.end(access, span);
-            STATS.synced_for_device.add(usize::from(moved));
-            Ok(())
+            Ok(moved)
         })
+        .map(|_| ())
     }
 
-    fn begin_device_access(&self) -> Result {
-        // As an end: what the CPU has written goes to the device.
-        if self.pending.at_end() {
-            self.attachments.lock_killable()?.begin_device_access();
-        }
-        Ok(())
+    fn begin_device_access(&self, pages: &PinnedPages, device: &Device) -> Result {
+        trace::begin_device(pages, device, || {
+            // As an end: what the CPU has written goes to the device.
+            let moved = match self.pending.at_end() {
+                true => self.attachments.lock_killable()?.begin_device_access(),
+                false => None,
+            };
+            Ok(moved.unwrap_or_default())
+        })
+        .map(|_| ())
     }
 
-    fn end_device_access(&self, direction: Direction) -> Result {
-        if direction.has_from_device() && self.pending.at_begin() {
-            self.attachments.lock_killable()?.end_device_access();
-        }
-        Ok(())
+    fn end_device_access(
+        &self,
+        pages: &PinnedPages,
+        device: &Device,
+        direction: Direction,
+    ) -> Result {
+        trace::end_device(pages, device, || {
+            let moved = match direction.has_from_device() && self.pending.at_begin() {
+                true => self.attachments.lock_killable()?.end_device_access(),
+                false => None,
+            };
+            Ok(moved.unwrap_or_default())
+        })
+        .map(|_| ())
     }
 
     fn declare_atomics(&self, device: &Device) -> Result {

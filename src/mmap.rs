@@ -2,9 +2,12 @@
 
 //! User mappings of a buffer.
 
-use crate::ffi::vma::{
-    Fault,
-    FaultResult, //
+use crate::ffi::{
+    trace,
+    vma::{
+        Fault,
+        FaultResult, //
+    }, //
 };
 
 /// How many pages, aligned, one fault fills, as a power of two.
@@ -17,10 +20,19 @@ const FAULT_AROUND_ORDER: u32 = 7;
 /// Makes the entry of the faulting page, and those of its neighbours, whether they are of the same
 /// extent or not.
 pub(crate) fn fault(fault: &Fault<'_>) -> FaultResult {
-    fault.insert(&fault.around(FAULT_AROUND_ORDER))
+    let pages = fault.around(FAULT_AROUND_ORDER);
+    let result = fault.insert(&pages);
+    if result == FaultResult::NOPAGE {
+        trace::fault(fault.pages(), fault.page(), &pages, 0);
+    }
+    result
 }
 
 /// Makes one entry for 2^`order` pages, where they are one piece.
 pub(crate) fn huge_fault(fault: &Fault<'_>, order: u32) -> FaultResult {
-    fault.insert_huge(order)
+    let result = fault.insert_huge(order);
+    if result == FaultResult::NOPAGE {
+        trace::fault(fault.pages(), fault.page(), &fault.around(order), order);
+    }
+    result
 }

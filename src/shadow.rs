@@ -13,6 +13,7 @@ use crate::{
         folio::PinnedPages,
         kvmalloc::Zeroes,
         signal::check_killed,
+        trace,
         words::WORDS, //
     },
     merge::{
@@ -104,11 +105,11 @@ impl Shadow for DeviceShadow {
         self.memory.is_scarce()
     }
 
-    fn fill(&mut self) {
     fn is_in_reach(&self) -> bool {
         self.memory.is_in_reach()
     }
 
+    fn fill(&mut self) {
         let Self { memory, twin, .. } = self;
         let whole = Span::whole(memory.pages());
         self.pages.for_each_page(whole, |page, words| {
@@ -144,13 +145,16 @@ impl Shadow for DeviceShadow {
         let Self { memory, twin, .. } = self;
         // What its device does not write has not changed.
         let Some(twin) = twin else { return 0 };
-        let mut taken = 0;
-        self.pages.for_each_page(span, |page, words| {
-            memory.fetch(page);
-            if let Some(shadow) = memory.words(page) {
-                let part = span.words_of(page);
-                taken += merge::collect(words, &shadow, twin.page(page), part, stands);
-            }
+        let taken = trace::collect(&self.pages, memory.device(), span, || {
+            let mut taken = 0;
+            self.pages.for_each_page(span, |page, words| {
+                memory.fetch(page);
+                if let Some(shadow) = memory.words(page) {
+                    let part = span.words_of(page);
+                    taken += merge::collect(words, &shadow, twin.page(page), part, stands);
+                }
+            });
+            taken
         });
         STATS.collected.add(taken);
         taken
@@ -158,15 +162,18 @@ impl Shadow for DeviceShadow {
 
     fn publish(&mut self, span: Span) -> usize {
         let Self { memory, twin, .. } = self;
-        let mut taken = 0;
-        self.pages.for_each_page(span, |page, words| {
-            if let Some(shadow) = memory.words(page) {
-                let part = span.words_of(page);
-                taken += match twin {
-                    Some(twin) => merge::publish(words, &shadow, twin.page(page), part),
-                    None => merge::refresh(words, &shadow, part),
-                };
-            }
+        let taken = trace::publish(&self.pages, memory.device(), span, || {
+            let mut taken = 0;
+            self.pages.for_each_page(span, |page, words| {
+                if let Some(shadow) = memory.words(page) {
+                    let part = span.words_of(page);
+                    taken += match twin {
+                        Some(twin) => merge::publish(words, &shadow, twin.page(page), part),
+                        None => merge::refresh(words, &shadow, part),
+                    };
+                }
+            });
+            taken
         });
         STATS.published.add(taken);
         taken

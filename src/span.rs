@@ -53,6 +53,11 @@ impl Span {
         self.start == self.end
     }
 
+    /// Its first byte.
+    pub(crate) fn start(self) -> usize {
+        self.start
+    }
+
     /// Its length, in bytes.
     pub(crate) fn len(self) -> usize {
         self.end - self.start

@@ -4,7 +4,7 @@
 //!
 //! The client is [`Udmabuf`], [`Memfd`], [`DmaBuf`] and [`Mapping`]; read `bin/story.rs` for an
 //! example of their use. [`fallback`] is for buffers that not every importer takes. [`importer`] drives a real device over a dma-buf, [`v4l2`] a camera. The
-//! rest watches what the kernel keeps ([`pins`], [`bufinfo`], [`statistics`], [`kmsg`]), talks to
+//! rest watches what the kernel keeps ([`pins`], [`bufinfo`], [`statistics`], [`tracefs`], [`kmsg`]), talks to
 //! the cache model outside the machine ([`model`]), and runs tests ([`ktap`], [`outcome`]).
 //!
 //! All `unsafe` code is in [`sys`].
@@ -41,6 +41,7 @@ pub mod pins;
 pub mod statistics;
 pub mod steps;
 pub mod sys;
+pub mod tracefs;
 pub mod udmabuf;
 pub mod v4l2;
 pub mod window;

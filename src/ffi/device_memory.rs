@@ -140,9 +140,20 @@ impl DeviceMemory {
         Ok(memory)
     }
 
+    /// Whose it is.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Whether others may be waiting for some of it.
     pub(crate) fn is_scarce(&self) -> bool {
         self.blocks.iter().any(|block| block.share.is_some())
+    }
+
+    /// Whether the device still reaches all of it: its driver may have changed the DMA mask.
+    pub(crate) fn is_in_reach(&self) -> bool {
+        let mut ends = self.blocks.iter().map(Block::last);
+        ends.all(|last| self.device.reaches_address(last))
     }
 
     pub(crate) fn pages(&self) -> usize {
@@ -150,12 +161,6 @@ impl DeviceMemory {
     }
 
     /// First page index, number of pages, and first DMA address of each block, from the one on that
-    /// Whether the device still reaches all of it: its driver may have changed the DMA mask.
-    pub(crate) fn is_in_reach(&self) -> bool {
-        let mut ends = self.blocks.iter().map(Block::last);
-        ends.all(|last| self.device.reaches_address(last))
-    }
-
     /// holds page index `page`.
     pub(crate) fn blocks_at(&self, page: usize) -> impl Iterator<Item = (usize, usize, u64)> + '_ {
         let blocks = self.blocks.get(self.index(page)..).unwrap_or_default();
@@ -392,16 +397,16 @@ impl Block {
         }
     }
 
-    /// The block, if the device reaches it, and may have it; frees it if not. `first` is its first
-    /// page, if it is known to have one.
-    ///
-    /// The DMA API allocates what `coherent_dma_mask` allows, while the address will be used as that
-    /// of a mapping, for which `dma_mask` counts.
     /// DMA address of its last byte.
     fn last(&self) -> bindings::dma_addr_t {
         self.address + ((self.pages << PAGE_SHIFT) as u64 - 1)
     }
 
+    /// The block, if the device reaches it, and may have it; frees it if not. `first` is its first
+    /// page, if it is known to have one.
+    ///
+    /// The DMA API allocates what `coherent_dma_mask` allows, while the address will be used as that
+    /// of a mapping, for which `dma_mask` counts.
     fn judged(mut self, device: &Device, first: Option<NonNull<bindings::page>>) -> Result<Self> {
         let mut allowed = device.reaches_address(self.last());
         if let Some(first) = first.filter(|_| allowed && device.wants_low_memory()) {

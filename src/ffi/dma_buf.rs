@@ -16,6 +16,7 @@ use super::{
         Held, //
     },
     folio::PinnedPages,
+    trace,
     vma::{
         self,
         FaultHandler, //
@@ -71,7 +72,7 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
     ) -> Result<Arc<Mapping>>;
 
     /// Takes back what [`map`](Self::map) returned (`unmap_dma_buf`).
-    fn unmap(&self, mapping: Arc<Mapping>, held: &Held<'_>);
+    fn unmap(&self, pages: &PinnedPages, mapping: Arc<Mapping>, held: &Held<'_>);
 
     /// Whether [`begin_cpu_access`](Self::begin_cpu_access) has anything to do, or may be left out.
     fn needs_begin(&self) -> bool;
@@ -81,16 +82,27 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
 
     /// The CPU is about to access `span` of the buffer (`begin_cpu_access`). Core waits for the
     /// fences only after this.
-    fn begin_cpu_access(&self, direction: Direction, span: Span, fences: &Fences<'_>) -> Result;
+    fn begin_cpu_access(
+        &self,
+        pages: &PinnedPages,
+        direction: Direction,
+        span: Span,
+        fences: &Fences<'_>,
+    ) -> Result;
 
     /// The CPU has accessed `span` of the buffer (`end_cpu_access`).
-    fn end_cpu_access(&self, direction: Direction, span: Span) -> Result;
+    fn end_cpu_access(&self, pages: &PinnedPages, direction: Direction, span: Span) -> Result;
 
     /// A device that keeps its mapping is about to access the buffer.
-    fn begin_device_access(&self) -> Result;
+    fn begin_device_access(&self, pages: &PinnedPages, device: &Device) -> Result;
 
     /// It has accessed the buffer.
-    fn end_device_access(&self, direction: Direction) -> Result;
+    fn end_device_access(
+        &self,
+        pages: &PinnedPages,
+        device: &Device,
+        direction: Direction,
+    ) -> Result;
 
     /// An attached device takes part in the CPU's atomic operations.
     fn declare_atomics(&self, device: &Device) -> Result;
@@ -154,8 +166,14 @@ impl DmaBuf {
         };
         // SAFETY: All fields are set; name and operations are static.
         match from_err_ptr(unsafe { bindings::dma_buf_export(&info) }) {
-            // INVARIANT: The first reference is ours.
-            Ok(buf) => NonNull::new(buf).map(Self).ok_or(ENOMEM),
+            Ok(buf) => {
+                // INVARIANT: The first reference is ours.
+                let this = NonNull::new(buf).map(Self).ok_or(ENOMEM)?;
+                // SAFETY: The buffer is live, and a buffer has a file, which has an inode.
+                let inode = unsafe { (*(*(*buf).file).f_inode).i_ino };
+                this.exported_by::<T>()?.pages().set_inode(inode);
+                Ok(this)
+            }
             Err(error) => {
                 // SAFETY: It came from `into_foreign()`, and nobody has it: the export failed.
                 drop(unsafe { Pin::<KBox<Private<T>>>::from_foreign(private) });
@@ -249,7 +267,7 @@ impl<'a, T: Exporter> Exported<'a, T> {
     pub(crate) fn begin_cpu_access(&self, access: Direction, span: Span) -> Result {
         let exporter = self.exporter();
         if exporter.needs_begin() {
-            exporter.begin_cpu_access(access, span, &self.fences)?;
+            exporter.begin_cpu_access(self.pages(), access, span, &self.fences)?;
         }
         self.fences.wait(access)
     }
@@ -262,7 +280,7 @@ impl<'a, T: Exporter> Exported<'a, T> {
     pub(crate) fn end_cpu_access(&self, access: Direction, span: Span) -> Result {
         let exporter = self.exporter();
         match exporter.needs_end() {
-            true => exporter.end_cpu_access(access, span),
+            true => exporter.end_cpu_access(self.pages(), access, span),
             false => Ok(()),
         }
     }
@@ -370,8 +388,12 @@ impl<T: Exporter> Operations<T> {
     ) -> Result {
         // SAFETY: Says the caller.
         let exported = unsafe { Self::with_static_importer(attachment) }?;
+        // SAFETY: As above.
+        let device = unsafe { Self::device(attachment) }?;
         // Whatever it will do: a device that only writes leaves bytes as they are.
-        exported.exporter().begin_device_access()
+        exported
+            .exporter()
+            .begin_device_access(exported.pages(), &device)
     }
 
     /// # Safety
@@ -383,7 +405,11 @@ impl<T: Exporter> Operations<T> {
     ) -> Result {
         // SAFETY: Says the caller.
         let exported = unsafe { Self::with_static_importer(attachment) }?;
-        exported.exporter().end_device_access(direction)
+        // SAFETY: As above.
+        let device = unsafe { Self::device(attachment) }?;
+        exported
+            .exporter()
+            .end_device_access(exported.pages(), &device, direction)
     }
 
     /// # Safety
@@ -488,7 +514,7 @@ impl<T: Exporter> Operations<T> {
         let mapping = unsafe { Mapping::of_table(table) };
         // SAFETY: There, the importer was given a reference to the mapping.
         let mapping = unsafe { Arc::from_raw(mapping) };
-        private.exporter.unmap(mapping, &held);
+        private.exporter.unmap(&private.pages, mapping, &held);
     }
 
     /// # Safety
@@ -498,7 +524,8 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: The buffer is valid.
         let private = unsafe { (*buf).priv_ };
         // SAFETY: It came from `into_foreign()`, and this is the one place that takes it back.
-        drop(unsafe { Pin::<KBox<Private<T>>>::from_foreign(private.cast()) });
+        let private = unsafe { Pin::<KBox<Private<T>>>::from_foreign(private.cast()) };
+        trace::release(&private.pages);
     }
 
     /// Mostly there is nothing to do, which has to be quick: all else is elsewhere.
@@ -533,7 +560,7 @@ impl<T: Exporter> Operations<T> {
         errno(Direction::from_raw(direction).and_then(|direction| {
             private
                 .exporter
-                .begin_cpu_access(direction, private.whole(), &fences)
+                .begin_cpu_access(&private.pages, direction, private.whole(), &fences)
         }))
     }
 
@@ -564,10 +591,11 @@ impl<T: Exporter> Operations<T> {
     ) -> c_int {
         // SAFETY: As this function's.
         let private = unsafe { Self::private(buf) };
-        errno(
-            Direction::from_raw(direction)
-                .and_then(|direction| private.exporter.end_cpu_access(direction, private.whole())),
-        )
+        errno(Direction::from_raw(direction).and_then(|direction| {
+            private
+                .exporter
+                .end_cpu_access(&private.pages, direction, private.whole())
+        }))
     }
 
     /// # Safety

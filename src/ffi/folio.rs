@@ -22,7 +22,11 @@ use kernel::{
     alloc::flags::GFP_KERNEL,
     bindings,
     page::PAGE_SHIFT,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
 };
 
 /// Where the `struct page` of a page frame is.
@@ -299,6 +303,8 @@ impl Drop for FolioBatch {
 pub(crate) struct PinnedPages {
     extents: Extents,
     single: bool,
+    /// That of the dma-buf; 0 until there is one.
+    inode: Atomic<u64>,
 }
 
 impl PinnedPages {
@@ -307,7 +313,18 @@ impl PinnedPages {
         Self {
             extents: Extents::new(),
             single: true,
+            inode: Atomic::new(0),
         }
+    }
+
+    /// The buffer's inode number, by which user space knows it; 0 while it is being made.
+    pub(crate) fn inode(&self) -> u64 {
+        self.inode.load(Relaxed)
+    }
+
+    /// The buffer has this inode number.
+    pub(super) fn set_inode(&self, inode: u64) {
+        self.inode.store(inode, Relaxed);
     }
 
     /// The next folios belong to another item of the request.

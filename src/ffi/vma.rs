@@ -87,6 +87,11 @@ impl Fault<'_> {
         unsafe { (*self.raw).__bindgen_anon_1.vma }
     }
 
+    /// The pages of the buffer.
+    pub(crate) fn pages(&self) -> &PinnedPages {
+        self.pages
+    }
+
     /// The faulting page: its index in the buffer.
     pub(crate) fn page(&self) -> usize {
         // SAFETY: The fault is valid by the type invariant.

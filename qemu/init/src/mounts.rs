@@ -2,7 +2,7 @@
 
 //! The file systems of the guest.
 
-use std::{ffi::CStr, fs};
+use std::{ffi::CStr, fs, path::Path};
 
 use anyhow::{Context, Result};
 use rustix::mount::{MountFlags, mount};
@@ -17,12 +17,19 @@ const MOUNTS: &[(&str, &str, &CStr)] = &[
     ("tmpfs", "/dev/shm", c"mode=1777"),
 ];
 
+/// Where the kernel may have one, and may not.
+const TRACEFS: &str = "/sys/kernel/tracing";
+
 /// Mounts every file system that programs in the guest may expect.
 pub fn mount_all() -> Result<()> {
     for (kind, place, options) in MOUNTS {
         fs::create_dir_all(place).with_context(|| format!("cannot make {place}"))?;
         mount(*kind, *place, *kind, MountFlags::empty(), *options)
             .with_context(|| format!("cannot mount {kind} on {place}"))?;
+    }
+    if Path::new(TRACEFS).exists() {
+        mount("tracefs", TRACEFS, "tracefs", MountFlags::empty(), c"")
+            .with_context(|| format!("cannot mount tracefs on {TRACEFS}"))?;
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ mod layout;
 mod scale;
 mod setup;
 mod stated;
+mod traced;
 mod waiting;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         device::TESTS,
         devices::TESTS,
         stated::TESTS,
+        traced::TESTS,
         brackets::TESTS,
         fences::TESTS,
         kernel::TESTS,
