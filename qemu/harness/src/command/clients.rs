@@ -54,6 +54,10 @@ const CLIENTS: &[Client] = &[
         name: "kwin",
         needs: "usr/bin/kwin_wayland",
     },
+    Client {
+        name: "tracers",
+        needs: "usr/bin/bpftrace",
+    },
 ];
 
 /// The suite of Debian that has the newest programs.

@@ -21,6 +21,7 @@ mod root;
 mod running;
 mod stage;
 mod steps;
+mod tracers;
 mod user;
 mod weston;
 

@@ -6,7 +6,9 @@
 use anyhow::{Context, Result, bail, ensure};
 use selftests::steps::Report;
 
-use crate::{arguments::Arguments, dma_buf, gstreamer, kwin, lavapipe, libcamera, stage::Stage};
+use crate::{
+    arguments::Arguments, dma_buf, gstreamer, kwin, lavapipe, libcamera, stage::Stage, tracers,
+};
 
 /// A client.
 pub struct Client {
@@ -31,6 +33,7 @@ const CLIENTS: &[&Client] = &[
     &libcamera::CLIENT,
     &gstreamer::CLIENT,
     &kwin::CLIENT,
+    &tracers::CLIENT,
 ];
 
 /// Runs what was asked for; whether all is well.
