@@ -300,40 +300,30 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         }
     }
 
-    /// Maps for a device that needs nothing itself.
-    ///
-    /// # Errors
-    ///
-    /// Those of `map`.
-    pub(crate) fn map_coherent<R>(&mut self, map: impl FnOnce() -> Result<R>) -> Result<R> {
+    /// Hands over to a device that has been mapped and needs nothing itself.
+    pub(crate) fn map_coherent(&mut self) {
         self.hand_over(Purpose::Receive, Stands::Page, self.whole);
-        let mapping = map()?;
         self.coherent += 1;
         self.generation += 1;
-        Ok(mapping)
     }
 
-    /// Maps for a device of class [`Cache`](crate::coherency::Coherency::Cache); `map` writes back what is in the
-    /// CPU's caches.
+    /// Hands over to a device of class [`Cache`](crate::coherency::Coherency::Cache), which has been
+    /// mapped and has not seen the pages.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and those of `map`.
-    pub(crate) fn map_cached(
-        &mut self,
-        pending: &Pending,
-        map: impl FnOnce() -> Result<Arc<M>>,
-    ) -> Result<Arc<M>> {
+    /// `ENOMEM`.
+    pub(crate) fn map_cached(&mut self, pending: &Pending, mapping: Arc<M>) -> Result {
         self.cached.reserve(1, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
         self.hand_over(Purpose::Receive, Stands::Page, self.whole);
         // Whoever ends an access from here on comes to hand over; what was ended before is written
-        // back by `map`.
+        // back here.
         pending.set();
-        let mapping = map().inspect_err(|_| self.settle(pending))?;
+        mapping.clean(self.whole);
         self.cached
-            .push(mapping.clone(), GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+            .push(mapping, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
         self.generation += 1;
-        Ok(mapping)
+        Ok(())
     }
 
     /// Maps the shadow of an attached device, which `new` makes if there is none.
@@ -645,9 +635,9 @@ mod tests {
         }
 
         fn map_cached(&mut self, number: u32, may_write: bool) -> Result<Arc<Fake>> {
-            let log = self.log.clone();
-            self.list
-                .map_cached(&self.pending, || Fake::mapping(&log, number, may_write))
+            let mapping = Fake::mapping(&self.log, number, may_write)?;
+            self.list.map_cached(&self.pending, mapping.clone())?;
+            Ok(mapping)
         }
 
         fn map_shadow(&mut self, number: u32, direction: Direction) -> Result {
@@ -680,7 +670,7 @@ mod tests {
         for access in BRACKETS {
             assert!(s.list.begin(WHOLE).is_none() && s.list.end(access, WHOLE).is_none());
         }
-        s.list.map_coherent(|| Ok(()))?;
+        s.list.map_coherent();
         s.list.unmap_coherent();
         assert!(s.saw(&[]) && !s.is_pending());
         Ok(())
@@ -690,7 +680,7 @@ mod tests {
     fn lines_are_maintained_once_at_begin_and_once_at_end() -> Result {
         let mut s = Setup::new()?;
         let reader = s.map_cached(1, false)?;
-        assert!(s.is_pending());
+        assert!(s.is_pending() && s.saw(&[Clean(1)]));
         // Nothing comes from a device that only reads.
         assert!(s.list.begin(WHOLE).is_none() && s.list.end(Bidirectional, WHOLE).is_some());
         assert!(s.saw(&[Clean(1)]));
@@ -698,7 +688,7 @@ mod tests {
         // One that writes stands for all.
         let writer = s.map_cached(2, true)?;
         let another = s.map_cached(3, true)?;
-        assert!(s.saw(&[CleanAndInvalidate(2)]));
+        assert!(s.saw(&[Clean(2), CleanAndInvalidate(2), Clean(3)]));
         for access in BRACKETS {
             assert!(s.list.begin(WHOLE).is_some() && s.list.end(access, WHOLE).is_some());
             assert!(s.saw(&[CleanAndInvalidate(2), Clean(2)]));
@@ -715,10 +705,6 @@ mod tests {
     #[test]
     fn a_mapping_that_fails_leaves_nothing() -> Result {
         let mut s = Setup::new()?;
-        let failed = s.list.map_cached(&s.pending, || Err(EIO));
-        assert!(failed.is_err_and(|error| error == EIO));
-        assert!(!s.is_pending());
-
         s.list.attach(Number(1))?;
         let failed =
             s.list
@@ -864,12 +850,12 @@ mod tests {
         s.attach_and_map(1, Bidirectional)?;
         let merged = [Collect(1, Stands::Page), Publish(1)];
         s.log.saw(&[]);
-        s.list.map_coherent(|| Ok(()))?;
+        s.list.map_coherent();
         assert!(s.saw(&merged));
         s.list.unmap_coherent();
         assert!(s.saw(&merged));
         let cached = s.map_cached(2, true)?;
-        assert!(s.saw(&merged));
+        assert!(s.saw(&[merged[0], merged[1], Clean(2)]));
         s.list.unmap_cached(&s.pending, &cached);
         assert!(s.saw(&[CleanAndInvalidate(2), merged[0], merged[1]]));
         Ok(())
@@ -897,7 +883,7 @@ mod tests {
         assert!(s.list.begin(WHOLE).is_some() && s.log.span.get() == WHOLE);
         assert!(s.list.begin(part).is_some() && s.log.span.get() == part);
         assert!(s.list.end(FromDevice, part).is_some() && s.log.span.get() == part);
-        s.list.map_coherent(|| Ok(()))?;
+        s.list.map_coherent();
         assert_eq!(s.log.span.get(), WHOLE);
         Ok(())
     }
@@ -906,11 +892,13 @@ mod tests {
     fn a_device_that_keeps_its_mapping_sees_what_the_cpu_and_others_wrote() -> Result {
         let mut s = Setup::new()?;
         let reader = s.map_cached(1, false)?;
+        s.log.saw(&[]);
         s.list.begin_device_access();
         assert!(s.saw(&[Clean(1)]));
         s.list.end_device_access();
         assert!(s.saw(&[]));
         let writer = s.map_cached(2, true)?;
+        s.log.saw(&[]);
         s.list.begin_device_access();
         s.list.end_device_access();
         assert!(s.saw(&[CleanAndInvalidate(2), CleanAndInvalidate(2)]));
@@ -951,9 +939,8 @@ mod tests {
         let may = s.list.census(|_| false);
         assert!(may.may_sync && !may.syncs);
 
-        s.list.map_coherent(|| Ok(()))?;
-        let failed = s.list.map_coherent::<()>(|| Err(EIO));
-        assert!(failed.is_err() && s.list.census(nobody).coherent == 1);
+        s.list.map_coherent();
+        assert!(s.list.census(nobody).coherent == 1);
         let writer = s.map_cached(9, true)?;
         let all = WHOLE.len();
         let census = s.list.census(nobody);

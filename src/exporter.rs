@@ -167,25 +167,13 @@ impl Udmabuf {
         direction: Direction,
         coherency: Coherency,
     ) -> Result<Arc<Mapping>> {
-        let mut attachments = self.attachments.lock_killable()?;
-        let atomics = || attachments.has_atomics(device) || device.has_atomics();
+        let atomics = self.mode == Mode::AtomicCoherent
+            && (self.attachments.lock_killable()?.has_atomics(device) || device.has_atomics());
         if !self.mode.may_map(coherency, atomics) {
             return Err(self.refuse(pages, device));
         }
-        let required = self.mode != Mode::DmaApi;
-        let map = || {
-            Mapping::new(
-                device.clone(),
-                pages.clone(),
-                direction,
-                coherency,
-                required,
-            )
-        };
-        match coherency {
-            Coherency::Coherent => attachments.map_coherent(map),
-            Coherency::Cache => attachments.map_cached(&self.pending, map),
-            Coherency::Shadow => attachments.map_shadow(
+        if coherency == Coherency::Shadow {
+            return self.attachments.lock_killable()?.map_shadow(
                 &self.pending,
                 device,
                 direction,
@@ -193,8 +181,23 @@ impl Udmabuf {
                 |shadow| {
                     Mapping::of_shadow(device.clone(), pages.clone(), direction, shadow.memory())
                 },
-            ),
+            );
         }
+        // Behind an IOMMU it takes its time for each piece of memory: whoever brackets meanwhile need not
+        // wait for that.
+        let mapping = Mapping::new(
+            device.clone(),
+            pages.clone(),
+            direction,
+            coherency,
+            self.mode != Mode::DmaApi,
+        )?;
+        let mut attachments = self.attachments.lock_killable()?;
+        match coherency {
+            Coherency::Cache => attachments.map_cached(&self.pending, mapping.clone())?,
+            _ => attachments.map_coherent(),
+        }
+        Ok(mapping)
     }
 
     /// A device is not for this buffer.
@@ -246,13 +249,16 @@ impl Exporter for Udmabuf {
 
     fn unmap(&self, pages: &PinnedPages, mapping: Arc<Mapping>, _: &Held<'_>) {
         trace::unmap(pages, mapping, |mapping| {
-            let mut attachments = self.attachments.lock();
-            match mapping.coherency() {
-                Coherency::Coherent => attachments.unmap_coherent(),
-                Coherency::Cache => attachments.unmap_cached(&self.pending, &mapping),
-                Coherency::Shadow => attachments.unmap_shadow(&self.pending, mapping.device()),
+            {
+                let mut attachments = self.attachments.lock();
+                match mapping.coherency() {
+                    Coherency::Coherent => attachments.unmap_coherent(),
+                    Coherency::Cache => attachments.unmap_cached(&self.pending, &mapping),
+                    Coherency::Shadow => attachments.unmap_shadow(&self.pending, mapping.device()),
+                }
             }
-            // Unmapped before the next device is mapped: behind an IOMMU, it cannot write any more.
+            // Nobody waits for this but who maps: the reservation lock is held. The next device is mapped
+            // afterwards, and behind an IOMMU this one cannot write any more then.
             drop(mapping);
         });
         STATS.mappings.sub(1);

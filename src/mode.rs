@@ -58,9 +58,10 @@ impl Mode {
         self == Self::DmaApi || coherency == Coherency::Coherent
     }
 
-    /// Whether such a device may be mapped; `atomics` tells whether it takes part in atomic operations.
-    pub(crate) fn may_map(self, coherency: Coherency, atomics: impl FnOnce() -> bool) -> bool {
-        self.may_attach(coherency) && (self != Self::AtomicCoherent || atomics())
+    /// Whether such a device may be mapped; `atomics` tells whether it takes part in atomic operations,
+    /// which need be known of a buffer for those only.
+    pub(crate) fn may_map(self, coherency: Coherency, atomics: bool) -> bool {
+        self.may_attach(coherency) && (self != Self::AtomicCoherent || atomics)
     }
 }
 
@@ -93,8 +94,8 @@ mod tests {
             (AtomicCoherent, Shadow, false, false, false),
         ] {
             assert_eq!(mode.may_attach(coherency), attach);
-            assert_eq!(mode.may_map(coherency, || false), map);
-            assert_eq!(mode.may_map(coherency, || true), with_atomics);
+            assert_eq!(mode.may_map(coherency, false), map);
+            assert_eq!(mode.may_map(coherency, true), with_atomics);
         }
     }
 }

@@ -51,8 +51,7 @@ impl Direction {
 
 /// All pages of a buffer as one device sees them; unmapped on drop.
 ///
-/// What is handed over when, others decide: mapping writes the CPU's caches back for a device that
-/// does not snoop, and that is all. Unmapping does nothing to the pages.
+/// What is handed over when, others decide: neither mapping nor unmapping does anything to the pages.
 ///
 /// # Invariants
 ///
@@ -71,8 +70,11 @@ pub(crate) struct Mapping {
     pages: Arc<PinnedPages>,
 }
 
-/// That several mappings lie over the same cache lines is what a dma-buf is for.
-const ATTRS: usize = bindings::DMA_ATTR_DEBUGGING_IGNORE_CACHELINES as usize;
+/// That several mappings lie over the same cache lines is what a dma-buf is for. Hand-overs do what
+/// there is to do for these: when the DMA API would do it, the list of attachments is not locked, and
+/// what the CPU has written since the last hand-over would be dropped.
+const ATTRS: usize = bindings::DMA_ATTR_DEBUGGING_IGNORE_CACHELINES as usize
+    | bindings::DMA_ATTR_SKIP_CPU_SYNC as usize;
 
 // SAFETY: A mapping may be synced and unmapped, and a device released, from any task.
 unsafe impl Send for Mapping {}
@@ -82,8 +84,7 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps all of `pages` for `device`, which reaches them: `coherency` is what
-    /// [`Device::coherency`] says, and no shadow. Writes back what is in the CPU's caches, if the
-    /// device does not snoop.
+    /// [`Device::coherency`] says, and no shadow.
     ///
     /// If the mapping is `required` to be coherent, the DMA API is told as well.
     ///
@@ -223,16 +224,13 @@ impl Drop for Mapping {
         if self.coherency == Coherency::Shadow {
             return;
         }
-        // A hand-over has brought home what the device wrote. The DMA API would invalidate once
-        // more, and drop what the CPU has written since.
-        let attrs = self.attrs | bindings::DMA_ATTR_SKIP_CPU_SYNC as usize;
         // SAFETY: The table is mapped so by the type invariant, and nobody uses it any more.
         unsafe {
             bindings::dma_unmap_sgtable(
                 self.device.as_raw(),
                 self.table.as_raw(),
                 self.mapped.as_raw(),
-                attrs,
+                self.attrs,
             )
         };
     }

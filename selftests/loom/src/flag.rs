@@ -126,11 +126,9 @@ struct Buffer {
 impl Buffer {
     fn map(&self) -> crate::sync::Arc<Cache> {
         let mut attachments = self.attachments.lock().unwrap();
-        let map = || {
-            self.cache.clean(WHOLE);
-            Ok(crate::sync::Arc::new(self.cache.clone(), GFP_KERNEL)?)
-        };
-        attachments.map_cached(&self.pending, map).unwrap()
+        let mapping = crate::sync::Arc::new(self.cache.clone(), GFP_KERNEL).unwrap();
+        let mapped = attachments.map_cached(&self.pending, mapping.clone());
+        mapped.map(|()| mapping).unwrap()
     }
 
     fn unmap(&self, mapping: crate::sync::Arc<Cache>) {

@@ -123,7 +123,7 @@ fn buses() -> Vec<Bus> {
 fn who_may_map_loses_nothing_and_who_may_not_does() {
     let mut admitted = 0;
     for bus in buses() {
-        let may = Mode::AtomicCoherent.may_map(Coherency::Coherent, || bus.has_atomics());
+        let may = Mode::AtomicCoherent.may_map(Coherency::Coherent, bus.has_atomics());
         let lost = [4, 8].iter().any(|&bytes| loses(device(&bus, bytes)));
         assert_eq!(may, !lost, "{bus:?}");
         admitted += usize::from(may);
@@ -134,6 +134,6 @@ fn who_may_map_loses_nothing_and_who_may_not_does() {
 
 #[test]
 fn a_coherent_device_may_map_in_the_other_modes_and_may_lose_something() {
-    assert!(Mode::CpuCoherent.may_map(Coherency::Coherent, || false));
+    assert!(Mode::CpuCoherent.may_map(Coherency::Coherent, false));
     assert!(loses(Adds::InTwoSteps) && !loses(Adds::AtOnce));
 }

@@ -341,15 +341,14 @@ impl<'a> List<'a> {
         let may_write = direction.has_from_device();
         let attached = self.attachments.attach(device);
         let mapped = match self.script.classes[device] {
-            Class::Coherent => self.attachments.map_coherent(|| Ok(())),
+            Class::Coherent => {
+                self.attachments.map_coherent();
+                Ok(())
+            }
             Class::Cache => {
-                let map = || {
-                    // As dma_map_sgtable() does.
-                    each_line(Step::Clean);
-                    Ok(Arc::new(Lines { may_write }, GFP_KERNEL)?)
-                };
-                let mapping = self.attachments.map_cached(&self.pending, map);
-                mapping.map(|mapping| self.cached.push((device, mapping)))
+                let mapping = Arc::new(Lines { may_write }, GFP_KERNEL).unwrap();
+                self.cached.push((device, mapping.clone()));
+                self.attachments.map_cached(&self.pending, mapping)
             }
             Class::Shadow => {
                 let new = || Ok(Model(device));
