@@ -67,7 +67,7 @@ const NEWEST: &str = "sid";
 const STABLE: &str = "trixie";
 
 /// The areas of the run that is a part of all tests: those whose root is made soon.
-pub const QUICK: &[&str] = &["lavapipe", "dma-buf", BOOT];
+pub const QUICK: &[&str] = &["lavapipe", "dma-buf", "tracers", BOOT];
 
 /// What runs them in the guest, and our own ones.
 const HOST: &str = "client-host";
