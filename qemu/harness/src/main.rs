@@ -23,6 +23,7 @@ mod log;
 mod machine;
 mod matrix;
 mod nested;
+mod number;
 mod parallel;
 mod plan;
 mod qemu;
