@@ -31,6 +31,7 @@ mod race;
 mod report;
 mod steps;
 mod suite;
+mod trace;
 mod usage;
 mod variant;
 mod workshop;
