@@ -26,16 +26,16 @@ tested := x86_64$(suffix) x86_64-check arm64
 # One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run test test-more attack matrix virtio-gpu installed clients bench shell vm setup check mutants module deb clean distclean
+.PHONY: help run test test-more attack matrix virtio-gpu installed clients bench shell vm trace setup check mutants module deb clean distclean
 
 help: ## This list
 	@awk -F' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo 'EXEC="./program arguments"  for vm: any static program; ci/harness vm keeps its exit code,'
+	@echo 'EXEC="./program arguments"  for vm, trace: any static program; ci/harness keeps its exit code,'
 	@echo '                            which make turns into 2 (0 stays 0)'
-	@echo 'DRIVER=rust|c               for run, virtio-gpu, clients, shell, vm: the driver behind /dev/udmabuf:'
+	@echo 'DRIVER=rust|c               for run, virtio-gpu, clients, shell, vm, trace: the driver behind /dev/udmabuf:'
 	@echo '                            ours, or the one in the kernel tree'
-	@echo 'MACHINE=name                for run, shell, vm: one of'
+	@echo 'MACHINE=name                for run, shell, vm, trace: one of'
 	@echo '                            $(wordlist 1,4,$(MACHINES))'
 	@echo '                            $(wordlist 5,8,$(MACHINES))'
 	@echo 'ARGS="--machine M --flow F"  for matrix: a part of it, see ci/harness matrix --help'
@@ -99,6 +99,12 @@ vm: ## EXEC="./program arguments": runs it in a guest
 	@: $(if $(value EXEC),,$(error no program: say EXEC="./program arguments"))
 	@ci/prepare '$(kernel)'
 	@ci/harness vm --machine '$(MACHINE)' --driver '$(DRIVER)' "$$EXEC"
+
+trace: export EXEC := $(value EXEC)
+trace: ## EXEC="./program arguments": runs it in a guest and draws what happened to its buffers
+	@: $(if $(value EXEC),,$(error no program: say EXEC="./program arguments"))
+	@ci/prepare '$(kernel)'
+	@ci/harness trace --machine '$(MACHINE)' --driver '$(DRIVER)' "$$EXEC"
 
 setup: ## Fetches and builds what tests need: tools and kernels
 	@ci/setup $(tested)

@@ -9,7 +9,9 @@ use clap::{Parser, Subcommand};
 use protocol::Driver;
 
 use crate::{
-    command::{bench, clients, installed, matrix, mutants, run, shell, test, virtio_gpu, vm},
+    command::{
+        bench, clients, installed, matrix, mutants, run, shell, test, trace, virtio_gpu, vm,
+    },
     kernel::Flavour,
     machine::{self, Machine},
 };
@@ -50,6 +52,8 @@ enum Command {
     Run(Guest),
     /// Runs a static program in a guest, passing its output and exit code on.
     Vm(vm::Arguments),
+    /// Draws what happened to the buffers of a static program in a guest, or what a trace says of them.
+    Trace(trace::Arguments),
     /// Opens a shell in a guest.
     Shell(Guest),
     /// Runs every test there is.
@@ -74,6 +78,7 @@ impl Cli {
         match self.command {
             Command::Run(guest) => run::run(&guest),
             Command::Vm(arguments) => vm::run(&arguments),
+            Command::Trace(arguments) => trace::run(&arguments),
             Command::Shell(guest) => shell::run(&guest),
             Command::Test(arguments) => test::run(&arguments),
             Command::Matrix(arguments) => matrix::run(&arguments),

@@ -15,6 +15,7 @@ mod frame;
 mod job;
 pub mod log;
 pub mod port;
+pub mod trace;
 
 pub use event::{Event, Outcome, Stream};
 pub use frame::{LONGEST, receive, send};

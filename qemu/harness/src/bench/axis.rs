@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
-use super::number;
+use crate::number;
 
 /// Marks along an axis of sizes, at most.
 const SIZES: u32 = 11;

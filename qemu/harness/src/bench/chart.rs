@@ -6,10 +6,8 @@ use std::collections::BTreeMap;
 
 use protocol::bench::{Case, Contender, Pages, Record};
 
-use super::{
-    number,
-    row::{self, Row},
-};
+use super::row::{self, Row};
+use crate::number;
 
 /// Contenders in the order of the legend.
 pub const CONTENDERS: [Contender; 4] = [

@@ -88,7 +88,7 @@ impl Listener {
         };
         let mut text = format!("{} of {plan}", self.records.len());
         if let Some(last) = self.records.last() {
-            let size = super::number::size(last.bytes);
+            let size = crate::number::size(last.bytes);
             let pages = super::row::pages(last.pages);
             text += &format!(", {} {} {pages} {size}", last.case, last.contender);
         }

@@ -12,7 +12,6 @@
 pub mod axis;
 pub mod chart;
 pub mod listener;
-pub mod number;
 pub mod part;
 pub mod picture;
 pub mod plot;

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::number;
+use crate::number;
 
 /// Functions that are shown.
 const SHOWN: usize = 40;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use protocol::bench::{Case, Contender, Pages, Record};
 
-use super::number;
+use crate::number;
 
 /// Bytes of a line of the caches.
 pub const CACHE_LINE: u64 = 64;

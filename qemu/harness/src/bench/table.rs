@@ -6,10 +6,10 @@ use owo_colors::OwoColorize;
 use protocol::bench::{Case, Contender, Record};
 
 use super::{
-    number,
     row::{self, Row},
     versions::Versions,
 };
+use crate::number;
 
 /// What the columns are.
 const HEADING: [&str; 15] = [

@@ -11,5 +11,6 @@ pub mod mutants;
 pub mod run;
 pub mod shell;
 pub mod test;
+pub mod trace;
 pub mod virtio_gpu;
 pub mod vm;

@@ -12,7 +12,7 @@ use anyhow::Result;
 use protocol::{Event, Outcome, Stream};
 
 use crate::{
-    boot::{Boot, Task},
+    boot::{Boot, Booted, Task},
     cli::Guest,
     elf,
     guest::Ending,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The exit code of a guest that went away without telling its program's.
-const NO_EXIT_CODE: u8 = 255;
+pub const NO_EXIT_CODE: u8 = 255;
 
 /// The exit code of a shell whose command was ended by SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -55,20 +55,25 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Some(booted) = boot.run(pass_on)? else {
         return Ok(ExitCode::SUCCESS);
     };
+    Ok(exit_code(&layout, &booted))
+}
+
+/// The exit code of the only program of a boot; says on stderr what else there is to say.
+pub fn exit_code(layout: &Layout, booted: &Booted) -> ExitCode {
     for complaint in &booted.complaints {
         eprintln!("kernel log line {}: {}", complaint.line, complaint.text);
     }
     if booted.ending == Ending::Interrupted {
-        return Ok(ExitCode::from(INTERRUPTED));
+        return ExitCode::from(INTERRUPTED);
     }
     if let Some(why) = booted.broken() {
         eprintln!(
             "error: {why}; the kernel log is {}",
             layout.short(&booted.log).display()
         );
-        return Ok(ExitCode::from(NO_EXIT_CODE));
+        return ExitCode::from(NO_EXIT_CODE);
     }
-    Ok(ExitCode::from(match booted.outcomes.first() {
+    ExitCode::from(match booted.outcomes.first() {
         // Exit codes are 8 bits wide, and so are ours.
         Some(Outcome::Exited(code)) => *code as u8,
         Some(Outcome::Killed(signal)) => {
@@ -80,11 +85,21 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             NO_EXIT_CODE
         }
         None => NO_EXIT_CODE,
-    }))
+    })
 }
 
 /// The task that a command line describes.
 fn task(exec: &str) -> Result<Task> {
+    let (file, arguments) = program(exec)?;
+    Task::new(&file, arguments, None)
+}
+
+/// The program that a command line names, and its arguments.
+///
+/// # Errors
+///
+/// [`Usage`](crate::usage::Usage) if there is no such.
+pub fn program(exec: &str) -> Result<(PathBuf, Vec<String>)> {
     let words = match shell_words::split(exec) {
         Ok(words) => words,
         Err(error) => refuse!("cannot understand '{exec}': {error}"),
@@ -96,7 +111,7 @@ fn task(exec: &str) -> Result<Task> {
     if !file.is_file() {
         refuse!("no program at {program}: build it first, and give its path");
     }
-    Task::new(&file, arguments.to_vec(), None)
+    Ok((file, arguments.to_vec()))
 }
 
 /// Writes a program's output to where it would have gone. A closed pipe on our
