@@ -49,7 +49,8 @@ pub struct Arguments {
     /// Draws a trace that is there already: text of tracefs or of trace-cmd report, or a trace.dat.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["exec", "machine", "driver", "show_command"])]
     from: Option<PathBuf>,
-    /// Where the picture goes; build/results/trace.svg unless it is said.
+    /// Where the picture goes; build/results/trace.svg unless it is said. The text of a guest's trace
+    /// is kept beside it.
     #[arg(long, value_name = "FILE.svg")]
     out: Option<PathBuf>,
     /// Program and arguments as one string, quoted as for a shell.
@@ -86,6 +87,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if text.is_empty() {
         bail!("no event of the driver: {why}");
     }
+    // For whoever wants to look at single events; --from takes it, too.
+    let kept = out.with_extension("txt");
+    fs::write(&kept, &text).with_context(|| kept.display().to_string())?;
     let title = format!("{exec}, on {}", guest.machine.name());
     Drawn::of(&text, &title, why)?.show(&layout, &out)?;
     Ok(code)
