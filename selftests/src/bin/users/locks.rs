@@ -17,6 +17,7 @@ use selftests::tests;
 
 use crate::beside::Ready;
 use crate::beside::beside;
+use crate::user::OneCpu;
 use crate::user::User;
 
 pub const TESTS: &[Test] = tests![
@@ -55,6 +56,7 @@ fn beside_with_device(
     let edu = Edu::open(1)?;
     let attachment = edu.attach(buffer)?;
     let _mapping = attachment.map(Direction::Bidirectional)?;
+    let _one = OneCpu::new()?;
     beside(Some(buffer), hostile)
 }
 

@@ -34,14 +34,43 @@ impl User {
     }
 
     /// Lives on where only this user computes: each has a CPU, so that neither waits for the other
-    /// to leave it. What is left to wait for is what they share inside the kernel.
+    /// to leave it. What is left to wait for is what they share inside the kernel. Beside [`OneCpu`]
+    /// both stay on that.
     pub fn have_a_cpu(self) -> Outcome {
+        if thread::sched_getaffinity(None)?.count() == 1 {
+            return Ok(());
+        }
         let mut cpus = CpuSet::new();
         cpus.set(match self {
             User::Honest => 1,
             User::Hostile => 0,
         });
         Ok(thread::sched_setaffinity(None, &cpus)?)
+    }
+}
+
+/// One CPU for both users while it lives.
+///
+/// Where QEMU counts instructions, CPUs take turns of up to 100 ms (`rr_cpu_thread_fn()`). Who finds a
+/// lock taken by somebody on another CPU spins, which ends his turn, and it is 100 ms until he looks
+/// again, when it is perhaps taken once more. On one CPU nobody spins, and the kernel says whose turn it
+/// is.
+pub struct OneCpu(CpuSet);
+
+impl OneCpu {
+    pub fn new() -> Outcome<OneCpu> {
+        let before = thread::sched_getaffinity(None)?;
+        let mut one = CpuSet::new();
+        one.set(0);
+        thread::sched_setaffinity(None, &one)?;
+        Ok(OneCpu(before))
+    }
+}
+
+impl Drop for OneCpu {
+    fn drop(&mut self) {
+        // It was allowed before.
+        let _ = thread::sched_setaffinity(None, &self.0);
     }
 }
 
