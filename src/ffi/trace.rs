@@ -69,6 +69,7 @@ macro_rules! events {
                 ///
                 /// Pointers are to valid devices.
                 #[cold]
+                #[allow(clippy::too_many_arguments, reason = "as many as it has fields")]
                 pub(super) unsafe fn emit($($argument: $type),*) {
                     #[cfg(CONFIG_TRACEPOINTS)]
                     // SAFETY: The types are those of `trace.h`; devices are valid, says the caller.
