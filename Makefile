@@ -50,7 +50,7 @@ run: ## The main job as a story; sets everything up first
 
 test: ## Every test whose set-up is short
 	@ci/prepare --clients $(tested)
-	@ci/setup.d/clients --suite trixie lavapipe
+	@ci/setup.d/clients --suite trixie lavapipe tracers
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
 
 test-more: ## Every test in further kernels of Debian, and of the package
