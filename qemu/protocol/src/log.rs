@@ -13,15 +13,24 @@ const LESS_EXACT: &str = "kmemleak: Cannot allocate a scan area, scanning the fu
 const CORE_IS_SHORT: &str = "failures: vmalloc error: ";
 const CHARGED: &str = "ACCOUNT";
 
+/// Files and functions of the kernel that warn, once in its life, where there was no memory: that an
+/// exporter could not map (`dma_buf_vmap()`), and that an event of a module has no fields
+/// (`event_define_fields()`).
+const WARN_WHEN_SHORT: &[(&str, &str)] = &[
+    ("drivers/dma-buf/dma-buf.c", "dma_buf_vmap"),
+    ("kernel/trace/trace_events.c", "event_define_fields"),
+];
+
 /// Whether a message only says that memory was made short: that of the leak detector, that of the
-/// kernel's core, or the warning of `dma_buf_vmap()` in `drivers/dma-buf/dma-buf.c`, once in the life of
-/// a kernel, that an exporter could not map, in the program that makes it short.
+/// kernel's core, or a warning about that, in the program that makes it short.
 pub fn is_expected(message: &str) -> bool {
-    let vmap = message.starts_with("WARNING: drivers/dma-buf/dma-buf.c:")
-        && message.contains(" at dma_buf_vmap")
-        && message.contains(": failures/");
+    let warns = |(file, function): &(&str, &str)| {
+        message.starts_with(&format!("WARNING: {file}:"))
+            && message.contains(&format!(" at {function}"))
+            && message.contains(": failures/")
+    };
     let core = message.starts_with(CORE_IS_SHORT) && !message.contains(CHARGED);
-    vmap || core || message == LESS_EXACT
+    WARN_WHEN_SHORT.iter().any(warns) || core || message == LESS_EXACT
 }
 
 /// How KCSAN begins to report a race.
@@ -59,6 +68,11 @@ mod tests {
         assert!(is_expected(warning));
         // As the compiler likes.
         assert!(is_expected(&warning.replace("vmap+", "vmap_unlocked+")));
+        let event = "WARNING: kernel/trace/trace_events.c:3147 at event_define_fields+0x160/0x170, CPU#0: failures/78";
+        assert!(is_expected(event));
+        assert!(!is_expected(
+            &event.replace("event_define_fields", "event_trace_init")
+        ));
         for (word, other) in [
             ("failures", "data"),
             ("dma_buf_vmap", "dma_buf_vunmap_unlocked"),
