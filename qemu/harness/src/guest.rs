@@ -5,6 +5,7 @@
 use std::{
     fs::{self, File},
     io::{self, ErrorKind},
+    net::Shutdown,
     os::unix::{
         net::{UnixListener, UnixStream},
         process::CommandExt,
@@ -157,15 +158,7 @@ pub fn run(
     protocol::send(&mut &stream, job).context("cannot send the job")?;
     let (sender, receiver) = mpsc::channel();
     // Ends by itself: killing QEMU closes the other side of the stream.
-    thread::spawn(move || {
-        loop {
-            let message = protocol::receive::<Event>(&mut &stream);
-            let last = !matches!(message, Ok(Some(_)));
-            if sender.send(message).is_err() || last {
-                return;
-            }
-        }
-    });
+    thread::spawn(move || listen(&stream, &sender));
 
     let mut done: Option<Instant> = None;
     loop {
@@ -239,6 +232,19 @@ fn connect(
     }
 }
 
+/// Passes on what the guest says, until it has said all.
+fn listen(stream: &UnixStream, sender: &mpsc::Sender<io::Result<Option<Event>>>) {
+    loop {
+        let message = protocol::receive::<Event>(&mut &*stream);
+        let last = !matches!(&message, Ok(Some(event)) if *event != Event::Done);
+        if sender.send(message).is_err() || last {
+            // The guest waits for this before it powers off, for what is on its way then is lost.
+            let _ = stream.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+}
+
 /// A running QEMU, killed when dropped.
 struct Process {
     child: Child,
@@ -307,6 +313,8 @@ impl Drop for Process {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use protocol::{Exporter, Outcome};
 
     use super::*;
@@ -357,6 +365,28 @@ mod tests {
         );
         // What a program writes does not give it more time.
         assert_eq!(limit(Event::Leaks(String::new())), None);
+    }
+
+    #[test]
+    fn a_guest_is_told_that_all_was_read() {
+        let (mut guest, host) = UnixStream::pair().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let leaks = Event::Leaks(String::new());
+        for event in [&leaks, &Event::Done] {
+            protocol::send(&mut guest, event).unwrap();
+        }
+        let listener = thread::spawn(move || {
+            listen(&host, &sender);
+            // Open for longer than the listener needs it.
+            host
+        });
+        guest
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        assert_eq!(guest.read(&mut [0]).unwrap(), 0);
+        let heard: Vec<_> = receiver.iter().map(|event| event.unwrap()).collect();
+        assert_eq!(heard, [Some(leaks), Some(Event::Done)]);
+        drop(listener.join());
     }
 
     #[test]

@@ -41,6 +41,7 @@ fn main() {
         give_up(&port, &format!("{error:#}"));
     }
     port.report(&Event::Done);
+    port.drain();
     power_off();
 }
 
@@ -48,6 +49,7 @@ fn main() {
 fn give_up(port: &port::Port, why: &str) -> ! {
     port.report(&Event::Failed(why.to_owned()));
     port.report(&Event::Done);
+    port.drain();
     power_off();
 }
 

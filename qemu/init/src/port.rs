@@ -4,7 +4,9 @@
 
 use std::{
     fs::File,
-    sync::{Mutex, MutexGuard, PoisonError},
+    io::Read,
+    sync::{Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -16,6 +18,9 @@ use protocol::{
 
 /// How long the port may take to appear, and the harness to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the harness may take to read what it was told.
+const DRAINING: Duration = Duration::from_secs(10);
 
 /// The open port; several threads report through it, one event at a time.
 pub struct Port(Mutex<File>);
@@ -36,6 +41,20 @@ impl Port {
         if let Err(error) = protocol::send(&mut *self.lock(), event) {
             eprintln!("init: cannot report to the harness: {error}");
         }
+    }
+
+    /// Waits until the harness, which closes its side then, has read everything. Only so long: what the
+    /// machine does next decides whether all is well.
+    pub fn drain(&self) {
+        let Ok(mut file) = self.lock().try_clone() else {
+            return;
+        };
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            while matches!(file.read(&mut [0; 64]), Ok(1..)) {}
+            let _ = sender.send(());
+        });
+        let _ = receiver.recv_timeout(DRAINING);
     }
 
     /// Receives the job.
