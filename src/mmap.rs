@@ -23,7 +23,7 @@ pub(crate) fn fault(fault: &Fault<'_>) -> FaultResult {
     let pages = fault.around(FAULT_AROUND_ORDER);
     let result = fault.insert(&pages);
     if result == FaultResult::NOPAGE {
-        trace::fault(fault.pages(), fault.page(), &pages, 0);
+        trace::fault(fault.pages(), fault.page(), || pages, 0);
     }
     result
 }
@@ -32,7 +32,7 @@ pub(crate) fn fault(fault: &Fault<'_>) -> FaultResult {
 pub(crate) fn huge_fault(fault: &Fault<'_>, order: u32) -> FaultResult {
     let result = fault.insert_huge(order);
     if result == FaultResult::NOPAGE {
-        trace::fault(fault.pages(), fault.page(), &fault.around(order), order);
+        trace::fault(fault.pages(), fault.page(), || fault.around(order), order);
     }
     result
 }

@@ -171,7 +171,9 @@ impl DmaBuf {
                 let this = NonNull::new(buf).map(Self).ok_or(ENOMEM)?;
                 // SAFETY: The buffer is live, and a buffer has a file, which has an inode.
                 let inode = unsafe { (*(*(*buf).file).f_inode).i_ino };
-                this.exported_by::<T>()?.pages().set_inode(inode);
+                // SAFETY: As above, and it has just got these operations.
+                let private = unsafe { Operations::<T>::private(buf) };
+                private.pages.set_inode(inode);
                 Ok(this)
             }
             Err(error) => {

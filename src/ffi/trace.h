@@ -2,8 +2,8 @@
 /*
  * The tracepoints, which trace.rs calls. In each, ino is the buffer's inode
  * number: what stat(), /proc/PID/fdinfo and /proc/PID/maps say of it, and the
- * events of dma-buf itself. Durations are in nanoseconds and include waiting,
- * all else is in bytes unless it says so.
+ * events of dma-buf itself. Durations are in nanoseconds and include what the
+ * driver waits for, all else is in bytes unless it says so.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM udmabuf

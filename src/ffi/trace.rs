@@ -264,8 +264,14 @@ pub(crate) fn end_device(
 /// Page index `page` was touched where it had no entry. Now there is one for each page of `filled`, or
 /// a single one for these 2^`order` pages.
 #[inline(always)]
-pub(crate) fn fault(pages: &PinnedPages, page: usize, filled: &Range<usize>, order: u32) {
+pub(crate) fn fault(
+    pages: &PinnedPages,
+    page: usize,
+    filled: impl FnOnce() -> Range<usize>,
+    order: u32,
+) {
     if udmabuf_fault::is_on() {
+        let filled = filled();
         // SAFETY: There is no pointer.
         unsafe { udmabuf_fault::emit(pages.inode(), page, filled.start, filled.len(), order) };
     }

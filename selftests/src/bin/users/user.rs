@@ -51,7 +51,7 @@ impl User {
 
 /// One CPU for both users while it lives.
 ///
-/// Where QEMU counts instructions, CPUs take turns of up to 100 ms (`rr_cpu_thread_fn()`). Who finds a
+/// Where QEMU counts instructions, CPUs take turns of up to 100 ms (`TCG_KICK_PERIOD`). Who finds a
 /// lock taken by somebody on another CPU spins, which ends his turn, and it is 100 ms until he looks
 /// again, when it is perhaps taken once more. On one CPU nobody spins, and the kernel says whose turn it
 /// is.
