@@ -26,6 +26,9 @@ mod atomics;
 #[path = "../../../src/attach.rs"]
 mod attach;
 #[allow(dead_code)]
+#[path = "../../../src/checker.rs"]
+mod checker;
+#[allow(dead_code)]
 #[path = "../../../src/coherency.rs"]
 mod coherency;
 #[allow(dead_code)]

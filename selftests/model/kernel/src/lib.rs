@@ -79,6 +79,13 @@ pub mod alloc {
             &self.0
         }
 
+        pub fn remove(&mut self, index: usize) -> core::result::Result<T, crate::error::Error> {
+            match index < self.0.len() {
+                true => Ok(self.0.remove(index)),
+                false => Err(crate::error::code::EINVAL),
+            }
+        }
+
         pub fn retain(&mut self, keep: impl FnMut(&mut T) -> bool) {
             self.0.retain_mut(keep);
         }
