@@ -22,9 +22,11 @@ use crate::{
         FLAGS_CLOEXEC, //
     },
     buffer::Builder,
+    checker::Check,
     exporter::Udmabuf,
     ffi::{
         memfd::Memfd,
+        params,
         user::LockedPages, //
     },
     limits::Limits,
@@ -70,7 +72,8 @@ pub(crate) fn create(items: &[Item], flags: u32, mode: Mode, limits: Limits) -> 
         builder.append(&locked.check_seals()?, item.offset, item.size)?;
     }
 
-    let dma_buf = Udmabuf::export(builder.finish()?, mode, locked)?;
+    let check = Check::of_number(params::check());
+    let dma_buf = Udmabuf::export(builder.finish()?, mode, check, locked)?;
 
     STATS.created.add(1);
     Ok(dma_buf.install(fd))

@@ -27,6 +27,10 @@ use crate::{
         Importer,
         Moved, //
     },
+    checker::{
+        Check,
+        Checker, //
+    },
     coherency::Coherency,
     direction::Direction,
     ffi::{
@@ -50,8 +54,8 @@ use crate::{
         user::LockedPages,
         vma::{
             Fault,
-            FaultHandler,
-            FaultResult, //
+            FaultResult,
+            UserMappings, //
         },
         vmap::Vmap,
         wait::Signals,
@@ -91,6 +95,8 @@ pub(crate) struct Udmabuf {
     /// The kernel mapping, while there is one.
     #[pin]
     vmap: Mutex<Option<Vmap>>,
+    /// Judges what programs do, if that is wanted.
+    checker: Option<Pin<KBox<Checker>>>,
     counted: Counted,
     /// What its pages count as, while it lives.
     locked: Option<LockedPages>,
@@ -105,8 +111,10 @@ impl Udmabuf {
     pub(crate) fn export(
         pages: Arc<PinnedPages>,
         mode: Mode,
+        check: Check,
         locked: Option<LockedPages>,
     ) -> Result<DmaBuf> {
+        let checker = Checker::new(check)?;
         let counted = Counted::new(&pages);
         let all = Span::whole(pages.extents().pages());
         let buffer = DmaBuf::export::<Self>(
@@ -118,6 +126,7 @@ impl Udmabuf {
                 turns: Turns::new(),
                 attachments <- new_mutex!(c"udmabuf attachments", Attachments::new(all)),
                 vmap <- new_mutex!(c"udmabuf vmap", None),
+                checker,
                 counted,
                 locked,
             }),
@@ -266,12 +275,12 @@ impl Exporter for Udmabuf {
 
     #[inline]
     fn needs_begin(&self) -> bool {
-        self.pending.at_begin() || trace::wants_begin()
+        self.pending.at_begin() || trace::wants_begin() || self.checker.is_some()
     }
 
     #[inline]
     fn needs_end(&self) -> bool {
-        self.pending.at_end() || trace::wants_end()
+        self.pending.at_end() || trace::wants_end() || self.checker.is_some()
     }
 
     fn begin_cpu_access(
@@ -280,6 +289,7 @@ impl Exporter for Udmabuf {
         access: Direction,
         span: Span,
         fences: &Fences<'_>,
+        users: UserMappings<'_>,
     ) -> Result {
         trace::begin(pages, access, span, || {
             let mut moved = Moved::default();
@@ -306,11 +316,23 @@ impl Exporter for Udmabuf {
                 }
             }
             Ok(moved)
-        })
-        .map(|_| ())
+        })?;
+        if let Some(checker) = &self.checker {
+            checker.begin(access, span, users);
+        }
+        Ok(())
     }
 
-    fn end_cpu_access(&self, pages: &PinnedPages, access: Direction, span: Span) -> Result {
+    fn end_cpu_access(
+        &self,
+        pages: &PinnedPages,
+        access: Direction,
+        span: Span,
+        users: UserMappings<'_>,
+    ) -> Result {
+        if let Some(checker) = &self.checker {
+            checker.end(pages, access, span, users);
+        }
         let turn = match access.has_to_device() {
             true => Turn::EndOfWriting,
             false => Turn::EndOfReading,
@@ -377,15 +399,33 @@ impl Exporter for Udmabuf {
     fn vunmap(&self, _: &Held<'_>) {
         *self.vmap.lock() = None;
     }
-}
 
-impl FaultHandler for Udmabuf {
-    fn fault(fault: &Fault<'_>) -> FaultResult {
-        mmap::fault(fault)
+    fn release(&self, pages: &PinnedPages) {
+        if let Some(checker) = &self.checker {
+            checker.release(pages);
+        }
     }
 
-    fn huge_fault(fault: &Fault<'_>, order: u32) -> FaultResult {
+    fn is_watchful(&self) -> bool {
+        self.checker.is_some()
+    }
+
+    fn fault(&self, fault: &Fault<'_>) -> FaultResult {
+        match &self.checker {
+            None => mmap::fault(fault),
+            Some(checker) => checker.fault(fault),
+        }
+    }
+
+    fn huge_fault(&self, fault: &Fault<'_>, order: u32) -> FaultResult {
         mmap::huge_fault(fault, order)
+    }
+
+    fn first_write(&self, fault: &Fault<'_>) -> FaultResult {
+        match &self.checker {
+            None => FaultResult::GO_ON,
+            Some(checker) => checker.first_write(fault),
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod page;
 pub(crate) mod params;
 mod scatterlist;
 pub(crate) mod signal;
+pub(crate) mod task;
 pub(crate) mod trace;
 pub(crate) mod uaccess;
 // Made by bindgen, for comparison.

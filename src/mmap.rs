@@ -2,6 +2,8 @@
 
 //! User mappings of a buffer.
 
+use core::ops::Range;
+
 use crate::ffi::{
     trace,
     vma::{
@@ -17,10 +19,15 @@ use crate::ffi::{
 /// touch both take about two and a half times what would be best for them alone.
 const FAULT_AROUND_ORDER: u32 = 7;
 
+/// The pages that get an entry together with the faulting one.
+pub(crate) fn around(fault: &Fault<'_>) -> Range<usize> {
+    fault.around(FAULT_AROUND_ORDER)
+}
+
 /// Makes the entry of the faulting page, and those of its neighbours, whether they are of the same
 /// extent or not.
 pub(crate) fn fault(fault: &Fault<'_>) -> FaultResult {
-    let pages = fault.around(FAULT_AROUND_ORDER);
+    let pages = around(fault);
     let result = fault.insert(&pages);
     if result == FaultResult::NOPAGE {
         trace::fault(fault.pages(), fault.page(), || pages, 0);

@@ -4,10 +4,10 @@
 //!
 //! The layers, each importing only from those above it in this list:
 //!
-//! - values: [`abi`], [`atomics`], [`coherency`], [`direction`], [`extent`], [`limits`], [`merge`],
+//! - values: [`abi`], [`accesses`], [`atomics`], [`coherency`], [`direction`], [`extent`], [`limits`], [`merge`],
 //!   [`mode`], [`quota`], [`span`], [`stats`] are plain arithmetic;
 //! - the FFI boundary: [`ffi`] is the only place with `unsafe` and `kernel::bindings`;
-//! - mechanisms: [`pending`], [`turns`], [`attach`], [`shadow`], [`buffer`], [`mmap`] do one thing each, in safe
+//! - mechanisms: [`pending`], [`turns`], [`attach`], [`shadow`], [`buffer`], [`mmap`], [`checker`] do one thing each, in safe
 //!   Rust;
 //! - assembly: [`exporter`] joins the mechanisms, [`create`] makes a buffer out of a request,
 //!   [`query`] tells of one;
@@ -18,9 +18,11 @@
 #![deny(unsafe_code)]
 
 mod abi;
+mod accesses;
 mod atomics;
 mod attach;
 mod buffer;
+mod checker;
 mod coherency;
 mod create;
 mod debugfs;

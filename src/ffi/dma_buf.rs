@@ -19,7 +19,10 @@ use super::{
     trace,
     vma::{
         self,
-        FaultHandler, //
+        Fault,
+        FaultHandler,
+        FaultResult,
+        UserMappings, //
     },
 };
 use crate::{
@@ -52,7 +55,7 @@ use kernel::{
 /// Which methods run with the buffer's reservation lock held is said by their [`Held`] argument.
 /// The value is dropped when the last reference to the buffer is gone (`release`).
 #[vtable]
-pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
+pub(crate) trait Exporter: Send + Sync + Sized + 'static {
     /// The exporter's name, which user space reads (`exp_name`).
     const NAME: &'static CStr;
 
@@ -88,10 +91,17 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
         direction: Direction,
         span: Span,
         fences: &Fences<'_>,
+        users: UserMappings<'_>,
     ) -> Result;
 
     /// The CPU has accessed `span` of the buffer (`end_cpu_access`).
-    fn end_cpu_access(&self, pages: &PinnedPages, direction: Direction, span: Span) -> Result;
+    fn end_cpu_access(
+        &self,
+        pages: &PinnedPages,
+        direction: Direction,
+        span: Span,
+        users: UserMappings<'_>,
+    ) -> Result;
 
     /// A device that keeps its mapping is about to access the buffer.
     fn begin_device_access(&self, pages: &PinnedPages, device: &Device) -> Result;
@@ -112,6 +122,21 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
 
     /// Undoes [`vmap`](Self::vmap).
     fn vunmap(&self, held: &Held<'_>);
+
+    /// The buffer is about to go away.
+    fn release(&self, pages: &PinnedPages);
+
+    /// As [`FaultHandler::is_watchful`].
+    fn is_watchful(&self) -> bool;
+
+    /// As [`FaultHandler::fault`].
+    fn fault(&self, fault: &Fault<'_>) -> FaultResult;
+
+    /// As [`FaultHandler::huge_fault`].
+    fn huge_fault(&self, fault: &Fault<'_>, order: u32) -> FaultResult;
+
+    /// As [`FaultHandler::first_write`].
+    fn first_write(&self, fault: &Fault<'_>) -> FaultResult;
 }
 
 /// What a dma-buf's `priv` points to.
@@ -126,6 +151,28 @@ struct Private<T> {
 impl<T> Private<T> {
     fn whole(&self) -> Span {
         Span::whole(self.pages.extents().pages())
+    }
+}
+
+impl<T: Exporter> FaultHandler for Private<T> {
+    fn pages(&self) -> &PinnedPages {
+        &self.pages
+    }
+
+    fn is_watchful(&self) -> bool {
+        self.exporter.is_watchful()
+    }
+
+    fn fault(&self, fault: &Fault<'_>) -> FaultResult {
+        self.exporter.fault(fault)
+    }
+
+    fn huge_fault(&self, fault: &Fault<'_>, order: u32) -> FaultResult {
+        self.exporter.huge_fault(fault, order)
+    }
+
+    fn first_write(&self, fault: &Fault<'_>) -> FaultResult {
+        self.exporter.first_write(fault)
     }
 }
 
@@ -230,6 +277,7 @@ impl Drop for DmaBuf {
 pub(crate) struct Exported<'a, T> {
     private: &'a Private<T>,
     fences: Fences<'a>,
+    users: UserMappings<'a>,
 }
 
 impl<'a, T: Exporter> Exported<'a, T> {
@@ -250,6 +298,8 @@ impl<'a, T: Exporter> Exported<'a, T> {
             private: unsafe { Operations::<T>::private(buf) },
             // SAFETY: A buffer has a reservation object for all its life.
             fences: unsafe { Fences::of((*buf).resv) },
+            // SAFETY: As long as it has its file.
+            users: unsafe { UserMappings::of((*buf).file) }?,
         })
     }
 
@@ -269,7 +319,7 @@ impl<'a, T: Exporter> Exported<'a, T> {
     pub(crate) fn begin_cpu_access(&self, access: Direction, span: Span) -> Result {
         let exporter = self.exporter();
         if exporter.needs_begin() {
-            exporter.begin_cpu_access(self.pages(), access, span, &self.fences)?;
+            exporter.begin_cpu_access(self.pages(), access, span, &self.fences, self.users)?;
         }
         self.fences.wait(access)
     }
@@ -282,7 +332,7 @@ impl<'a, T: Exporter> Exported<'a, T> {
     pub(crate) fn end_cpu_access(&self, access: Direction, span: Span) -> Result {
         let exporter = self.exporter();
         match exporter.needs_end() {
-            true => exporter.end_cpu_access(self.pages(), access, span),
+            true => exporter.end_cpu_access(self.pages(), access, span, self.users),
             false => Ok(()),
         }
     }
@@ -527,6 +577,7 @@ impl<T: Exporter> Operations<T> {
         let private = unsafe { (*buf).priv_ };
         // SAFETY: It came from `into_foreign()`, and this is the one place that takes it back.
         let private = unsafe { Pin::<KBox<Private<T>>>::from_foreign(private.cast()) };
+        private.exporter.release(&private.pages);
         trace::release(&private.pages);
     }
 
@@ -560,9 +611,12 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: The buffer is live, and has a reservation object for all its life.
         let fences = unsafe { Fences::of((*buf).resv) };
         errno(Direction::from_raw(direction).and_then(|direction| {
+            // SAFETY: As above, and a file.
+            let users = unsafe { UserMappings::of((*buf).file) }?;
+            let whole = private.whole();
             private
                 .exporter
-                .begin_cpu_access(&private.pages, direction, private.whole(), &fences)
+                .begin_cpu_access(&private.pages, direction, whole, &fences, users)
         }))
     }
 
@@ -594,9 +648,11 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: As this function's.
         let private = unsafe { Self::private(buf) };
         errno(Direction::from_raw(direction).and_then(|direction| {
+            // SAFETY: The buffer is live, and has a file.
+            let users = unsafe { UserMappings::of((*buf).file) }?;
             private
                 .exporter
-                .end_cpu_access(&private.pages, direction, private.whole())
+                .end_cpu_access(&private.pages, direction, private.whole(), users)
         }))
     }
 
@@ -612,7 +668,7 @@ impl<T: Exporter> Operations<T> {
         let private = unsafe { Self::private(buf) };
         from_result(|| {
             // SAFETY: As this function's. The file holds the buffer, and the buffer the pages.
-            unsafe { vma::map_pages::<T>(vma, &private.pages) }?;
+            unsafe { vma::map_pages(vma, private) }?;
             Ok(0)
         })
     }

@@ -20,6 +20,8 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/printk.h>
+#include <linux/ptrace.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -301,9 +303,9 @@ bool rust_helper_pte_is_none(pte_t *entry)
  * cannot.
  */
 void rust_helper_set_special_pte(struct vm_area_struct *vma, unsigned long address, pte_t *entry,
-				 unsigned long pfn)
+				 unsigned long pfn, pgprot_t protection)
 {
-	set_pte_at(vma->vm_mm, address, entry, pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot)));
+	set_pte_at(vma->vm_mm, address, entry, pte_mkspecial(pfn_pte(pfn, protection)));
 }
 
 void rust_helper_update_mmu_cache_range(struct vm_area_struct *vma, unsigned long address,
@@ -403,6 +405,21 @@ int rust_helper_fatal_signal_pending(struct task_struct *task)
 unsigned long rust_helper_rlimit(unsigned int limit)
 {
 	return rlimit(limit);
+}
+
+/* printk.h */
+
+void rust_helper_log_wrong(u64 inode, const char *what, size_t offset, unsigned long instruction)
+{
+	pr_warn_ratelimited("udmabuf %llu: %s[%d]: %s, at byte %zu, instruction 0x%lx\n", inode,
+			    current->comm, current->pid, what, offset, instruction);
+}
+
+/* ptrace.h */
+
+unsigned long rust_helper_user_instruction_pointer(void)
+{
+	return instruction_pointer(current_pt_regs());
 }
 
 /* scatterlist.h */

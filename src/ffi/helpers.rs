@@ -128,6 +128,10 @@ extern "C" {
     pub(super) fn pfn_folio(pfn: c_ulong) -> *mut folio;
     #[link_name = "rust_helper_pfn_to_page"]
     pub(super) fn pfn_to_page(pfn: c_ulong) -> *mut page;
+    #[link_name = "rust_helper_log_wrong"]
+    pub(super) fn log_wrong(inode: u64, what: *const c_char, offset: usize, instruction: c_ulong);
+    #[link_name = "rust_helper_user_instruction_pointer"]
+    pub(super) fn user_instruction_pointer() -> c_ulong;
     #[link_name = "rust_helper_pmd_order"]
     pub(super) fn pmd_order() -> c_uint;
     #[link_name = "rust_helper_pte_is_none"]
@@ -138,6 +142,7 @@ extern "C" {
         address: c_ulong,
         entry: *mut pte_t,
         pfn: c_ulong,
+        protection: pgprot_t,
     );
     #[link_name = "rust_helper_update_mmu_cache_range"]
     pub(super) fn update_mmu_cache_range(

@@ -20,6 +20,10 @@ bool udmabuf_rs_memlock;
 module_param_named(memlock, udmabuf_rs_memlock, bool, 0644);
 MODULE_PARM_DESC(memlock, "Pages of new buffers count against RLIMIT_MEMLOCK of who makes them. Default is N.");
 
+unsigned int udmabuf_rs_check;
+module_param_named(check, udmabuf_rs_check, uint, 0644);
+MODULE_PARM_DESC(check, "Check accesses to new buffers: 0 no (the default), 1 tell of wrong ones, 2 and SIGBUS.");
+
 char *udmabuf_rs_node = "udmabuf-rs";
 module_param_named(node, udmabuf_rs_node, charp, 0444);
 MODULE_PARM_DESC(node, "Name in /dev: udmabuf-rs (the default) or udmabuf.");

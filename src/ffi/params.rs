@@ -15,6 +15,7 @@ extern "C" {
     static udmabuf_rs_list_limit: Atomic<u32>;
     static udmabuf_rs_size_limit_mb: Atomic<u32>;
     static udmabuf_rs_memlock: Atomic<bool>;
+    static udmabuf_rs_check: Atomic<u32>;
     static udmabuf_rs_node: *const c_char;
 }
 
@@ -32,6 +33,12 @@ pub(crate) fn limits() -> Limits {
         size_mb: size_mb.load(Relaxed),
         memlock: memlock.load(Relaxed),
     }
+}
+
+/// How new buffers are checked, see [`Check`](crate::checker::Check).
+pub(crate) fn check() -> u32 {
+    // SAFETY: As in `limits()`.
+    unsafe { &udmabuf_rs_check }.load(Relaxed)
 }
 
 /// What the node in `/dev` is to be called. Asked for while the module is loaded, which the parameter

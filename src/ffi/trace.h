@@ -273,6 +273,30 @@ DEFINE_EVENT(udmabuf_copy, name, \
 UDMABUF_COPY(udmabuf_collect);
 UDMABUF_COPY(udmabuf_publish);
 
+/* A program did something wrong with a checked buffer, at that instruction of its own. */
+TRACE_EVENT(udmabuf_wrong,
+	TP_PROTO(u64 ino, u32 wrong, size_t offset, unsigned long instruction, int process),
+	TP_ARGS(ino, wrong, offset, instruction, process),
+	TP_STRUCT__entry(
+		__field(u64, ino)
+		__field(u32, wrong)
+		__field(size_t, offset)
+		__field(unsigned long, instruction)
+		__field(int, process)
+	),
+	TP_fast_assign(
+		__entry->ino = ino;
+		__entry->wrong = wrong;
+		__entry->offset = offset;
+		__entry->instruction = instruction;
+		__entry->process = process;
+	),
+	TP_printk("ino=%llu wrong=%s offset=%zu instruction=0x%lx process=%d", __entry->ino,
+		  __print_symbolic(__entry->wrong, { 0, "outside" }, { 1, "writes-in-read" },
+				   { 2, "not-begun" }, { 3, "ends-as-other" }, { 4, "not-ended" }),
+		  __entry->offset, __entry->instruction, __entry->process)
+);
+
 #endif
 
 #undef TRACE_INCLUDE_PATH

@@ -14,6 +14,10 @@ use super::{
     folio::PinnedPages, //
 };
 use crate::{
+    accesses::{
+        Process,
+        Wrong, //
+    },
     attach::Moved,
     coherency::Coherency,
     direction::Direction,
@@ -110,6 +114,7 @@ events! {
     udmabuf_collect(
         ino: u64, dev: Dev, offset: usize, length: usize, changed: usize, duration: i64
     );
+    udmabuf_wrong(ino: u64, wrong: u32, offset: usize, instruction: usize, process: c_int);
     udmabuf_publish(
         ino: u64, dev: Dev, offset: usize, length: usize, changed: usize, duration: i64
     );
@@ -305,6 +310,23 @@ pub(crate) fn publish(
         // SAFETY: The device is valid.
         unsafe { udmabuf_publish::emit(ino, dev, span.start(), span.len(), changed, duration) }
     })
+}
+
+/// A program did something wrong at `offset`; a process that had begun what is not ended is that.
+#[inline(always)]
+pub(crate) fn wrong(
+    pages: &PinnedPages,
+    wrong: Wrong,
+    offset: usize,
+    instruction: usize,
+    process: Process,
+) {
+    if udmabuf_wrong::is_on() {
+        // CAST: The number of a variant.
+        let wrong = wrong as u32;
+        // SAFETY: There is no pointer.
+        unsafe { udmabuf_wrong::emit(pages.inode(), wrong, offset, instruction, process.0) };
+    }
 }
 
 #[cold]

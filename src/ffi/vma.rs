@@ -26,11 +26,17 @@ use super::{
     folio::PinnedPages,
     helpers, //
 };
-use crate::extent::Extents;
+use crate::{
+    extent::Extents,
+    span::Span, //
+};
 use core::{
     marker::PhantomData,
     ops::Range,
-    ptr, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     bindings,
@@ -48,6 +54,8 @@ use kernel::{
 pub(crate) struct FaultResult(bindings::vm_fault_t);
 
 impl FaultResult {
+    /// Core goes on.
+    pub(crate) const GO_ON: Self = Self(0);
     /// The entry was made, or was there.
     pub(crate) const NOPAGE: Self = Self(bindings::vm_fault_reason_VM_FAULT_NOPAGE);
     /// Once more, with the lock of all mappings held.
@@ -60,13 +68,23 @@ impl FaultResult {
     pub(crate) const FALLBACK: Self = Self(bindings::vm_fault_reason_VM_FAULT_FALLBACK);
 }
 
-/// How the faults of a memory mapping are handled.
-pub(crate) trait FaultHandler {
+/// Whose pages a memory mapping shows, and how its faults are handled.
+pub(crate) trait FaultHandler: Sized {
+    /// The pages, which live as long as this does.
+    fn pages(&self) -> &PinnedPages;
+
+    /// Whether it wants to hear of the first write to each entry. Then entries are small.
+    fn is_watchful(&self) -> bool;
+
     /// Makes the entry of the page at `fault`, and perhaps of some around it.
-    fn fault(fault: &Fault<'_>) -> FaultResult;
+    fn fault(&self, fault: &Fault<'_>) -> FaultResult;
 
     /// Makes one entry for 2^`order` pages around `fault`, or falls back.
-    fn huge_fault(fault: &Fault<'_>, order: u32) -> FaultResult;
+    fn huge_fault(&self, fault: &Fault<'_>, order: u32) -> FaultResult;
+
+    /// An entry that may only be read is about to be made writable, unless there is something else to
+    /// do than to go on.
+    fn first_write(&self, fault: &Fault<'_>) -> FaultResult;
 }
 
 /// A fault being handled, in a mapping that [`map_pages`] set up.
@@ -96,6 +114,13 @@ impl Fault<'_> {
     pub(crate) fn page(&self) -> usize {
         // SAFETY: The fault is valid by the type invariant.
         unsafe { (*self.raw).__bindgen_anon_1.pgoff }
+    }
+
+    /// Whether it is for writing.
+    pub(crate) fn is_write(&self) -> bool {
+        // SAFETY: The fault is valid by the type invariant.
+        let flags = unsafe { (*self.raw).flags };
+        flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0
     }
 
     /// The page indices that the mapping covers.
@@ -135,6 +160,26 @@ impl Fault<'_> {
     /// are none yet. All are in the page table of that page: another cannot be reached from here,
     /// for there may be a huge entry in its place.
     pub(crate) fn insert(&self, pages: &Range<usize>) -> FaultResult {
+        // SAFETY: The mapping is valid, and does not change during a fault.
+        let protection = unsafe { (*self.vma()).vm_page_prot };
+        self.insert_with(pages, protection)
+    }
+
+    /// The same, but that the entries may be written, or not, as far as the mapping may.
+    pub(crate) fn insert_for(&self, pages: &Range<usize>, writing: bool) -> FaultResult {
+        // SAFETY: The mapping is valid, and its flags do not change during a fault.
+        let flags = unsafe { vm_flags(self.vma()) };
+        // SAFETY: Any flags will do. Without that of a shared mapping, none may be written.
+        let protection = unsafe {
+            bindings::vm_get_page_prot(match writing {
+                true => flags,
+                false => flags & !flags::SHARED,
+            })
+        };
+        self.insert_with(pages, protection)
+    }
+
+    fn insert_with(&self, pages: &Range<usize>, protection: bindings::pgprot_t) -> FaultResult {
         // SAFETY: A constant.
         let reach = self.around(unsafe { helpers::pmd_order() });
         let extents = self.pages.extents();
@@ -144,6 +189,7 @@ impl Fault<'_> {
         }
         let mut entries = Entries {
             vma: self.vma(),
+            protection,
             extents,
             pages,
         };
@@ -185,10 +231,8 @@ impl Fault<'_> {
 
     #[cfg(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)]
     fn insert_pmd(&self, pfn: usize) -> FaultResult {
-        // SAFETY: The fault is valid by the type invariant.
-        let write = unsafe { (*self.raw).flags } & bindings::fault_flag_FAULT_FLAG_WRITE != 0;
-        // SAFETY: As in `insert`; all the pages lie in the mapping.
-        FaultResult(unsafe { bindings::vmf_insert_pfn_pmd(self.raw, pfn, write) })
+        // SAFETY: As in `insert_with`; all the pages lie in the mapping.
+        FaultResult(unsafe { bindings::vmf_insert_pfn_pmd(self.raw, pfn, self.is_write()) })
     }
 
     #[cfg(not(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP))]
@@ -208,6 +252,7 @@ fn aligned_around(page: usize, address: usize, order: u32) -> Range<usize> {
 /// What [`make_entries`] is to do.
 struct Entries<'a> {
     vma: *mut bindings::vm_area_struct,
+    protection: bindings::pgprot_t,
     extents: &'a Extents,
     /// Page indices.
     pages: &'a Range<usize>,
@@ -238,6 +283,7 @@ unsafe extern "C" fn make_entries(
     // SAFETY: It is what `data` points to.
     let &Entries {
         vma,
+        protection,
         extents,
         pages,
     } = unsafe { &*data.cast::<Entries<'_>>() };
@@ -253,7 +299,7 @@ unsafe extern "C" fn make_entries(
             if unsafe { helpers::pte_is_none(entry) } {
                 let address = address + (index << PAGE_SHIFT);
                 // SAFETY: As above; the mapping is valid, and the page is its own.
-                unsafe { helpers::set_special_pte(vma, address, entry, pfn) };
+                unsafe { helpers::set_special_pte(vma, address, entry, pfn, protection) };
             }
         }
     }
@@ -270,7 +316,14 @@ impl<T: FaultHandler> VmOperations<T> {
     const OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
         fault: Some(Self::fault),
         huge_fault: Some(Self::huge_fault),
-        access: Some(access),
+        access: Some(Self::access),
+        ..pin_init::zeroed()
+    };
+
+    const WATCHFUL: bindings::vm_operations_struct = bindings::vm_operations_struct {
+        fault: Some(Self::fault),
+        pfn_mkwrite: Some(Self::pfn_mkwrite),
+        access: Some(Self::access),
         ..pin_init::zeroed()
     };
 
@@ -279,7 +332,17 @@ impl<T: FaultHandler> VmOperations<T> {
     /// `fault` is valid, and in a mapping that [`map_pages`] set up.
     unsafe extern "C" fn fault(fault: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: As this function's.
-        T::fault(&unsafe { enter(fault) }).0
+        let (handler, fault) = unsafe { Self::enter(fault) };
+        handler.fault(&fault).0
+    }
+
+    /// # Safety
+    ///
+    /// As of [`fault`](Self::fault).
+    unsafe extern "C" fn pfn_mkwrite(fault: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: As this function's.
+        let (handler, fault) = unsafe { Self::enter(fault) };
+        handler.first_write(&fault).0
     }
 
     /// Handled with the lock of all mappings held, as core sees to for `fault`
@@ -302,7 +365,90 @@ impl<T: FaultHandler> VmOperations<T> {
             return FaultResult::RETRY.0;
         }
         // SAFETY: As this function's.
-        T::huge_fault(&unsafe { enter(fault) }, order).0
+        let (handler, fault) = unsafe { Self::enter(fault) };
+        handler.huge_fault(&fault, order).0
+    }
+
+    /// Copies bytes for somebody who looks into the address space from outside, such as a debugger;
+    /// returns how many, at most to the end of a page, or an errno. `generic_access_phys()` does this for
+    /// device memory, and refuses any other.
+    ///
+    /// The caller may do what the process itself can do. That is what `check_vma_flags()` in `mm/gup.c`
+    /// has for a shared mapping, but that `FOLL_FORCE`, of which nothing is said here, lets it read more.
+    ///
+    /// # Safety
+    ///
+    /// Called by `__access_remote_vm()` with the lock of all mappings held: `vma` is valid, set up by
+    /// [`map_pages`] for a `T`, and has `address` in it; `bytes` is valid for `len` bytes.
+    unsafe extern "C" fn access(
+        vma: *mut bindings::vm_area_struct,
+        address: c_ulong,
+        bytes: *mut c_void,
+        len: c_int,
+        write: c_int,
+    ) -> c_int {
+        let needed = match write {
+            0 => flags::READ,
+            _ => flags::WRITE,
+        };
+        // SAFETY: The lock of all mappings is held.
+        if unsafe { vm_flags(vma) } & needed == 0 {
+            return EFAULT.to_errno();
+        }
+        // SAFETY: The mapping is valid, and its bounds do not change while the lock is held.
+        let (start, first) = unsafe {
+            (
+                (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start,
+                (*vma).vm_pgoff,
+            )
+        };
+        // SAFETY: `map_pages` put a pointer there to what lives as long as the mapping.
+        let pages = unsafe { &*(*vma).vm_private_data.cast::<T>() }.pages();
+        let page = first + ((address - start) >> PAGE_SHIFT);
+        let Some(pfn) = pages.extents().contiguous(&(page..page + 1)) else {
+            return EFAULT.to_errno();
+        };
+        let offset = address % PAGE_SIZE;
+        // CAST: A length is not negative.
+        let count = (len as usize).min(PAGE_SIZE - offset);
+        // SAFETY: The page is pinned.
+        let page = unsafe { helpers::pfn_to_page(pfn) };
+        // SAFETY: As above.
+        let memory = unsafe { helpers::page_address(page) };
+        // Memory that has failed is not looked at.
+        // SAFETY: As above.
+        if memory.is_null() || unsafe { helpers::is_page_hwpoison(page) } {
+            return EFAULT.to_errno();
+        }
+        // SAFETY: The offset lies in the page.
+        let memory = unsafe { memory.add(offset) };
+        let (from, to) = match write {
+            0 => (memory, bytes),
+            _ => (bytes, memory),
+        };
+        // SAFETY: Both are valid for that many bytes, and no reference points to the page. Others may
+        // write it at the same time: then any mixture of bytes is right.
+        unsafe { ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), count) };
+        // CAST: At most a page.
+        count as c_int
+    }
+
+    /// # Safety
+    ///
+    /// For all of `'a`, `raw` is valid, and in a mapping that [`map_pages`] set up for a `T`.
+    unsafe fn enter<'a>(raw: *mut bindings::vm_fault) -> (&'a T, Fault<'a>) {
+        // SAFETY: The fault is valid.
+        let vma = unsafe { (*raw).__bindgen_anon_1.vma };
+        // SAFETY: A fault's mapping is valid, and `map_pages` put a pointer there to what lives as long
+        // as the mapping.
+        let handler = unsafe { &*(*vma).vm_private_data.cast::<T>() };
+        // INVARIANT: `map_pages` made the mapping so; the rest is the caller's promise.
+        let fault = Fault {
+            raw,
+            pages: handler.pages(),
+            _raw: PhantomData,
+        };
+        (handler, fault)
     }
 }
 
@@ -314,88 +460,7 @@ unsafe fn vm_flags(vma: *const bindings::vm_area_struct) -> bindings::vm_flags_t
     unsafe { (*vma).__bindgen_anon_2.vm_flags }
 }
 
-/// Copies bytes for somebody who looks into the address space from outside, such as a debugger;
-/// returns how many, at most to the end of a page, or an errno. `generic_access_phys()` does this for
-/// device memory, and refuses any other.
-///
-/// The caller may do what the process itself can do. That is what `check_vma_flags()` in `mm/gup.c`
-/// has for a shared mapping, but that `FOLL_FORCE`, of which nothing is said here, lets it read more.
-///
-/// # Safety
-///
-/// Called by `__access_remote_vm()` with the lock of all mappings held: `vma` is valid, set up by
-/// [`map_pages`], and has `address` in it; `bytes` is valid for `len` bytes.
-unsafe extern "C" fn access(
-    vma: *mut bindings::vm_area_struct,
-    address: c_ulong,
-    bytes: *mut c_void,
-    len: c_int,
-    write: c_int,
-) -> c_int {
-    let needed = match write {
-        0 => flags::READ,
-        _ => flags::WRITE,
-    };
-    // SAFETY: The lock of all mappings is held.
-    if unsafe { vm_flags(vma) } & needed == 0 {
-        return EFAULT.to_errno();
-    }
-    // SAFETY: The mapping is valid, and its bounds do not change while the lock is held.
-    let (start, first) = unsafe {
-        (
-            (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start,
-            (*vma).vm_pgoff,
-        )
-    };
-    // SAFETY: `map_pages` put a pointer to the pages there, which live as long as the mapping.
-    let pages = unsafe { &*(*vma).vm_private_data.cast::<PinnedPages>() };
-    let page = first + ((address - start) >> PAGE_SHIFT);
-    let Some(pfn) = pages.extents().contiguous(&(page..page + 1)) else {
-        return EFAULT.to_errno();
-    };
-    let offset = address % PAGE_SIZE;
-    // CAST: A length is not negative.
-    let count = (len as usize).min(PAGE_SIZE - offset);
-    // SAFETY: The page is pinned.
-    let page = unsafe { helpers::pfn_to_page(pfn) };
-    // SAFETY: As above.
-    let memory = unsafe { helpers::page_address(page) };
-    // Memory that has failed is not looked at.
-    // SAFETY: As above.
-    if memory.is_null() || unsafe { helpers::is_page_hwpoison(page) } {
-        return EFAULT.to_errno();
-    }
-    // SAFETY: The offset lies in the page.
-    let memory = unsafe { memory.add(offset) };
-    let (from, to) = match write {
-        0 => (memory, bytes),
-        _ => (bytes, memory),
-    };
-    // SAFETY: Both are valid for that many bytes, and no reference points to the page. Others may
-    // write it at the same time: then any mixture of bytes is right.
-    unsafe { ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), count) };
-    // CAST: At most a page.
-    count as c_int
-}
-
-/// # Safety
-///
-/// For all of `'a`, `raw` is valid, and in a mapping that [`map_pages`] set up.
-unsafe fn enter<'a>(raw: *mut bindings::vm_fault) -> Fault<'a> {
-    // SAFETY: The fault is valid.
-    let vma = unsafe { (*raw).__bindgen_anon_1.vma };
-    // SAFETY: A fault's mapping is valid, and `map_pages` put a pointer to the pages there.
-    let pages = unsafe { (*vma).vm_private_data.cast::<PinnedPages>() };
-    // INVARIANT: `map_pages` made the mapping so; the rest is the caller's promise.
-    Fault {
-        raw,
-        // SAFETY: The pages live as long as the mapping.
-        pages: unsafe { &*pages },
-        _raw: PhantomData,
-    }
-}
-
-/// Sets up a new mapping of `pages`, whose faults `T` handles.
+/// Sets up a new mapping of the pages of `handler`, which handles its faults.
 ///
 /// # Errors
 ///
@@ -404,10 +469,10 @@ unsafe fn enter<'a>(raw: *mut bindings::vm_fault) -> Fault<'a> {
 /// # Safety
 ///
 /// - `vma` is valid, and being set up, so that nobody else reads or changes it.
-/// - `pages` live as long as the mapping's file.
+/// - `handler` lives as long as the mapping's file, and where it is.
 pub(super) unsafe fn map_pages<T: FaultHandler>(
     vma: *mut bindings::vm_area_struct,
-    pages: &PinnedPages,
+    handler: &T,
 ) -> Result {
     // SAFETY: The mapping is valid, and nobody changes it.
     let shared = unsafe { helpers::vma_is_shared(vma) };
@@ -417,10 +482,49 @@ pub(super) unsafe fn map_pages<T: FaultHandler>(
     // SAFETY: The mapping is being set up.
     unsafe { helpers::vm_flags_set(vma, flags::PFNMAP | flags::DONTEXPAND | flags::DONTDUMP) };
     // SAFETY: As above.
-    unsafe { (*vma).vm_ops = &VmOperations::<T>::OPS };
+    unsafe {
+        (*vma).vm_ops = match handler.is_watchful() {
+            true => &VmOperations::<T>::WATCHFUL,
+            false => &VmOperations::<T>::OPS,
+        }
+    };
     // SAFETY: As above.
-    unsafe { (*vma).vm_private_data = ptr::from_ref(pages).cast_mut().cast() };
+    unsafe { (*vma).vm_private_data = ptr::from_ref(handler).cast_mut().cast() };
     Ok(())
+}
+
+/// All user mappings of a buffer, of whatever process.
+#[derive(Clone, Copy)]
+pub(crate) struct UserMappings<'a> {
+    mapping: NonNull<bindings::address_space>,
+    _buffer: PhantomData<&'a ()>,
+}
+
+impl UserMappings<'_> {
+    /// # Safety
+    ///
+    /// `file` is valid for as long as this is, and that of the buffer.
+    pub(super) unsafe fn of(file: *mut bindings::file) -> Result<Self> {
+        // SAFETY: The file is valid.
+        let mapping = NonNull::new(unsafe { (*file).f_mapping }).ok_or(EINVAL)?;
+        Ok(Self {
+            mapping,
+            _buffer: PhantomData,
+        })
+    }
+
+    /// Forgets all entries of the pages of which `span` has a part: the next touch of each is a fault.
+    /// Each buffer has an inode of its own (`dma_buf_getfile()`), so no other is concerned.
+    pub(crate) fn forget(self, span: Span) {
+        let pages = span.pages();
+        // CAST: Offsets in a file, which has no more bytes than that.
+        let (start, len) = (
+            (pages.start << PAGE_SHIFT) as i64,
+            (pages.len() << PAGE_SHIFT) as i64,
+        );
+        // SAFETY: The address space is the buffer's.
+        unsafe { bindings::unmap_mapping_range(self.mapping.as_ptr(), start, len, 1) };
+    }
 }
 
 #[kunit_tests(udmabuf_vma)]

@@ -26,8 +26,8 @@ mod atomics;
 #[path = "../../../src/attach.rs"]
 mod attach;
 #[allow(dead_code)]
-#[path = "../../../src/checker.rs"]
-mod checker;
+#[path = "../../../src/accesses.rs"]
+mod accesses;
 #[allow(dead_code)]
 #[path = "../../../src/coherency.rs"]
 mod coherency;

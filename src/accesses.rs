@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What programs may do with a checked buffer, and what they do wrong.
+//!
+//! A hand-over knows nobody: nothing here has a say in what it does. Of a checked buffer, user
+//! mappings have entries only while an access is open that allows them, so that every other one
+//! faults and can be judged.
+//!
+//! # Rules
+//!
+//! 1. An access is open from START to END. Whoever began it, it allows everybody what it allows, in the
+//!    pages of which it has a part: reading, and writing if it may write. No page can be written and not
+//!    read, so writing includes reading.
+//! 2. An END ends the access that fits best: of the same process, of the same kind, of the same bytes,
+//!    the last one. A process may end what another one began.
+//! 3. Pages whose rights an END takes away lose their entries, before anything is handed over.
+//! 4. What is wrong is let through, in a page of its own, which loses its entry at the next START or END.
+
+use crate::{
+    direction::Direction,
+    span::Span, //
+};
+use core::ops::Range;
+use kernel::{
+    alloc::flags::{
+        __GFP_NOWARN,
+        GFP_KERNEL_ACCOUNT, //
+    },
+    prelude::*,
+};
+
+/// A process, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process(pub(crate) i32);
+
+/// What a program does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Wrong {
+    /// It touches what no access is open to.
+    Outside,
+    /// It writes where an access is open that only reads.
+    WritesInRead,
+    /// It ends an access that nobody has begun.
+    NotBegun,
+    /// It ends an access as another one than it was begun as.
+    EndsAsOther,
+    /// It has an access open, and the buffer is no more.
+    NotEnded,
+}
+
+/// What a fault may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// The page indices that an access is open to.
+    pub(crate) pages: Range<usize>,
+    /// Whether they may be written.
+    pub(crate) writable: bool,
+}
+
+/// An access that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub(crate) process: Process,
+    pub(crate) access: Direction,
+    pub(crate) span: Span,
+}
+
+impl Open {
+    fn allows(&self, page: usize, write: bool) -> bool {
+        self.span.pages().contains(&page) && (!write || self.access.has_to_device())
+    }
+
+    /// Whether it allows all that `other` does.
+    fn covers(&self, other: &Self) -> bool {
+        let (own, others) = (self.span.pages(), other.span.pages());
+        own.start <= others.start
+            && others.end <= own.end
+            && (self.access.has_to_device() || !other.access.has_to_device())
+    }
+}
+
+/// The accesses to a buffer that are open.
+pub(crate) struct Accesses {
+    open: KVVec<Open>,
+    /// There may be entries that no access allows.
+    stray: bool,
+    /// There was no memory to remember one: nothing can be judged any more.
+    lost: bool,
+}
+
+impl Accesses {
+    pub(crate) const fn new() -> Self {
+        Self {
+            open: KVVec::new(),
+            stray: false,
+            lost: false,
+        }
+    }
+
+    /// An access has begun.
+    pub(crate) fn begin(&mut self, open: Open) {
+        if self
+            .open
+            .push(open, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)
+            .is_err()
+        {
+            self.lost = true;
+        }
+    }
+
+    /// An access is about to end. Returns what is wrong with that, and the pages that are not allowed
+    /// any more.
+    pub(crate) fn end(&mut self, ended: Open) -> (Option<Wrong>, Option<Span>) {
+        if self.lost {
+            return (None, None);
+        }
+        let fits = |(index, open): &(usize, &Open)| {
+            (
+                open.process == ended.process,
+                open.access == ended.access,
+                open.span == ended.span,
+                *index,
+            )
+        };
+        let best = |same: bool| {
+            let all = self.open.iter().enumerate();
+            all.filter(|(_, open)| !same || open.access == ended.access)
+                .max_by_key(fits)
+                .map(|(index, _)| index)
+        };
+        // Somebody else's of the same kind rather than one's own of another.
+        let (index, wrong) = match (best(true), best(false)) {
+            (Some(index), _) => (index, None),
+            (None, Some(index)) => (index, Some(Wrong::EndsAsOther)),
+            (None, None) => return (Some(Wrong::NotBegun), None),
+        };
+        let Ok(gone) = self.open.remove(index) else {
+            return (None, None);
+        };
+        let still = self.open.iter().any(|open| open.covers(&gone));
+        (wrong, (!still).then_some(gone.span))
+    }
+
+    /// What a fault on page index `page` may have.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(crate) fn judge(&self, page: usize, write: bool) -> core::result::Result<Grant, Wrong> {
+        let allowed = |write| self.open.iter().find(|open| open.allows(page, write));
+        match (allowed(true), allowed(false)) {
+            (Some(open), _) => Ok(Grant {
+                pages: open.span.pages(),
+                writable: true,
+            }),
+            (None, Some(open)) if !write => Ok(Grant {
+                pages: open.span.pages(),
+                writable: false,
+            }),
+            _ if self.lost => Ok(Grant {
+                pages: page..page + 1,
+                writable: true,
+            }),
+            (None, Some(_)) => Err(Wrong::WritesInRead),
+            (None, None) => Err(Wrong::Outside),
+        }
+    }
+
+    /// An entry is made that no access allows.
+    pub(crate) fn let_through(&mut self) {
+        self.stray = true;
+    }
+
+    /// Whether there may be such entries; they go away now.
+    pub(crate) fn take_strays(&mut self) -> bool {
+        core::mem::take(&mut self.stray)
+    }
+
+    /// Those that are open.
+    pub(crate) fn open(&self) -> &[Open] {
+        &self.open
+    }
+}
+
+#[kunit_tests(udmabuf_accesses)]
+mod tests {
+    use super::*;
+    use Direction::*;
+    use Wrong::*;
+
+    const A: Process = Process(1);
+    const B: Process = Process(2);
+    const WHOLE: Span = Span::whole(4);
+
+    fn open(process: Process, access: Direction) -> Open {
+        Open {
+            process,
+            access,
+            span: WHOLE,
+        }
+    }
+
+    fn grant(pages: Range<usize>, writable: bool) -> core::result::Result<Grant, Wrong> {
+        Ok(Grant { pages, writable })
+    }
+
+    #[test]
+    fn nothing_is_allowed_outside() {
+        let mut accesses = Accesses::new();
+        assert_eq!(accesses.judge(0, false), Err(Outside));
+        accesses.begin(open(A, FromDevice));
+        assert_eq!(accesses.judge(0, false), grant(0..4, false));
+        assert_eq!(accesses.judge(0, true), Err(WritesInRead));
+        assert_eq!(accesses.end(open(A, FromDevice)), (None, Some(WHOLE)));
+        assert_eq!(accesses.judge(0, false), Err(Outside));
+    }
+
+    #[test]
+    fn writing_includes_reading() {
+        let mut accesses = Accesses::new();
+        for access in [ToDevice, Bidirectional] {
+            accesses.begin(open(A, access));
+            assert_eq!(accesses.judge(3, false), grant(0..4, true));
+            assert_eq!(accesses.judge(3, true), grant(0..4, true));
+            assert_eq!(accesses.end(open(A, access)), (None, Some(WHOLE)));
+        }
+    }
+
+    #[test]
+    fn a_part_allows_its_pages() -> Result {
+        let mut accesses = Accesses::new();
+        let size = kernel::page::PAGE_SIZE as u64;
+        let span = Span::new(size + 5, size, 4)?;
+        let part = Open {
+            span,
+            ..open(A, ToDevice)
+        };
+        accesses.begin(part);
+        assert_eq!(accesses.judge(1, true), grant(1..3, true));
+        assert_eq!(accesses.judge(2, true), grant(1..3, true));
+        assert_eq!(accesses.judge(3, true), Err(Outside));
+        accesses.begin(open(B, FromDevice));
+        assert_eq!(accesses.judge(3, false), grant(0..4, false));
+        // Who reads goes on in the same pages.
+        assert_eq!(accesses.end(part), (None, Some(span)));
+        assert_eq!(accesses.judge(1, true), Err(WritesInRead));
+        Ok(())
+    }
+
+    #[test]
+    fn an_end_ends_what_fits_best() {
+        let mut accesses = Accesses::new();
+        assert_eq!(accesses.end(open(A, ToDevice)), (Some(NotBegun), None));
+        accesses.begin(open(A, FromDevice));
+        accesses.begin(open(B, ToDevice));
+        // What another one began, as it was begun.
+        assert_eq!(accesses.end(open(A, ToDevice)), (None, Some(WHOLE)));
+        assert_eq!(accesses.open().len(), 1);
+        assert_eq!(
+            accesses.end(open(A, Bidirectional)),
+            (Some(EndsAsOther), Some(WHOLE))
+        );
+        assert_eq!(accesses.end(open(A, FromDevice)), (Some(NotBegun), None));
+    }
+
+    #[test]
+    fn rights_that_somebody_else_has_stay() {
+        let mut accesses = Accesses::new();
+        for process in [A, B] {
+            accesses.begin(open(process, ToDevice));
+        }
+        assert_eq!(accesses.end(open(A, ToDevice)), (None, None));
+        assert_eq!(accesses.judge(0, true), grant(0..4, true));
+        assert_eq!(accesses.end(open(B, ToDevice)), (None, Some(WHOLE)));
+    }
+
+    #[test]
+    fn strays_are_taken_once() {
+        let mut accesses = Accesses::new();
+        assert!(!accesses.take_strays());
+        accesses.let_through();
+        assert!(accesses.take_strays() && !accesses.take_strays());
+    }
+}
