@@ -20,14 +20,14 @@
 #[path = "../../../src/abi.rs"]
 mod abi;
 #[allow(dead_code)]
+#[path = "../../../src/accesses.rs"]
+mod accesses;
+#[allow(dead_code)]
 #[path = "../../../src/atomics.rs"]
 mod atomics;
 #[allow(dead_code)]
 #[path = "../../../src/attach.rs"]
 mod attach;
-#[allow(dead_code)]
-#[path = "../../../src/accesses.rs"]
-mod accesses;
 #[allow(dead_code)]
 #[path = "../../../src/coherency.rs"]
 mod coherency;

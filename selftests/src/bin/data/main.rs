@@ -7,6 +7,7 @@
 //! access bracket, or mapping and unmapping for a device, hands the data over.
 
 mod brackets;
+mod checked;
 mod cost;
 mod cpu;
 mod device;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         devices::TESTS,
         stated::TESTS,
         traced::TESTS,
+        checked::TESTS,
         brackets::TESTS,
         fences::TESTS,
         kernel::TESTS,
