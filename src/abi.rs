@@ -16,6 +16,17 @@ use kernel::{
 /// The new descriptor is closed on exec (`UDMABUF_FLAGS_CLOEXEC`). Other bits are ignored.
 pub(crate) const FLAGS_CLOEXEC: u32 = 0x01;
 
+/// What programs do wrong with the buffer is told (`UDMABUF_FLAGS_CHECK`).
+pub(crate) const FLAGS_CHECK: u32 = 0x02;
+/// And a wrong touch gets `SIGBUS` (`UDMABUF_FLAGS_CHECK_STRICT`).
+pub(crate) const FLAGS_CHECK_STRICT: u32 = 0x04;
+/// The buffer hands itself over (`UDMABUF_FLAGS_AUTO_SYNC`).
+pub(crate) const FLAGS_AUTO_SYNC: u32 = 0x08;
+
+/// The flags of [`CREATE_EXT`].
+pub(crate) const FLAGS_EXT: u32 =
+    FLAGS_CLOEXEC | FLAGS_CHECK | FLAGS_CHECK_STRICT | FLAGS_AUTO_SYNC;
+
 /// Makes a buffer of one range; argument [`Create`].
 pub(crate) const CREATE: u32 = _IOW::<Create>('u' as u32, 0x42);
 
@@ -44,6 +55,11 @@ pub(crate) const MODE_MEMORY_COHERENT: u32 = 3;
 pub(crate) const STATE_SYNCS: u32 = 1;
 /// They may have, when attached devices are mapped (`UDMABUF_STATE_MAY_SYNC`).
 pub(crate) const STATE_MAY_SYNC: u32 = 2;
+
+/// It is checked (`UDMABUF_STATE_CHECKED`).
+pub(crate) const STATE_CHECKED: u32 = 4;
+/// It hands itself over (`UDMABUF_STATE_AUTO_SYNC`).
+pub(crate) const STATE_AUTO_SYNC: u32 = 8;
 
 /// `DMA_BUF_SYNC_READ`
 pub(crate) const SYNC_READ: u32 = 1;

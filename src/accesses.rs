@@ -80,19 +80,29 @@ impl Open {
     }
 }
 
+/// An access that is remembered.
+struct Kept {
+    open: Open,
+    /// Nobody will end it.
+    is_given_up: bool,
+}
+
+/// As many accesses are remembered. Who opens more has lost count as well.
+const MOST: usize = 256;
+
 /// The accesses to a buffer that are open.
 pub(crate) struct Accesses {
-    open: KVVec<Open>,
+    kept: KVVec<Kept>,
     /// There may be entries that no access allows.
     stray: bool,
-    /// There was no memory to remember one: nothing can be judged any more.
+    /// One could not be remembered: nothing can be judged any more.
     lost: bool,
 }
 
 impl Accesses {
     pub(crate) const fn new() -> Self {
         Self {
-            open: KVVec::new(),
+            kept: KVVec::new(),
             stray: false,
             lost: false,
         }
@@ -100,13 +110,20 @@ impl Accesses {
 
     /// An access has begun.
     pub(crate) fn begin(&mut self, open: Open) {
-        if self
-            .open
-            .push(open, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)
-            .is_err()
-        {
-            self.lost = true;
-        }
+        let kept = Kept {
+            open,
+            is_given_up: false,
+        };
+        let is_kept = self.kept.len() < MOST
+            && self
+                .kept
+                .push(kept, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)
+                .is_ok();
+        self.lost |= !is_kept;
+    }
+
+    fn open(&self) -> impl DoubleEndedIterator<Item = &Open> + ExactSizeIterator {
+        self.kept.iter().map(|kept| &kept.open)
     }
 
     /// An access is about to end. Returns what is wrong with that, and the pages that are not allowed
@@ -124,7 +141,7 @@ impl Accesses {
             )
         };
         let best = |same: bool| {
-            let all = self.open.iter().enumerate();
+            let all = self.open().enumerate();
             all.filter(|(_, open)| !same || open.access == ended.access)
                 .max_by_key(fits)
                 .map(|(index, _)| index)
@@ -135,10 +152,10 @@ impl Accesses {
             (None, Some(index)) => (index, Some(Wrong::EndsAsOther)),
             (None, None) => return (Some(Wrong::NotBegun), None),
         };
-        let Ok(gone) = self.open.remove(index) else {
+        let Ok(Kept { open: gone, .. }) = self.kept.remove(index) else {
             return (None, None);
         };
-        let still = self.open.iter().any(|open| open.covers(&gone));
+        let still = self.open().any(|open| open.covers(&gone));
         (wrong, (!still).then_some(gone.span))
     }
 
@@ -148,7 +165,7 @@ impl Accesses {
     ///
     /// What is wrong with it.
     pub(crate) fn judge(&self, page: usize, write: bool) -> core::result::Result<Grant, Wrong> {
-        let allowed = |write| self.open.iter().find(|open| open.allows(page, write));
+        let allowed = |write| self.open().find(|open| open.allows(page, write));
         match (allowed(true), allowed(false)) {
             (Some(open), _) => Ok(Grant {
                 pages: open.span.pages(),
@@ -177,9 +194,22 @@ impl Accesses {
         core::mem::take(&mut self.stray)
     }
 
-    /// Those that are open.
-    pub(crate) fn open(&self) -> &[Open] {
-        &self.open
+    /// What is open to page index `page`: all that anybody may do there.
+    pub(crate) fn open_to(&self, page: usize) -> Option<Direction> {
+        let all = self.open().filter(|open| open.allows(page, false));
+        all.map(|open| open.access)
+            .reduce(|one, other| match one == other {
+                true => one,
+                false => Direction::Bidirectional,
+            })
+    }
+
+    /// One of those that `is_one` is true of and that nobody will end: returned once, and still open.
+    pub(crate) fn give_up(&mut self, is_one: impl Fn(&Open) -> bool) -> Option<Open> {
+        let mut all = self.kept.iter_mut().filter(|kept| !kept.is_given_up);
+        let given_up = all.find(|kept| is_one(&kept.open))?;
+        given_up.is_given_up = true;
+        Some(given_up.open)
     }
 }
 
@@ -257,6 +287,7 @@ mod tests {
         // What another one began, as it was begun.
         assert_eq!(accesses.end(open(A, ToDevice)), (None, Some(WHOLE)));
         assert_eq!(accesses.open().len(), 1);
+        assert_eq!(accesses.open_to(0), Some(FromDevice));
         assert_eq!(
             accesses.end(open(A, Bidirectional)),
             (Some(EndsAsOther), Some(WHOLE))
@@ -273,6 +304,31 @@ mod tests {
         assert_eq!(accesses.end(open(A, ToDevice)), (None, None));
         assert_eq!(accesses.judge(0, true), grant(0..4, true));
         assert_eq!(accesses.end(open(B, ToDevice)), (None, Some(WHOLE)));
+    }
+
+    #[test]
+    fn who_opens_too_many_is_not_judged() {
+        let mut accesses = Accesses::new();
+        for _ in 0..MOST {
+            accesses.begin(open(A, FromDevice));
+        }
+        assert_eq!(accesses.judge(0, true), Err(WritesInRead));
+        accesses.begin(open(A, ToDevice));
+        assert_eq!(accesses.judge(0, true), grant(0..1, true));
+        assert_eq!(accesses.end(open(B, ToDevice)), (None, None));
+    }
+
+    #[test]
+    fn what_is_given_up_is_told_once_and_still_allows() {
+        let mut accesses = Accesses::new();
+        accesses.begin(open(A, ToDevice));
+        accesses.begin(open(B, FromDevice));
+        let of_b = |open: &Open| open.process == B;
+        assert_eq!(accesses.give_up(of_b), Some(open(B, FromDevice)));
+        assert_eq!(accesses.give_up(of_b), None);
+        assert_eq!(accesses.open_to(0), Some(Bidirectional));
+        assert_eq!(accesses.give_up(|_| true), Some(open(A, ToDevice)));
+        assert_eq!(accesses.give_up(|_| true), None);
     }
 
     #[test]

@@ -413,6 +413,11 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         self.hand_over(Purpose::Receive, Stands::Device, span)
     }
 
+    /// The CPU touches `span`, whatever it does there. Returns what was done, if there was anything to do.
+    pub(crate) fn touch(&mut self, span: Span) -> Option<Moved> {
+        self.hand_over(Purpose::Receive, Stands::Page, span)
+    }
+
     /// The CPU has accessed `span`. Returns what was done, if there was anything to do.
     pub(crate) fn end(&mut self, access: Direction, span: Span) -> Option<Moved> {
         let stands = match access.has_to_device() {
@@ -422,16 +427,22 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         self.hand_over(Purpose::Give, stands, span)
     }
 
-    /// A device that is mapped is about to access the pages. Returns what was done, if there was
-    /// anything to do.
-    pub(crate) fn begin_device_access(&mut self) -> Option<Moved> {
-        self.hand_over(Purpose::Exchange, Stands::Page, self.whole)
+    /// A device that is mapped is about to access the pages. What the CPU did is all in `span`. Returns
+    /// what was done, if there was anything to do.
+    pub(crate) fn begin_device_access(&mut self, span: Span) -> Option<Moved> {
+        self.hand_over(Purpose::Exchange, Stands::Page, span)
     }
 
-    /// A device that is mapped has accessed the pages. Returns what was done, if there was anything to
-    /// do.
-    pub(crate) fn end_device_access(&mut self) -> Option<Moved> {
-        self.hand_over(Purpose::Receive, Stands::Page, self.whole)
+    /// A device that is mapped has accessed the pages. The CPU is to see it in `span`. Returns what was
+    /// done, if there was anything to do.
+    pub(crate) fn end_device_access(&mut self, span: Span) -> Option<Moved> {
+        self.hand_over(Purpose::Receive, Stands::Page, span)
+    }
+
+    /// Whether there is one mapping, which is all that data comes from but for the CPU.
+    pub(crate) fn has_one_mapping(&self) -> bool {
+        let shadows: usize = self.attached.iter().map(|attached| attached.mappings).sum();
+        self.coherent + self.cached.len() + shadows == 1
     }
 
     fn passes(&self, purpose: Purpose) -> Passes {
@@ -630,7 +641,7 @@ mod tests {
             Ok(Self {
                 list: Attachments::new(WHOLE),
                 log: Log::new()?,
-                pending: Pending::new(),
+                pending: Pending::new(false),
             })
         }
 
@@ -893,22 +904,22 @@ mod tests {
         let mut s = Setup::new()?;
         let reader = s.map_cached(1, false)?;
         s.log.saw(&[]);
-        s.list.begin_device_access();
+        s.list.begin_device_access(WHOLE);
         assert!(s.saw(&[Clean(1)]));
-        s.list.end_device_access();
+        s.list.end_device_access(WHOLE);
         assert!(s.saw(&[]));
         let writer = s.map_cached(2, true)?;
         s.log.saw(&[]);
-        s.list.begin_device_access();
-        s.list.end_device_access();
+        s.list.begin_device_access(WHOLE);
+        s.list.end_device_access(WHOLE);
         assert!(s.saw(&[CleanAndInvalidate(2), CleanAndInvalidate(2)]));
         s.list.unmap_cached(&s.pending, &writer);
         s.attach_and_map(3, FromDevice)?;
         s.log.saw(&[]);
         let (collect, publish) = (Collect(3, Stands::Page), Publish(3));
-        s.list.begin_device_access();
+        s.list.begin_device_access(WHOLE);
         assert!(s.saw(&[collect, Clean(1), publish]));
-        s.list.end_device_access();
+        s.list.end_device_access(WHOLE);
         assert!(s.saw(&[collect, publish]));
         s.list.unmap_cached(&s.pending, &reader);
         Ok(())

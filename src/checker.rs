@@ -4,11 +4,15 @@
 //!
 //! See [`accesses`](crate::accesses) for the rules.
 //!
+//! Nobody brackets an [automatic](crate::automatic) buffer, which is right if devices say when they access
+//! it. A touch outside of any bracket is wrong there if a device has the buffer mapped, and is unmapped
+//! without ever having said so.
+//!
 //! # Locking
 //!
-//! Lock of the mappings, then the mutex here, then what changes page tables. With the mutex held, a fault
-//! judges and makes its entry, and an END takes rights away and forgets entries: no entry is made that
-//! was allowed before.
+//! Lock of the mappings, or reservation lock, then the mutex here, then that of automatic buffers, then
+//! what changes page tables. With the mutex held, a fault judges and makes its entry, and an END takes
+//! rights away and forgets entries: no entry is made that was allowed before.
 
 use crate::{
     accesses::{
@@ -19,28 +23,33 @@ use crate::{
     },
     direction::Direction,
     ffi::{
+        device::Device,
         folio::PinnedPages,
         mutex::{
             new_mutex,
             Mutex, //
         },
-        task, trace,
+        reports, task, trace,
         vma::{
             Fault,
             FaultResult,
             UserMappings, //
         },
     },
-    mmap,
+    report::Report,
     span::Span, //
 };
+use core::ops::Range;
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    fmt,
     page::PAGE_SHIFT,
-    prelude::*, //
+    prelude::*,
+    str::CString, //
 };
 
 /// What is done about what is wrong.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Check {
     /// Nothing is looked at.
     Off,
@@ -73,32 +82,48 @@ struct Place {
 /// Places that are remembered, so that each is told once.
 const PLACES: usize = 64;
 
+/// A mapping of a device.
+struct Mapped {
+    device: Device,
+    /// It has said that it accesses the buffer.
+    announces: bool,
+}
+
 struct State {
     accesses: Accesses,
     told: KVVec<Place>,
+    mapped: KVVec<Mapped>,
+    /// What is wrong if a device goes that has not said when it accesses the buffer.
+    suspicion: Option<Report>,
 }
 
 /// The checker of one buffer.
 #[pin_data]
 pub(crate) struct Checker {
     strict: bool,
+    automatic: bool,
     #[pin]
     state: Mutex<State>,
 }
 
 impl Checker {
+    /// Of a buffer that is automatic, or not.
+    ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(check: Check) -> Result<Option<Pin<KBox<Self>>>> {
+    pub(crate) fn new(check: Check, automatic: bool) -> Result<Option<Pin<KBox<Self>>>> {
         if check == Check::Off {
             return Ok(None);
         }
         let checker = pin_init!(Self {
             strict: check == Check::Strict,
+            automatic,
             state <- new_mutex!(c"udmabuf checker", State {
                 accesses: Accesses::new(),
                 told: KVVec::new(),
+                mapped: KVVec::new(),
+                suspicion: None,
             }),
         });
         Ok(Some(KBox::pin_init(checker, GFP_KERNEL_ACCOUNT)?))
@@ -107,7 +132,7 @@ impl Checker {
     /// An access has begun, and what devices wrote is in the pages.
     pub(crate) fn begin(&self, access: Direction, span: Span, users: UserMappings<'_>) {
         let mut state = self.state.lock();
-        forget_strays(&mut state, users);
+        state.forget_strays(users);
         state.accesses.begin(Open {
             process: task::process(),
             access,
@@ -124,7 +149,8 @@ impl Checker {
         users: UserMappings<'_>,
     ) {
         let mut state = self.state.lock();
-        forget_strays(&mut state, users);
+        state.forget_strays(users);
+        let before = state.accesses.open_to(span.pages().start);
         let (wrong, gone) = state.accesses.end(Open {
             process: task::process(),
             access,
@@ -134,39 +160,82 @@ impl Checker {
             users.forget(gone);
         }
         if let Some(wrong) = wrong {
-            tell(&mut state, pages, wrong, span.start());
+            state.tell(pages, wrong, span.start(), before);
         }
     }
 
-    /// A user mapping is touched where it has no entry.
-    pub(crate) fn fault(&self, fault: &Fault<'_>) -> FaultResult {
+    /// A device is being given the pages: what it does not know of yet is looked at anew.
+    pub(crate) fn map(&self, device: &Device, users: UserMappings<'_>) {
+        let mut state = self.state.lock();
+        state.forget_strays(users);
+        // Without memory, one device fewer is told of.
+        let _ = state.mapped.push(
+            Mapped {
+                device: device.clone(),
+                announces: false,
+            },
+            GFP_KERNEL_ACCOUNT | __GFP_NOWARN,
+        );
+    }
+
+    /// A device says that it accesses the pages.
+    pub(crate) fn begin_device_access(&self, device: &Device, users: UserMappings<'_>) {
+        let mut state = self.state.lock();
+        state.forget_strays(users);
+        for mapped in state.mapped.iter_mut() {
+            mapped.announces |= mapped.device == *device;
+        }
+        if state.all_announce() {
+            state.suspicion = None;
+        }
+    }
+
+    /// A device is being unmapped.
+    pub(crate) fn unmap(&self, device: &Device) {
+        let mut state = self.state.lock();
+        let State {
+            mapped, suspicion, ..
+        } = &mut *state;
+        let place = mapped.iter().position(|mapped| mapped.device == *device);
+        let gone = place.and_then(|place| mapped.remove(place).ok());
+        if gone.is_some_and(|gone| !gone.announces) {
+            if let Some(report) = suspicion.take() {
+                state.say(&report);
+            }
+        }
+    }
+
+    /// A user mapping is touched where it has no entry. `make` makes those of some page indices, to be
+    /// written or not.
+    pub(crate) fn fault(
+        &self,
+        fault: &Fault<'_>,
+        around: Range<usize>,
+        make: impl FnOnce(&Range<usize>, bool) -> FaultResult,
+    ) -> FaultResult {
         let (page, write) = (fault.page(), fault.is_write());
         let mut state = self.state.lock();
         match state.accesses.judge(page, write) {
             Ok(grant) => {
-                let around = mmap::around(fault);
                 let start = around.start.max(grant.pages.start);
                 let end = around.end.min(grant.pages.end);
-                fault.insert_for(&(start..end), grant.writable)
+                make(&(start..end), grant.writable)
             }
-            Err(wrong) => {
-                tell(&mut state, fault.pages(), wrong, page << PAGE_SHIFT);
-                if self.strict {
-                    return FaultResult::SIGBUS;
-                }
+            Err(wrong) if self.is_wrong(&mut state, fault, wrong) && self.strict => {
+                FaultResult::SIGBUS
+            }
+            Err(_) => {
                 state.accesses.let_through();
-                fault.insert_for(&(page..page + 1), write)
+                make(&(page..page + 1), write)
             }
         }
     }
 
     /// A user mapping is written where it has an entry that may be read.
     pub(crate) fn first_write(&self, fault: &Fault<'_>) -> FaultResult {
-        let page = fault.page();
         let mut state = self.state.lock();
-        if let Err(wrong) = state.accesses.judge(page, true) {
-            tell(&mut state, fault.pages(), wrong, page << PAGE_SHIFT);
-            if self.strict {
+        if let Err(wrong) = state.accesses.judge(fault.page(), true) {
+            if self.is_wrong(&mut state, fault, wrong) && self.strict {
                 return FaultResult::SIGBUS;
             }
             state.accesses.let_through();
@@ -174,37 +243,122 @@ impl Checker {
         FaultResult::GO_ON
     }
 
+    /// Tells of a touch, unless it may yet turn out to be right.
+    fn is_wrong(&self, state: &mut State, fault: &Fault<'_>, wrong: Wrong) -> bool {
+        let (page, pages) = (fault.page(), fault.pages());
+        let open = state.accesses.open_to(page);
+        if self.automatic && wrong == Wrong::Outside {
+            if !state.all_announce() && state.suspicion.is_none() {
+                state.suspicion = Some(state.report(pages, wrong, page << PAGE_SHIFT, open));
+            }
+            return false;
+        }
+        state.tell(pages, wrong, page << PAGE_SHIFT, open);
+        true
+    }
+
+    /// A user mapping goes away: with it, perhaps, the process.
+    pub(crate) fn unmapped(&self, pages: &PinnedPages) {
+        if task::is_exiting() {
+            let process = task::process();
+            self.not_ended(pages, |open| open.process == process);
+        }
+    }
+
     /// The buffer is no more.
     pub(crate) fn release(&self, pages: &PinnedPages) {
-        let state = self.state.lock();
-        for open in state.accesses.open() {
-            trace::wrong(pages, Wrong::NotEnded, open.span.start(), 0, open.process);
-            task::log_wrong(pages.inode(), Wrong::NotEnded, open.span.start(), 0);
+        self.not_ended(pages, |_| true);
+    }
+
+    /// Tells of accesses that nobody will end.
+    fn not_ended(&self, pages: &PinnedPages, is_one: impl Fn(&Open) -> bool) {
+        let mut state = self.state.lock();
+        while let Some(open) = state.accesses.give_up(&is_one) {
+            let mut report =
+                state.report(pages, Wrong::NotEnded, open.span.start(), Some(open.access));
+            report.process = open.process;
+            report.instruction = 0;
+            state.say(&report);
         }
     }
 }
 
-/// What was let through is to be seen again.
-fn forget_strays(state: &mut State, users: UserMappings<'_>) {
-    if state.accesses.take_strays() {
-        users.forget(Span::EVERYTHING);
+impl State {
+    /// What was let through is to be seen again.
+    fn forget_strays(&mut self, users: UserMappings<'_>) {
+        if self.accesses.take_strays() {
+            users.forget(Span::EVERYTHING);
+        }
+    }
+
+    /// Whether every device that has the buffer mapped says when it accesses it.
+    fn all_announce(&self) -> bool {
+        self.mapped.iter().all(|mapped| mapped.announces)
+    }
+
+    fn report(
+        &self,
+        pages: &PinnedPages,
+        wrong: Wrong,
+        offset: usize,
+        open: Option<Direction>,
+    ) -> Report {
+        Report {
+            inode: pages.inode(),
+            wrong,
+            offset,
+            process: task::process(),
+            thread: task::thread(),
+            program: task::name(),
+            instruction: task::user_instruction(),
+            open,
+            mapped: self.mapped.len(),
+            devices: CString::try_from_fmt(fmt!("{}", Names(&self.mapped))).ok(),
+            has_memfd_mapped: pages.is_mapped(offset >> PAGE_SHIFT),
+        }
+    }
+
+    /// Tells of something wrong at `offset`.
+    fn tell(&mut self, pages: &PinnedPages, wrong: Wrong, offset: usize, open: Option<Direction>) {
+        let report = self.report(pages, wrong, offset, open);
+        self.say(&report);
+    }
+
+    /// Once for each place.
+    fn say(&mut self, report: &Report) {
+        let place = Place {
+            process: report.process,
+            wrong: report.wrong,
+            instruction: report.instruction,
+        };
+        if self.told.contains(&place) {
+            return;
+        }
+        if self.told.len() < PLACES {
+            // Without memory, it is told once more.
+            let _ = self.told.push(place, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+        }
+        trace::wrong(report);
+        if let Ok(line) = CString::try_from_fmt(fmt!("{report}")) {
+            task::log_wrong(&line);
+            reports::keep(line);
+        }
     }
 }
 
-/// Tells of something wrong at `offset`, once for each place.
-fn tell(state: &mut State, pages: &PinnedPages, wrong: Wrong, offset: usize) {
-    let place = Place {
-        process: task::process(),
-        wrong,
-        instruction: task::user_instruction(),
-    };
-    if state.told.contains(&place) {
-        return;
+/// The names of devices, in brackets.
+struct Names<'a>(&'a [Mapped]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mapped) in self.0.iter().enumerate() {
+            let before = if index == 0 { " (" } else { ", " };
+            let name = mapped.device.name().to_str().unwrap_or("?");
+            write!(f, "{before}{name}")?;
+        }
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => write!(f, ")"),
+        }
     }
-    if state.told.len() < PLACES {
-        // Without memory, it is told once more.
-        let _ = state.told.push(place, GFP_KERNEL_ACCOUNT);
-    }
-    trace::wrong(pages, wrong, offset, place.instruction, place.process);
-    task::log_wrong(pages.inode(), wrong, offset, place.instruction);
 }

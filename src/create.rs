@@ -22,15 +22,15 @@ use crate::{
         FLAGS_CLOEXEC, //
     },
     buffer::Builder,
-    checker::Check,
-    exporter::Udmabuf,
+    exporter::{
+        Traits,
+        Udmabuf, //
+    },
     ffi::{
         memfd::Memfd,
-        params,
         user::LockedPages, //
     },
     limits::Limits,
-    mode::Mode,
     stats::STATS, //
 };
 use kernel::{
@@ -39,7 +39,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// Makes a buffer of `items`, one behind the other, in `mode`, and returns its descriptor.
+/// Makes a buffer of `items`, one behind the other, with these traits, and returns its descriptor. Of
+/// `flags`, one is looked at.
 ///
 /// C counterpart: `udmabuf_create()` in `drivers/dma-buf/udmabuf.c`.
 ///
@@ -52,7 +53,7 @@ use kernel::{
 /// - `EMFILE`, `ENFILE`, `ENOMEM`, the last one also for more than the user may lock.
 ///
 /// In this order for one item, and items in theirs.
-pub(crate) fn create(items: &[Item], flags: u32, mode: Mode, limits: Limits) -> Result<u32> {
+pub(crate) fn create(items: &[Item], flags: u32, traits: Traits, limits: Limits) -> Result<u32> {
     let pages = limits.check_items(items)?;
     let locked = match limits.memlock {
         true => LockedPages::count(pages)?,
@@ -72,8 +73,7 @@ pub(crate) fn create(items: &[Item], flags: u32, mode: Mode, limits: Limits) -> 
         builder.append(&locked.check_seals()?, item.offset, item.size)?;
     }
 
-    let check = Check::of_number(params::check());
-    let dma_buf = Udmabuf::export(builder.finish()?, mode, check, locked)?;
+    let dma_buf = Udmabuf::export(builder.finish()?, traits, locked)?;
 
     STATS.created.add(1);
     Ok(dma_buf.install(fd))

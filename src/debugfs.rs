@@ -3,11 +3,17 @@
 //! `/sys/kernel/debug/udmabuf_rs/`.
 
 use crate::{
-    ffi::debugfs::Directory,
+    ffi::{
+        debugfs::Directory,
+        reports::Lines, //
+    },
     stats::STATS, //
 };
 
-/// The directory with its only file, `stats`; both go away on drop.
-pub(crate) fn statistics() -> Directory {
-    Directory::with_file(c"udmabuf_rs", c"stats", &STATS)
+/// The directory and its files, which go away on drop: `stats`, and `wrong`, what the checker said.
+pub(crate) fn directory() -> Directory {
+    let directory = Directory::new(c"udmabuf_rs");
+    directory.add(c"stats", &STATS);
+    directory.add(c"wrong", &Lines);
+    directory
 }

@@ -12,9 +12,13 @@ use crate::{
         Query,
         SyncRange, //
     },
+    checker::Check,
     create::create,
     direction::Direction,
-    exporter::Udmabuf,
+    exporter::{
+        Traits,
+        Udmabuf, //
+    },
     ffi::{
         compat::eopnotsupp,
         dma_buf::DmaBuf,
@@ -139,13 +143,14 @@ fn descriptor(fd: u32) -> isize {
 fn create_one(arg: UserPtr) -> Result<isize> {
     let request: Create = UserSlice::new(arg, size_of::<Create>()).reader().read()?;
     let limits = params::limits();
-    create(&[request.into()], request.flags, Mode::DmaApi, limits).map(descriptor)
+    let traits = traits(Mode::DmaApi, 0);
+    create(&[request.into()], request.flags, traits, limits).map(descriptor)
 }
 
 /// Strict: what is not known is refused.
 fn create_in_mode(request: CreateExt) -> Result<isize> {
     let limits = params::limits();
-    if request.flags & !abi::FLAGS_CLOEXEC != 0 || request.reserved != 0 || request.count == 0 {
+    if request.flags & !abi::FLAGS_EXT != 0 || request.reserved != 0 || request.count == 0 {
         return Err(EINVAL);
     }
     let mode = match Mode::offered(request.mode) {
@@ -159,7 +164,22 @@ fn create_in_mode(request: CreateExt) -> Result<isize> {
     if items.iter().any(|item| item.pad != 0) {
         return Err(EINVAL);
     }
-    create(&items, request.flags, mode, limits).map(descriptor)
+    let traits = traits(mode, request.flags);
+    create(&items, request.flags, traits, limits).map(descriptor)
+}
+
+/// A buffer in `mode`, as `flags` and the module's parameter ask for, whichever asks for more.
+fn traits(mode: Mode, flags: u32) -> Traits {
+    let check = match flags & (abi::FLAGS_CHECK | abi::FLAGS_CHECK_STRICT) {
+        0 => Check::Off,
+        abi::FLAGS_CHECK => Check::Report,
+        _ => Check::Strict,
+    };
+    Traits {
+        mode,
+        check: check.max(Check::of_number(params::check())),
+        is_automatic: flags & abi::FLAGS_AUTO_SYNC != 0,
+    }
 }
 
 /// `UDMABUF_QUERY`
@@ -216,7 +236,7 @@ fn create_list(arg: UserPtr) -> Result<isize> {
     let head: ListHead = UserSlice::new(arg, HEAD).reader().read()?;
     limits.check_count(head.count)?;
     let items = read_items(arg.wrapping_byte_add(HEAD), head.count)?;
-    create(&items, head.flags, Mode::DmaApi, limits).map(descriptor)
+    create(&items, head.flags, traits(Mode::DmaApi, 0), limits).map(descriptor)
 }
 
 /// Reads the items of a list.

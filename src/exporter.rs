@@ -5,8 +5,9 @@
 //! # Locking
 //!
 //! Reservation lock (held by dma-buf core around map, unmap, vmap and vunmap, but not around attach
-//! and detach), then the mutex of the attachments or that of the kernel mapping, which are never
-//! held together.
+//! and detach), or the lock of a process's mappings (held around faults); then the mutex of the
+//! checker, then that of an automatic buffer, then that of the attachments. The mutex of the kernel
+//! mapping is held alone.
 //!
 //! A begin that waits is interruptible: it leaves nothing behind, and user space tries again. Attach,
 //! map, and an end give way to nothing but death, and unmap and detach not even to that: callers inside the kernel do not try again (for instance
@@ -27,6 +28,7 @@ use crate::{
         Importer,
         Moved, //
     },
+    automatic::Automatic,
     checker::{
         Check,
         Checker, //
@@ -38,13 +40,11 @@ use crate::{
         device::Device,
         dma::Mapping,
         dma_buf::{
+            Buffer,
             DmaBuf,
             Exporter, //
         },
-        dma_resv::{
-            Fences,
-            Held, //
-        },
+        dma_resv::Held,
         folio::PinnedPages,
         mutex::{
             new_mutex,
@@ -54,8 +54,7 @@ use crate::{
         user::LockedPages,
         vma::{
             Fault,
-            FaultResult,
-            UserMappings, //
+            FaultResult, //
         },
         vmap::Vmap,
         wait::Signals,
@@ -66,6 +65,7 @@ use crate::{
     shadow::DeviceShadow,
     span::Span,
     stats::STATS,
+    touched::CHUNK_ORDER,
     turns::{
         Lead,
         Turn,
@@ -74,6 +74,7 @@ use crate::{
 };
 use core::{
     ffi::c_void,
+    ops::Range,
     ptr::NonNull, //
 };
 use kernel::{
@@ -81,10 +82,19 @@ use kernel::{
     sync::Arc, //
 };
 
+/// What is asked for when a buffer is made.
+#[derive(Clone, Copy)]
+pub(crate) struct Traits {
+    pub(crate) mode: Mode,
+    pub(crate) check: Check,
+    /// It hands itself over.
+    pub(crate) is_automatic: bool,
+}
+
 /// What a dma-buf of ours has besides its pages.
 #[pin_data]
 pub(crate) struct Udmabuf {
-    mode: Mode,
+    traits: Traits,
     whole: Span,
     /// Whether begin and end have to look at the attachments.
     pending: Pending,
@@ -97,46 +107,52 @@ pub(crate) struct Udmabuf {
     vmap: Mutex<Option<Vmap>>,
     /// Judges what programs do, if that is wanted.
     checker: Option<Pin<KBox<Checker>>>,
+    /// Knows which user mappings have entries, if the buffer hands itself over.
+    automatic: Option<Pin<KBox<Automatic>>>,
     counted: Counted,
     /// What its pages count as, while it lives.
     locked: Option<LockedPages>,
 }
 
 impl Udmabuf {
-    /// Makes a dma-buf of `pages` in `mode`, which count as locked where that is wanted.
+    /// Makes a dma-buf of `pages` with these traits, which count as locked where that is wanted.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, `ENFILE`.
     pub(crate) fn export(
         pages: Arc<PinnedPages>,
-        mode: Mode,
-        check: Check,
+        traits: Traits,
         locked: Option<LockedPages>,
     ) -> Result<DmaBuf> {
-        let checker = Checker::new(check)?;
+        let checker = Checker::new(traits.check, traits.is_automatic)?;
+        let automatic = match traits.is_automatic {
+            true => Some(Automatic::new(pages.extents().pages())?),
+            false => None,
+        };
         let counted = Counted::new(&pages);
         let all = Span::whole(pages.extents().pages());
         let buffer = DmaBuf::export::<Self>(
             pages,
             pin_init!(Self {
-                mode,
+                traits,
                 whole: all,
-                pending: Pending::new(),
+                pending: Pending::new(checker.is_some()),
                 turns: Turns::new(),
                 attachments <- new_mutex!(c"udmabuf attachments", Attachments::new(all)),
                 vmap <- new_mutex!(c"udmabuf vmap", None),
                 checker,
+                automatic,
                 counted,
                 locked,
             }),
         )?;
-        trace::create(buffer.exported_by::<Self>()?.pages(), mode);
+        trace::create(buffer.exported_by::<Self>()?.pages(), traits.mode);
         Ok(buffer)
     }
 
-    pub(crate) fn mode(&self) -> Mode {
-        self.mode
+    pub(crate) fn traits(&self) -> Traits {
+        self.traits
     }
 
     /// Who is attached and mapped, and what brackets cost.
@@ -147,7 +163,7 @@ impl Udmabuf {
     pub(crate) fn census(&self, pages: &PinnedPages) -> Result<Census> {
         // Others are refused in the coherent modes, and one without a DMA mask is never mapped.
         let is_coherent = |device: &Device| {
-            self.mode != Mode::DmaApi
+            self.traits.mode != Mode::DmaApi
                 || !device.has_dma_mask()
                 || device.coherency(pages) == Coherency::Coherent
         };
@@ -176,9 +192,10 @@ impl Udmabuf {
         direction: Direction,
         coherency: Coherency,
     ) -> Result<Arc<Mapping>> {
-        let atomics = self.mode == Mode::AtomicCoherent
+        let mode = self.traits.mode;
+        let atomics = mode == Mode::AtomicCoherent
             && (self.attachments.lock_killable()?.has_atomics(device) || device.has_atomics());
-        if !self.mode.may_map(coherency, atomics) {
+        if !mode.may_map(coherency, atomics) {
             return Err(self.refuse(pages, device));
         }
         if coherency == Coherency::Shadow {
@@ -199,7 +216,7 @@ impl Udmabuf {
             pages.clone(),
             direction,
             coherency,
-            self.mode != Mode::DmaApi,
+            mode != Mode::DmaApi,
         )?;
         let mut attachments = self.attachments.lock_killable()?;
         match coherency {
@@ -209,10 +226,44 @@ impl Udmabuf {
         Ok(mapping)
     }
 
+    /// The pages that get an entry together with the faulting one.
+    fn around(&self, fault: &Fault<'_>) -> Range<usize> {
+        match self.automatic {
+            None => mmap::around(fault),
+            // It has to be brought home.
+            Some(_) => fault.around(CHUNK_ORDER),
+        }
+    }
+
+    /// Brings home what devices wrote to `pages`, if that is done without brackets, and touches them.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the process is being killed.
+    fn at_home<T>(&self, pages: &Range<usize>, touch: impl FnOnce() -> T) -> Result<T> {
+        let Some(automatic) = &self.automatic else {
+            return Ok(touch());
+        };
+        let mut entries = automatic.hold()?;
+        if self.pending.at_begin() {
+            if self
+                .attachments
+                .lock_killable()?
+                .touch(Span::of_pages(pages).within(self.whole))
+                .is_some()
+            {
+                STATS.synced_for_cpu.add(1);
+            }
+            entries.make(pages);
+        }
+        Ok(touch())
+    }
+
     /// A device is not for this buffer.
     fn refuse(&self, pages: &PinnedPages, device: &Device) -> Error {
-        device.log_refusal(self.mode.name());
-        trace::refuse(pages, device, self.mode);
+        let mode = self.traits.mode;
+        device.log_refusal(mode.name());
+        trace::refuse(pages, device, mode);
         STATS.refused.add(1);
         eopnotsupp()
     }
@@ -223,11 +274,12 @@ impl Exporter for Udmabuf {
     // Clients and a kernel selftest look for the C driver's name.
     const NAME: &'static CStr = c"udmabuf";
 
-    fn attach(&self, pages: &Arc<PinnedPages>, device: Device) -> Result {
+    fn attach(&self, buffer: Buffer<'_>, device: Device) -> Result {
+        let (mode, pages) = (self.traits.mode, buffer.pages());
         // Without a DMA mask, it is not known yet.
-        if self.mode != Mode::DmaApi
+        if mode != Mode::DmaApi
             && device.has_dma_mask()
-            && !self.mode.may_attach(device.coherency(pages))
+            && !mode.may_attach(device.coherency(pages))
         {
             return Err(self.refuse(pages, &device));
         }
@@ -240,7 +292,7 @@ impl Exporter for Udmabuf {
 
     fn map(
         &self,
-        pages: &Arc<PinnedPages>,
+        buffer: Buffer<'_>,
         device: Device,
         direction: Direction,
         _: &Held<'_>,
@@ -248,16 +300,29 @@ impl Exporter for Udmabuf {
         if !device.has_dma_mask() {
             return Err(EINVAL);
         }
+        let pages = buffer.pages();
         let coherency = device.coherency(pages);
         let mapping = trace::map(pages, &device, direction, coherency, || {
+            let automatic = self.automatic.as_ref();
+            let Some(automatic) = automatic.filter(|_| coherency != Coherency::Coherent) else {
+                return self.map_as(pages, &device, direction, coherency);
+            };
+            let mut entries = automatic.hold()?;
+            entries.forget_all(buffer.users());
             self.map_as(pages, &device, direction, coherency)
         })?;
+        if let Some(checker) = &self.checker {
+            checker.map(&device, buffer.users());
+        }
         STATS.mappings.add(1);
         Ok(mapping)
     }
 
-    fn unmap(&self, pages: &PinnedPages, mapping: Arc<Mapping>, _: &Held<'_>) {
-        trace::unmap(pages, mapping, |mapping| {
+    fn unmap(&self, buffer: Buffer<'_>, mapping: Arc<Mapping>, _: &Held<'_>) {
+        if let Some(checker) = &self.checker {
+            checker.unmap(mapping.device());
+        }
+        trace::unmap(buffer.pages(), mapping, |mapping| {
             {
                 let mut attachments = self.attachments.lock();
                 match mapping.coherency() {
@@ -275,23 +340,17 @@ impl Exporter for Udmabuf {
 
     #[inline]
     fn needs_begin(&self) -> bool {
-        self.pending.at_begin() || trace::wants_begin() || self.checker.is_some()
+        self.pending.is_any_at_begin() || trace::wants_begin()
     }
 
     #[inline]
     fn needs_end(&self) -> bool {
-        self.pending.at_end() || trace::wants_end() || self.checker.is_some()
+        self.pending.is_any_at_end() || trace::wants_end()
     }
 
-    fn begin_cpu_access(
-        &self,
-        pages: &PinnedPages,
-        access: Direction,
-        span: Span,
-        fences: &Fences<'_>,
-        users: UserMappings<'_>,
-    ) -> Result {
-        trace::begin(pages, access, span, || {
+    fn begin_cpu_access(&self, buffer: Buffer<'_>, access: Direction, span: Span) -> Result {
+        let fences = buffer.fences();
+        trace::begin(buffer.pages(), access, span, || {
             let mut moved = Moved::default();
             for _ in 0..2 {
                 // Somebody may only want to hear of it.
@@ -318,20 +377,17 @@ impl Exporter for Udmabuf {
             Ok(moved)
         })?;
         if let Some(checker) = &self.checker {
-            checker.begin(access, span, users);
+            // Whoever is interrupted while core waits begins once more.
+            fences.wait(access)?;
+            checker.begin(access, span, buffer.users());
         }
         Ok(())
     }
 
-    fn end_cpu_access(
-        &self,
-        pages: &PinnedPages,
-        access: Direction,
-        span: Span,
-        users: UserMappings<'_>,
-    ) -> Result {
+    fn end_cpu_access(&self, buffer: Buffer<'_>, access: Direction, span: Span) -> Result {
+        let pages = buffer.pages();
         if let Some(checker) = &self.checker {
-            checker.end(pages, access, span, users);
+            checker.end(pages, access, span, buffer.users());
         }
         let turn = match access.has_to_device() {
             true => Turn::EndOfWriting,
@@ -357,30 +413,65 @@ impl Exporter for Udmabuf {
         .map(|_| ())
     }
 
-    fn begin_device_access(&self, pages: &PinnedPages, device: &Device) -> Result {
-        trace::begin_device(pages, device, || {
+    fn begin_device_access(&self, buffer: Buffer<'_>, device: &Device) -> Result {
+        let users = buffer.users();
+        if let Some(checker) = &self.checker {
+            checker.begin_device_access(device, users);
+        }
+        trace::begin_device(buffer.pages(), device, || {
+            let mut moved = Moved::default();
             // As an end: what the CPU has written goes to the device.
-            let moved = match self.pending.at_end() {
-                true => self.attachments.lock_killable()?.begin_device_access(),
-                false => None,
+            if !self.pending.at_end() {
+                return Ok(moved);
+            }
+            let mut entries = match &self.automatic {
+                None => None,
+                Some(automatic) => Some(automatic.hold()?),
             };
-            Ok(moved.unwrap_or_default())
+            let mut attachments = self.attachments.lock_killable()?;
+            let has_one = attachments.has_one_mapping();
+            let mut give = |span| {
+                moved += attachments.begin_device_access(span).unwrap_or_default();
+            };
+            match &mut entries {
+                Some(entries) if has_one => entries.give(self.whole, users, give),
+                Some(entries) => {
+                    entries.forget_all(users);
+                    give(self.whole);
+                }
+                None => give(self.whole),
+            }
+            Ok(moved)
         })
         .map(|_| ())
     }
 
     fn end_device_access(
         &self,
-        pages: &PinnedPages,
+        buffer: Buffer<'_>,
         device: &Device,
         direction: Direction,
     ) -> Result {
-        trace::end_device(pages, device, || {
-            let moved = match direction.has_from_device() && self.pending.at_begin() {
-                true => self.attachments.lock_killable()?.end_device_access(),
-                false => None,
+        trace::end_device(buffer.pages(), device, || {
+            let mut moved = Moved::default();
+            if !direction.has_from_device() || !self.pending.at_begin() {
+                return Ok(moved);
+            }
+            let entries = match &self.automatic {
+                None => None,
+                Some(automatic) => Some(automatic.hold()?),
             };
-            Ok(moved.unwrap_or_default())
+            let mut attachments = self.attachments.lock_killable()?;
+            let has_one = attachments.has_one_mapping();
+            let mut take = |span| {
+                moved += attachments.end_device_access(span).unwrap_or_default();
+            };
+            match &entries {
+                // The next touch of anything else brings it home.
+                Some(entries) if has_one => entries.noted(self.whole).for_each(take),
+                _ => take(self.whole),
+            }
+            Ok(moved)
         })
         .map(|_| ())
     }
@@ -389,8 +480,8 @@ impl Exporter for Udmabuf {
         self.attachments.lock_killable()?.declare_atomics(device)
     }
 
-    fn vmap(&self, pages: &Arc<PinnedPages>, _: &Held<'_>) -> Result<NonNull<c_void>> {
-        let vmap = Vmap::new(pages.clone())?;
+    fn vmap(&self, buffer: Buffer<'_>, _: &Held<'_>) -> Result<NonNull<c_void>> {
+        let vmap = Vmap::new(buffer.pages().clone())?;
         let address = vmap.address();
         *self.vmap.lock() = Some(vmap);
         Ok(address)
@@ -411,20 +502,42 @@ impl Exporter for Udmabuf {
     }
 
     fn fault(&self, fault: &Fault<'_>) -> FaultResult {
+        let around = self.around(fault);
+        // Nobody hears of what happens to a process that is being killed.
         match &self.checker {
-            None => mmap::fault(fault),
-            Some(checker) => checker.fault(fault),
+            None => self
+                .at_home(&around, || mmap::fault(fault, &around))
+                .unwrap_or(FaultResult::SIGBUS),
+            Some(checker) => checker.fault(fault, around, |pages, writing| {
+                self.at_home(pages, || mmap::fault_for(fault, pages, writing))
+                    .unwrap_or(FaultResult::SIGBUS)
+            }),
         }
     }
 
     fn huge_fault(&self, fault: &Fault<'_>, order: u32) -> FaultResult {
-        mmap::huge_fault(fault, order)
+        match fault.huge_frame(order) {
+            None => FaultResult::FALLBACK,
+            Some(pfn) => self
+                .at_home(&fault.around(order), || mmap::huge_fault(fault, order, pfn))
+                .unwrap_or(FaultResult::SIGBUS),
+        }
     }
 
     fn first_write(&self, fault: &Fault<'_>) -> FaultResult {
         match &self.checker {
             None => FaultResult::GO_ON,
             Some(checker) => checker.first_write(fault),
+        }
+    }
+
+    fn access(&self, page: usize, copy: impl FnOnce() -> usize) -> Result<usize> {
+        self.at_home(&(page..page + 1), copy)
+    }
+
+    fn unmapped(&self, pages: &PinnedPages) {
+        if let Some(checker) = &self.checker {
+            checker.unmapped(pages);
         }
     }
 }

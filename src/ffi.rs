@@ -25,6 +25,7 @@ pub(crate) mod misc;
 pub(crate) mod mutex;
 mod page;
 pub(crate) mod params;
+pub(crate) mod reports;
 mod scatterlist;
 pub(crate) mod signal;
 pub(crate) mod task;

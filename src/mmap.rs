@@ -26,18 +26,25 @@ pub(crate) fn around(fault: &Fault<'_>) -> Range<usize> {
 
 /// Makes the entry of the faulting page, and those of its neighbours, whether they are of the same
 /// extent or not.
-pub(crate) fn fault(fault: &Fault<'_>) -> FaultResult {
-    let pages = around(fault);
-    let result = fault.insert(&pages);
+pub(crate) fn fault(fault: &Fault<'_>, pages: &Range<usize>) -> FaultResult {
+    told(fault, pages, fault.insert(pages))
+}
+
+/// The same; they may be written, or not, as far as the mapping may.
+pub(crate) fn fault_for(fault: &Fault<'_>, pages: &Range<usize>, writing: bool) -> FaultResult {
+    told(fault, pages, fault.insert_for(pages, writing))
+}
+
+fn told(fault: &Fault<'_>, pages: &Range<usize>, result: FaultResult) -> FaultResult {
     if result == FaultResult::NOPAGE {
-        trace::fault(fault.pages(), fault.page(), || pages, 0);
+        trace::fault(fault.pages(), fault.page(), || pages.clone(), 0);
     }
     result
 }
 
-/// Makes one entry for 2^`order` pages, where they are one piece.
-pub(crate) fn huge_fault(fault: &Fault<'_>, order: u32) -> FaultResult {
-    let result = fault.insert_huge(order);
+/// Makes one entry for 2^`order` pages, the first of which has the frame `pfn`.
+pub(crate) fn huge_fault(fault: &Fault<'_>, order: u32, pfn: usize) -> FaultResult {
+    let result = fault.insert_huge(pfn);
     if result == FaultResult::NOPAGE {
         trace::fault(fault.pages(), fault.page(), || fault.around(order), order);
     }

@@ -4,8 +4,8 @@
 //!
 //! # Ordering
 //!
-//! Begin and end leave the mutex of the attachments alone where the word is clear, so the word has to
-//! order what the mutex would. It is written with the mutex held only.
+//! Begin and end leave the mutex of the attachments alone where the word has no devices, so the word has
+//! to order what the mutex would. It is written with the mutex held only.
 //!
 //! - End against map: whoever ends an access has written to the pages and then looks at the word;
 //!   map writes the word and then looks at the pages. Each writes one thing and reads another, so
@@ -25,35 +25,60 @@ use kernel::sync::atomic::{
     Release, //
 };
 
-/// Set while a device is mapped that does not see what the CPU sees.
-pub(crate) struct Pending(Atomic<bool>);
+/// A device is mapped that does not see what the CPU sees.
+const DEVICES: u32 = 1;
+/// Somebody wants to hear of every begin and end, as long as the buffer lives.
+const CHECKED: u32 = 2;
+
+/// What there is to do at begin and end.
+pub(crate) struct Pending {
+    word: Atomic<u32>,
+    /// What is in the word without devices.
+    others: u32,
+}
 
 impl Pending {
-    pub(crate) const fn new() -> Self {
-        Self(Atomic::new(false))
+    /// Of a buffer without devices, whose begins and ends somebody wants to hear of, or not.
+    pub(crate) const fn new(is_checked: bool) -> Self {
+        let others = if is_checked { CHECKED } else { 0 };
+        Self {
+            word: Atomic::new(others),
+            others,
+        }
     }
 
-    /// From now on there is something to do; the caller looks at the pages afterwards.
+    /// From now on there are devices; the caller looks at the pages afterwards.
     pub(crate) fn set(&self) {
-        self.0.store(true, Relaxed);
+        self.word.store(self.others | DEVICES, Relaxed);
         smp_mb();
     }
 
-    /// The pages hold everything, and nothing is left to do.
+    /// The pages hold everything, and no device is left.
     pub(crate) fn clear(&self) {
-        self.0.store(false, Release);
+        self.word.store(self.others, Release);
     }
 
-    /// Before the CPU accesses the pages.
+    /// Before the CPU accesses the pages: whether there is anything to do.
     #[inline]
+    pub(crate) fn is_any_at_begin(&self) -> bool {
+        self.word.load(Acquire) != 0
+    }
+
+    /// After the CPU has accessed the pages: whether there is anything to do.
+    #[inline]
+    pub(crate) fn is_any_at_end(&self) -> bool {
+        smp_mb();
+        load_relaxed(&self.word) != 0
+    }
+
+    /// Before the CPU accesses the pages: whether there are devices.
     pub(crate) fn at_begin(&self) -> bool {
-        self.0.load(Acquire)
+        self.word.load(Acquire) & DEVICES != 0
     }
 
-    /// After the CPU has accessed the pages.
-    #[inline]
+    /// After the CPU has accessed the pages: whether there are devices.
     pub(crate) fn at_end(&self) -> bool {
         smp_mb();
-        load_relaxed(&self.0)
+        load_relaxed(&self.word) & DEVICES != 0
     }
 }

@@ -7,6 +7,7 @@ use crate::{
         self,
         Query, //
     },
+    checker::Check,
     exporter::Udmabuf,
     ffi::folio::PinnedPages,
     mode::Mode, //
@@ -35,6 +36,7 @@ pub(crate) fn driver(fd: i32) -> Query {
 /// `EINTR` if the process is being killed.
 pub(crate) fn buffer(answer: &mut Query, buffer: &Udmabuf, pages: &PinnedPages) -> Result {
     let census = buffer.census(pages)?;
+    let traits = buffer.traits();
     let extents = pages.extents();
     let largest = extents.runs().map(|run| run.pages).max();
     let bytes = |pages: usize| (pages << PAGE_SHIFT) as u64;
@@ -45,8 +47,11 @@ pub(crate) fn buffer(answer: &mut Query, buffer: &Udmabuf, pages: &PinnedPages) 
         size: bytes(extents.pages()),
         extents: extents.run_count() as u64,
         largest: bytes(largest.unwrap_or_default()),
-        mode: buffer.mode().number(),
-        state: state(census.syncs, abi::STATE_SYNCS) | state(census.may_sync, abi::STATE_MAY_SYNC),
+        mode: traits.mode.number(),
+        state: state(census.syncs, abi::STATE_SYNCS)
+            | state(census.may_sync, abi::STATE_MAY_SYNC)
+            | state(traits.check != Check::Off, abi::STATE_CHECKED)
+            | state(traits.is_automatic, abi::STATE_AUTO_SYNC),
         coherent: number(census.coherent),
         cache: number(census.cache),
         shadow: number(census.shadow),

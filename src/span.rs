@@ -37,6 +37,23 @@ impl Span {
         }
     }
 
+    /// All of some pages.
+    pub(crate) fn of_pages(pages: &Range<usize>) -> Self {
+        Self {
+            start: pages.start << PAGE_SHIFT,
+            end: pages.end << PAGE_SHIFT,
+        }
+    }
+
+    /// What `whole` has of it; something, says the caller.
+    pub(crate) fn within(self, whole: Self) -> Self {
+        let start = self.start.max(whole.start);
+        Self {
+            start,
+            end: self.end.min(whole.end).max(start),
+        }
+    }
+
     /// `length` bytes from `offset` on, of a buffer of `pages` pages.
     ///
     /// # Errors

@@ -5,10 +5,10 @@
 //! The layers, each importing only from those above it in this list:
 //!
 //! - values: [`abi`], [`accesses`], [`atomics`], [`coherency`], [`direction`], [`extent`], [`limits`], [`merge`],
-//!   [`mode`], [`quota`], [`span`], [`stats`] are plain arithmetic;
+//!   [`mode`], [`quota`], [`report`], [`span`], [`stats`], [`touched`] are plain arithmetic;
 //! - the FFI boundary: [`ffi`] is the only place with `unsafe` and `kernel::bindings`;
-//! - mechanisms: [`pending`], [`turns`], [`attach`], [`shadow`], [`buffer`], [`mmap`], [`checker`] do one thing each, in safe
-//!   Rust;
+//! - mechanisms: [`pending`], [`turns`], [`attach`], [`shadow`], [`buffer`], [`mmap`],
+//!   [`automatic`], [`checker`] do one thing each, in safe Rust;
 //! - assembly: [`exporter`] joins the mechanisms, [`create`] makes a buffer out of a request,
 //!   [`query`] tells of one;
 //! - surface: [`device`] dispatches the ioctls, [`debugfs`] shows the statistics.
@@ -21,6 +21,7 @@ mod abi;
 mod accesses;
 mod atomics;
 mod attach;
+mod automatic;
 mod buffer;
 mod checker;
 mod coherency;
@@ -38,9 +39,11 @@ mod mode;
 mod pending;
 mod query;
 mod quota;
+mod report;
 mod shadow;
 mod span;
 mod stats;
+mod touched;
 mod turns;
 
 use kernel::prelude::*;
@@ -62,7 +65,9 @@ module! {
 struct Module {
     // Dropped first: no new buffer is made while the rest goes away.
     _node: device::Node,
-    _statistics: ffi::debugfs::Directory,
+    _debugfs: ffi::debugfs::Directory,
+    // What a file there shows.
+    _reports: ffi::reports::Reports,
 }
 
 impl kernel::InPlaceModule for Module {
@@ -70,8 +75,9 @@ impl kernel::InPlaceModule for Module {
         // Before there is a buffer.
         ffi::importers::serve::<exporter::Udmabuf>();
         try_pin_init!(Self {
+            _reports: ffi::reports::Reports::new(),
             _node: device::Node::register()?,
-            _statistics: debugfs::statistics(),
+            _debugfs: debugfs::directory(),
         })
     }
 }

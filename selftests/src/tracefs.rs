@@ -7,6 +7,8 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 
 pub use protocol::trace::Event;
 
@@ -30,7 +32,10 @@ impl Trace {
         if !Path::new(ROOT).join("events").join(system).exists() {
             return Ok(None);
         }
-        let instance = format!("instances/{system}-{}", process::id());
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let instance = format!("instances/{system}-{}-{number}", process::id());
         let trace = Trace(Path::new(ROOT).join(instance));
         fs::create_dir(&trace.0)?;
         fs::write(trace.0.join("events").join(system).join("enable"), "1")?;

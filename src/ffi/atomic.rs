@@ -8,8 +8,8 @@ use kernel::sync::atomic::Atomic;
 
 /// As `atomic.load(Relaxed)`, in one instruction.
 #[inline]
-pub(crate) fn load_relaxed(atomic: &Atomic<bool>) -> bool {
-    // SAFETY: The pointer is valid and aligned. A volatile load of a byte is what `READ_ONCE()` is,
-    // and what `load(Relaxed)` calls; whatever stores there, stores a `bool`.
+pub(crate) fn load_relaxed(atomic: &Atomic<u32>) -> u32 {
+    // SAFETY: The pointer is valid and aligned. A volatile load of a word is what `READ_ONCE()` is,
+    // and what `load(Relaxed)` calls.
     unsafe { atomic.as_ptr().read_volatile() }
 }

@@ -23,7 +23,7 @@ use kernel::{
     seq_print, //
 };
 
-/// A directory with one file, which shows a value; both go away on drop.
+/// A directory with files, each of which shows a value; all go away on drop.
 ///
 /// # Invariants
 ///
@@ -38,34 +38,38 @@ unsafe impl Sync for Directory {}
 impl Directory {
     /// A kernel without debugfs.
     #[cfg(not(CONFIG_DEBUG_FS))]
-    pub(crate) fn with_file<T: Writer + Sync>(_: &CStr, _: &CStr, _: &'static T) -> Self {
+    pub(crate) fn new(_: &CStr) -> Self {
         // INVARIANT: There is no directory, which debugfs takes as well.
         Self(ptr::null_mut())
     }
 
     /// Never fails: what cannot be shown is not missed.
     #[cfg(CONFIG_DEBUG_FS)]
-    pub(crate) fn with_file<T: Writer + Sync>(
-        directory: &CStr,
-        file: &CStr,
-        value: &'static T,
-    ) -> Self {
+    pub(crate) fn new(name: &CStr) -> Self {
         // SAFETY: The name is a C string; without a parent the directory is debugfs's own.
-        let entry =
-            unsafe { bindings::debugfs_create_dir(directory.as_char_ptr(), ptr::null_mut()) };
+        let entry = unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), ptr::null_mut()) };
+        // INVARIANT: It has just been made, or not.
+        Self(entry)
+    }
+
+    /// A kernel without debugfs.
+    #[cfg(not(CONFIG_DEBUG_FS))]
+    pub(crate) fn add<T: Writer + Sync>(&self, _: &CStr, _: &'static T) {}
+
+    /// As [`new`](Self::new).
+    #[cfg(CONFIG_DEBUG_FS)]
+    pub(crate) fn add<T: Writer + Sync>(&self, file: &CStr, value: &'static T) {
         // SAFETY: Name and operations are valid; the value, of the type that they expect, stays.
         unsafe {
             bindings::debugfs_create_file_full(
                 file.as_char_ptr(),
                 0o400,
-                entry,
+                self.0,
                 ptr::from_ref(value).cast_mut().cast(),
                 ptr::null(),
                 &Operations::<T>::OPERATIONS,
             )
         };
-        // INVARIANT: It has just been made, or not.
-        Self(entry)
     }
 }
 

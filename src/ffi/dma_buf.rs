@@ -60,7 +60,7 @@ pub(crate) trait Exporter: Send + Sync + Sized + 'static {
     const NAME: &'static CStr;
 
     /// An importer attaches its device (`attach`).
-    fn attach(&self, pages: &Arc<PinnedPages>, device: Device) -> Result;
+    fn attach(&self, buffer: Buffer<'_>, device: Device) -> Result;
 
     /// Undoes [`attach`](Self::attach) (`detach`).
     fn detach(&self, device: &Device);
@@ -68,14 +68,14 @@ pub(crate) trait Exporter: Send + Sync + Sized + 'static {
     /// Maps the buffer for an importer's device (`map_dma_buf`), which is attached.
     fn map(
         &self,
-        pages: &Arc<PinnedPages>,
+        buffer: Buffer<'_>,
         device: Device,
         direction: Direction,
         held: &Held<'_>,
     ) -> Result<Arc<Mapping>>;
 
     /// Takes back what [`map`](Self::map) returned (`unmap_dma_buf`).
-    fn unmap(&self, pages: &PinnedPages, mapping: Arc<Mapping>, held: &Held<'_>);
+    fn unmap(&self, buffer: Buffer<'_>, mapping: Arc<Mapping>, held: &Held<'_>);
 
     /// Whether [`begin_cpu_access`](Self::begin_cpu_access) has anything to do, or may be left out.
     fn needs_begin(&self) -> bool;
@@ -85,31 +85,18 @@ pub(crate) trait Exporter: Send + Sync + Sized + 'static {
 
     /// The CPU is about to access `span` of the buffer (`begin_cpu_access`). Core waits for the
     /// fences only after this.
-    fn begin_cpu_access(
-        &self,
-        pages: &PinnedPages,
-        direction: Direction,
-        span: Span,
-        fences: &Fences<'_>,
-        users: UserMappings<'_>,
-    ) -> Result;
+    fn begin_cpu_access(&self, buffer: Buffer<'_>, direction: Direction, span: Span) -> Result;
 
     /// The CPU has accessed `span` of the buffer (`end_cpu_access`).
-    fn end_cpu_access(
-        &self,
-        pages: &PinnedPages,
-        direction: Direction,
-        span: Span,
-        users: UserMappings<'_>,
-    ) -> Result;
+    fn end_cpu_access(&self, buffer: Buffer<'_>, direction: Direction, span: Span) -> Result;
 
     /// A device that keeps its mapping is about to access the buffer.
-    fn begin_device_access(&self, pages: &PinnedPages, device: &Device) -> Result;
+    fn begin_device_access(&self, buffer: Buffer<'_>, device: &Device) -> Result;
 
     /// It has accessed the buffer.
     fn end_device_access(
         &self,
-        pages: &PinnedPages,
+        buffer: Buffer<'_>,
         device: &Device,
         direction: Direction,
     ) -> Result;
@@ -118,7 +105,7 @@ pub(crate) trait Exporter: Send + Sync + Sized + 'static {
     fn declare_atomics(&self, device: &Device) -> Result;
 
     /// Maps the buffer into the kernel; asked for once until [`vunmap`](Self::vunmap).
-    fn vmap(&self, pages: &Arc<PinnedPages>, held: &Held<'_>) -> Result<NonNull<c_void>>;
+    fn vmap(&self, buffer: Buffer<'_>, held: &Held<'_>) -> Result<NonNull<c_void>>;
 
     /// Undoes [`vmap`](Self::vmap).
     fn vunmap(&self, held: &Held<'_>);
@@ -137,6 +124,46 @@ pub(crate) trait Exporter: Send + Sync + Sized + 'static {
 
     /// As [`FaultHandler::first_write`].
     fn first_write(&self, fault: &Fault<'_>) -> FaultResult;
+
+    /// As [`FaultHandler::access`].
+    fn access(&self, page: usize, copy: impl FnOnce() -> usize) -> Result<usize>;
+
+    /// As [`FaultHandler::unmapped`].
+    fn unmapped(&self, pages: &PinnedPages);
+}
+
+/// A buffer of this driver while somebody holds it.
+///
+/// # Invariants
+///
+/// The buffer is live for all of `'a`, and `pages` are its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Buffer<'a> {
+    raw: *mut bindings::dma_buf,
+    pages: &'a Arc<PinnedPages>,
+}
+
+impl<'a> Buffer<'a> {
+    pub(crate) fn pages(self) -> &'a Arc<PinnedPages> {
+        self.pages
+    }
+
+    /// All of it.
+    pub(crate) fn whole(self) -> Span {
+        Span::whole(self.pages.extents().pages())
+    }
+
+    /// What devices have not finished yet.
+    pub(crate) fn fences(self) -> Fences<'a> {
+        // SAFETY: By the type invariant; a buffer has a reservation object for all its life.
+        unsafe { Fences::of((*self.raw).resv) }
+    }
+
+    /// The user mappings of it, whoever has them.
+    pub(crate) fn users(self) -> UserMappings<'a> {
+        // SAFETY: By the type invariant; a buffer has a file for all its life.
+        unsafe { UserMappings::of((*self.raw).file) }
+    }
 }
 
 /// What a dma-buf's `priv` points to.
@@ -146,12 +173,6 @@ struct Private<T> {
     exporter: T,
     // Outlives the exporter, which may have mapped them, and every user mapping of the buffer.
     pages: Arc<PinnedPages>,
-}
-
-impl<T> Private<T> {
-    fn whole(&self) -> Span {
-        Span::whole(self.pages.extents().pages())
-    }
 }
 
 impl<T: Exporter> FaultHandler for Private<T> {
@@ -173,6 +194,14 @@ impl<T: Exporter> FaultHandler for Private<T> {
 
     fn first_write(&self, fault: &Fault<'_>) -> FaultResult {
         self.exporter.first_write(fault)
+    }
+
+    fn access(&self, page: usize, copy: impl FnOnce() -> usize) -> Result<usize> {
+        self.exporter.access(page, copy)
+    }
+
+    fn unmapped(&self) {
+        self.exporter.unmapped(&self.pages);
     }
 }
 
@@ -275,9 +304,8 @@ impl Drop for DmaBuf {
 
 /// A buffer that `T` has exported.
 pub(crate) struct Exported<'a, T> {
-    private: &'a Private<T>,
-    fences: Fences<'a>,
-    users: UserMappings<'a>,
+    buffer: Buffer<'a>,
+    exporter: &'a T,
 }
 
 impl<'a, T: Exporter> Exported<'a, T> {
@@ -293,22 +321,20 @@ impl<'a, T: Exporter> Exported<'a, T> {
         if !ptr::eq(unsafe { (*buf).ops }, Operations::<T>::table()) {
             return Err(EINVAL);
         }
-        Ok(Self {
-            // SAFETY: It has these operations.
-            private: unsafe { Operations::<T>::private(buf) },
-            // SAFETY: A buffer has a reservation object for all its life.
-            fences: unsafe { Fences::of((*buf).resv) },
-            // SAFETY: As long as it has its file.
-            users: unsafe { UserMappings::of((*buf).file) }?,
-        })
+        // SAFETY: The buffer is live, and has these operations.
+        Ok(unsafe { Operations::<T>::exported(buf) })
     }
 
     pub(crate) fn exporter(&self) -> &'a T {
-        &self.private.exporter
+        self.exporter
+    }
+
+    pub(crate) fn buffer(&self) -> Buffer<'a> {
+        self.buffer
     }
 
     pub(crate) fn pages(&self) -> &'a PinnedPages {
-        &self.private.pages
+        self.buffer.pages
     }
 
     /// As `dma_buf_begin_cpu_access()`, for a part.
@@ -319,9 +345,9 @@ impl<'a, T: Exporter> Exported<'a, T> {
     pub(crate) fn begin_cpu_access(&self, access: Direction, span: Span) -> Result {
         let exporter = self.exporter();
         if exporter.needs_begin() {
-            exporter.begin_cpu_access(self.pages(), access, span, &self.fences, self.users)?;
+            exporter.begin_cpu_access(self.buffer, access, span)?;
         }
-        self.fences.wait(access)
+        self.buffer.fences().wait(access)
     }
 
     /// As `dma_buf_end_cpu_access()`, for a part.
@@ -332,7 +358,7 @@ impl<'a, T: Exporter> Exported<'a, T> {
     pub(crate) fn end_cpu_access(&self, access: Direction, span: Span) -> Result {
         let exporter = self.exporter();
         match exporter.needs_end() {
-            true => exporter.end_cpu_access(self.pages(), access, span, self.users),
+            true => exporter.end_cpu_access(self.buffer, access, span),
             false => Ok(()),
         }
     }
@@ -380,6 +406,23 @@ impl<T: Exporter> Operations<T> {
 
     /// # Safety
     ///
+    /// As of [`private`](Self::private).
+    unsafe fn exported<'a>(buf: *mut bindings::dma_buf) -> Exported<'a, T> {
+        // SAFETY: Says the caller.
+        let private = unsafe { Self::private(buf) };
+        // INVARIANT: Live, says the caller; the pages are what it was made with.
+        let buffer = Buffer {
+            raw: buf,
+            pages: &private.pages,
+        };
+        Exported {
+            buffer,
+            exporter: &private.exporter,
+        }
+    }
+
+    /// # Safety
+    ///
     /// `buf` is valid, and its reservation lock held by the current task for all of `'a`.
     unsafe fn held<'a>(buf: *mut bindings::dma_buf) -> Held<'a> {
         // SAFETY: The buffer is valid, and has a reservation object for all its life.
@@ -397,7 +440,7 @@ impl<T: Exporter> Operations<T> {
     /// # Safety
     ///
     /// `attachment` is valid for all of `'a`.
-    unsafe fn exported<'a>(
+    unsafe fn imported<'a>(
         attachment: *mut bindings::dma_buf_attachment,
     ) -> Result<Exported<'a, T>> {
         // SAFETY: The attachment is valid, and holds its buffer.
@@ -411,7 +454,7 @@ impl<T: Exporter> Operations<T> {
     /// `attachment` is valid.
     pub(super) unsafe fn check(attachment: *mut bindings::dma_buf_attachment) -> Result {
         // SAFETY: Says the caller.
-        unsafe { Self::exported(attachment) }.map(|_| ())
+        unsafe { Self::imported(attachment) }.map(|_| ())
     }
 
     /// As [`check`](Self::check); `EOPNOTSUPP` for a dynamic importer.
@@ -423,7 +466,7 @@ impl<T: Exporter> Operations<T> {
         attachment: *mut bindings::dma_buf_attachment,
     ) -> Result<Exported<'a, T>> {
         // SAFETY: Says the caller.
-        let exported = unsafe { Self::exported(attachment) }?;
+        let exported = unsafe { Self::imported(attachment) }?;
         // SAFETY: As above (`dma_buf_attachment_is_dynamic()`).
         match unsafe { (*attachment).importer_ops }.is_null() {
             true => Ok(exported),
@@ -445,7 +488,7 @@ impl<T: Exporter> Operations<T> {
         // Whatever it will do: a device that only writes leaves bytes as they are.
         exported
             .exporter()
-            .begin_device_access(exported.pages(), &device)
+            .begin_device_access(exported.buffer(), &device)
     }
 
     /// # Safety
@@ -461,7 +504,7 @@ impl<T: Exporter> Operations<T> {
         let device = unsafe { Self::device(attachment) }?;
         exported
             .exporter()
-            .end_device_access(exported.pages(), &device, direction)
+            .end_device_access(exported.buffer(), &device, direction)
     }
 
     /// # Safety
@@ -469,7 +512,7 @@ impl<T: Exporter> Operations<T> {
     /// `attachment` is valid.
     pub(super) unsafe fn declare_atomics(attachment: *mut bindings::dma_buf_attachment) -> Result {
         // SAFETY: Says the caller.
-        let exported = unsafe { Self::exported(attachment) }?;
+        let exported = unsafe { Self::imported(attachment) }?;
         // SAFETY: As above.
         let device = unsafe { Self::device(attachment) }?;
         exported.exporter().declare_atomics(&device)
@@ -496,10 +539,10 @@ impl<T: Exporter> Operations<T> {
         attachment: *mut bindings::dma_buf_attachment,
     ) -> c_int {
         // SAFETY: As this function's.
-        let private = unsafe { Self::private(buf) };
+        let Exported { buffer, exporter } = unsafe { Self::exported(buf) };
         // SAFETY: As above.
         let device = unsafe { Self::device(attachment) };
-        errno(device.and_then(|device| private.exporter.attach(&private.pages, device)))
+        errno(device.and_then(|device| exporter.attach(buffer, device)))
     }
 
     /// # Safety
@@ -529,15 +572,13 @@ impl<T: Exporter> Operations<T> {
             // SAFETY: The attachment is valid.
             let buf = unsafe { (*attachment).dmabuf };
             // SAFETY: An attachment holds its buffer.
-            let private = unsafe { Self::private(buf) };
+            let Exported { buffer, exporter } = unsafe { Self::exported(buf) };
             // SAFETY: The lock is held.
             let held = unsafe { Self::held(buf) };
             // SAFETY: The attachment is valid.
             let device = unsafe { Self::device(attachment) }?;
             let direction = Direction::from_raw(direction)?;
-            private
-                .exporter
-                .map(&private.pages, device, direction, &held)
+            exporter.map(buffer, device, direction, &held)
         };
         match map() {
             // The importer owns one reference until it unmaps.
@@ -559,14 +600,14 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: The attachment is valid.
         let buf = unsafe { (*attachment).dmabuf };
         // SAFETY: An attachment holds its buffer.
-        let private = unsafe { Self::private(buf) };
+        let Exported { buffer, exporter } = unsafe { Self::exported(buf) };
         // SAFETY: The lock is held.
         let held = unsafe { Self::held(buf) };
         // SAFETY: The table came from `map_dma_buf()`.
         let mapping = unsafe { Mapping::of_table(table) };
         // SAFETY: There, the importer was given a reference to the mapping.
         let mapping = unsafe { Arc::from_raw(mapping) };
-        private.exporter.unmap(&private.pages, mapping, &held);
+        exporter.unmap(buffer, mapping, &held);
     }
 
     /// # Safety
@@ -607,17 +648,12 @@ impl<T: Exporter> Operations<T> {
         direction: bindings::dma_data_direction,
     ) -> c_int {
         // SAFETY: As this function's.
-        let private = unsafe { Self::private(buf) };
-        // SAFETY: The buffer is live, and has a reservation object for all its life.
-        let fences = unsafe { Fences::of((*buf).resv) };
-        errno(Direction::from_raw(direction).and_then(|direction| {
-            // SAFETY: As above, and a file.
-            let users = unsafe { UserMappings::of((*buf).file) }?;
-            let whole = private.whole();
-            private
-                .exporter
-                .begin_cpu_access(&private.pages, direction, whole, &fences, users)
-        }))
+        let Exported { buffer, exporter } = unsafe { Self::exported(buf) };
+        let direction = Direction::from_raw(direction);
+        errno(
+            direction
+                .and_then(|direction| exporter.begin_cpu_access(buffer, direction, buffer.whole())),
+        )
     }
 
     /// As [`begin_cpu_access`](Self::begin_cpu_access).
@@ -646,14 +682,12 @@ impl<T: Exporter> Operations<T> {
         direction: bindings::dma_data_direction,
     ) -> c_int {
         // SAFETY: As this function's.
-        let private = unsafe { Self::private(buf) };
-        errno(Direction::from_raw(direction).and_then(|direction| {
-            // SAFETY: The buffer is live, and has a file.
-            let users = unsafe { UserMappings::of((*buf).file) }?;
-            private
-                .exporter
-                .end_cpu_access(&private.pages, direction, private.whole(), users)
-        }))
+        let Exported { buffer, exporter } = unsafe { Self::exported(buf) };
+        let direction = Direction::from_raw(direction);
+        errno(
+            direction
+                .and_then(|direction| exporter.end_cpu_access(buffer, direction, buffer.whole())),
+        )
     }
 
     /// # Safety
@@ -679,11 +713,11 @@ impl<T: Exporter> Operations<T> {
     /// held; `map` is valid for writing.
     unsafe extern "C" fn vmap(buf: *mut bindings::dma_buf, map: *mut bindings::iosys_map) -> c_int {
         // SAFETY: As this function's.
-        let private = unsafe { Self::private(buf) };
+        let Exported { buffer, exporter } = unsafe { Self::exported(buf) };
         // SAFETY: The lock is held.
         let held = unsafe { Self::held(buf) };
         from_result(|| {
-            let address = private.exporter.vmap(&private.pages, &held)?;
+            let address = exporter.vmap(buffer, &held)?;
             // SAFETY: `map` is valid for writing. It is what `iosys_map_set_vaddr()` writes.
             unsafe {
                 map.write(bindings::iosys_map {

@@ -327,6 +327,14 @@ impl PinnedPages {
         self.inode.store(inode, Relaxed);
     }
 
+    /// Whether somebody maps page index `page` by way of its memfd: user mappings of the buffer do not
+    /// count as such.
+    pub(crate) fn is_mapped(&self, page: usize) -> bool {
+        let pfn = self.extents.contiguous(&(page..page + 1));
+        // SAFETY: The page is pinned.
+        pfn.is_some_and(|pfn| unsafe { helpers::page_is_mapped(helpers::pfn_to_page(pfn)) })
+    }
+
     /// The next folios belong to another item of the request.
     pub(crate) fn start_item(&mut self) {
         self.extents.start_item();

@@ -72,6 +72,11 @@ void rust_helper_dev_log_refusal(struct device *dev, const char *mode)
 	dev_notice_ratelimited(dev, "refused, for the udmabuf is %s\n", mode);
 }
 
+const char *rust_helper_dev_name(const struct device *dev)
+{
+	return dev_name(dev);
+}
+
 #if IS_ENABLED(CONFIG_KUNIT)
 void rust_helper_dev_assign_dma_coherent(struct device *dev, bool value)
 {
@@ -258,6 +263,11 @@ bool rust_helper_is_page_hwpoison(const struct page *page)
 	return is_page_hwpoison(page);
 }
 
+bool rust_helper_page_is_mapped(const struct page *page)
+{
+	return folio_mapped(page_folio(page));
+}
+
 void *rust_helper_page_address(const struct page *page)
 {
 	return page_address(page);
@@ -410,10 +420,9 @@ unsigned long rust_helper_rlimit(unsigned int limit)
 
 /* printk.h */
 
-void rust_helper_log_wrong(u64 inode, const char *what, size_t offset, unsigned long instruction)
+void rust_helper_log_wrong(const char *line)
 {
-	pr_warn_ratelimited("udmabuf %llu: %s[%d]: %s, at byte %zu, instruction 0x%lx\n", inode,
-			    current->comm, current->pid, what, offset, instruction);
+	pr_warn_ratelimited("%s\n", line);
 }
 
 /* ptrace.h */
@@ -421,6 +430,13 @@ void rust_helper_log_wrong(u64 inode, const char *what, size_t offset, unsigned 
 unsigned long rust_helper_user_instruction_pointer(void)
 {
 	return instruction_pointer(current_pt_regs());
+}
+
+/* sched.h */
+
+void rust_helper_get_current_name(char *name)
+{
+	strscpy_pad(name, current->comm, TASK_COMM_LEN);
 }
 
 /* scatterlist.h */

@@ -34,6 +34,9 @@ extern "C" {
     #[link_name = "rust_helper_dev_log_refusal"]
     pub(super) fn dev_log_refusal(dev: *mut device, mode: *const c_char);
 
+    #[link_name = "rust_helper_dev_name"]
+    pub(super) fn dev_name(dev: *const device) -> *const c_char;
+
     #[link_name = "rust_helper_dma_coherent_limit"]
     pub(super) fn dma_coherent_limit(dev: *mut device) -> u64_;
     #[link_name = "rust_helper_dma_encryption_bit"]
@@ -116,6 +119,8 @@ extern "C" {
     pub(super) fn folio_ref_count(folio: *const folio) -> c_int;
     #[link_name = "rust_helper_is_page_hwpoison"]
     pub(super) fn is_page_hwpoison(page: *const page) -> bool;
+    #[link_name = "rust_helper_page_is_mapped"]
+    pub(super) fn page_is_mapped(page: *const page) -> bool;
     #[link_name = "rust_helper_page_address"]
     pub(super) fn page_address(page: *const page) -> *mut c_void;
     #[link_name = "rust_helper_page_to_pfn"]
@@ -128,10 +133,6 @@ extern "C" {
     pub(super) fn pfn_folio(pfn: c_ulong) -> *mut folio;
     #[link_name = "rust_helper_pfn_to_page"]
     pub(super) fn pfn_to_page(pfn: c_ulong) -> *mut page;
-    #[link_name = "rust_helper_log_wrong"]
-    pub(super) fn log_wrong(inode: u64, what: *const c_char, offset: usize, instruction: c_ulong);
-    #[link_name = "rust_helper_user_instruction_pointer"]
-    pub(super) fn user_instruction_pointer() -> c_ulong;
     #[link_name = "rust_helper_pmd_order"]
     pub(super) fn pmd_order() -> c_uint;
     #[link_name = "rust_helper_pte_is_none"]
@@ -160,6 +161,13 @@ extern "C" {
     pub(super) fn mutex_lock_interruptible(lock: *mut mutex) -> c_int;
     #[link_name = "rust_helper_mutex_lock_killable"]
     pub(super) fn mutex_lock_killable(lock: *mut mutex) -> c_int;
+
+    #[link_name = "rust_helper_log_wrong"]
+    pub(super) fn log_wrong(line: *const c_char);
+    #[link_name = "rust_helper_user_instruction_pointer"]
+    pub(super) fn user_instruction_pointer() -> c_ulong;
+    #[link_name = "rust_helper_get_current_name"]
+    pub(super) fn get_current_name(name: *mut c_char);
 
     #[cfg(all(CONFIG_KUNIT, CONFIG_MEMORY_FAILURE))]
     #[link_name = "rust_helper_assign_page_hwpoison"]

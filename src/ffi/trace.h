@@ -275,14 +275,18 @@ UDMABUF_COPY(udmabuf_publish);
 
 /* A program did something wrong with a checked buffer, at that instruction of its own. */
 TRACE_EVENT(udmabuf_wrong,
-	TP_PROTO(u64 ino, u32 wrong, size_t offset, unsigned long instruction, int process),
-	TP_ARGS(ino, wrong, offset, instruction, process),
+	TP_PROTO(u64 ino, u32 wrong, size_t offset, unsigned long instruction, int process,
+		 u32 open, size_t mapped, bool memfd),
+	TP_ARGS(ino, wrong, offset, instruction, process, open, mapped, memfd),
 	TP_STRUCT__entry(
 		__field(u64, ino)
 		__field(u32, wrong)
 		__field(size_t, offset)
 		__field(unsigned long, instruction)
 		__field(int, process)
+		__field(u32, open)
+		__field(size_t, mapped)
+		__field(bool, memfd)
 	),
 	TP_fast_assign(
 		__entry->ino = ino;
@@ -290,11 +294,18 @@ TRACE_EVENT(udmabuf_wrong,
 		__entry->offset = offset;
 		__entry->instruction = instruction;
 		__entry->process = process;
+		__entry->open = open;
+		__entry->mapped = mapped;
+		__entry->memfd = memfd;
 	),
-	TP_printk("ino=%llu wrong=%s offset=%zu instruction=0x%lx process=%d", __entry->ino,
+	TP_printk("ino=%llu wrong=%s offset=%zu instruction=0x%lx process=%d open=%s mapped=%zu memfd=%d",
+		  __entry->ino,
 		  __print_symbolic(__entry->wrong, { 0, "outside" }, { 1, "writes-in-read" },
 				   { 2, "not-begun" }, { 3, "ends-as-other" }, { 4, "not-ended" }),
-		  __entry->offset, __entry->instruction, __entry->process)
+		  __entry->offset, __entry->instruction, __entry->process,
+		  __print_symbolic(__entry->open, { 0, "rw" }, { 1, "write" }, { 2, "read" },
+				   { 3, "none" }),
+		  __entry->mapped, __entry->memfd)
 );
 
 #endif

@@ -14,14 +14,11 @@ use super::{
     folio::PinnedPages, //
 };
 use crate::{
-    accesses::{
-        Process,
-        Wrong, //
-    },
     attach::Moved,
     coherency::Coherency,
     direction::Direction,
     mode::Mode,
+    report::Report,
     span::Span, //
 };
 use core::ops::Range;
@@ -114,9 +111,12 @@ events! {
     udmabuf_collect(
         ino: u64, dev: Dev, offset: usize, length: usize, changed: usize, duration: i64
     );
-    udmabuf_wrong(ino: u64, wrong: u32, offset: usize, instruction: usize, process: c_int);
     udmabuf_publish(
         ino: u64, dev: Dev, offset: usize, length: usize, changed: usize, duration: i64
+    );
+    udmabuf_wrong(
+        ino: u64, wrong: u32, offset: usize, instruction: usize, process: c_int, open: u32,
+        mapped: usize, memfd: bool
     );
 }
 
@@ -312,20 +312,26 @@ pub(crate) fn publish(
     })
 }
 
-/// A program did something wrong at `offset`; a process that had begun what is not ended is that.
-#[inline(always)]
-pub(crate) fn wrong(
-    pages: &PinnedPages,
-    wrong: Wrong,
-    offset: usize,
-    instruction: usize,
-    process: Process,
-) {
+/// A program did something wrong.
+pub(crate) fn wrong(report: &Report) {
+    /// No [`Direction`].
+    const NOTHING: u32 = 3;
+
     if udmabuf_wrong::is_on() {
-        // CAST: The number of a variant.
-        let wrong = wrong as u32;
         // SAFETY: There is no pointer.
-        unsafe { udmabuf_wrong::emit(pages.inode(), wrong, offset, instruction, process.0) };
+        unsafe {
+            udmabuf_wrong::emit(
+                report.inode,
+                // CAST: The number of a variant, here and below.
+                report.wrong as u32,
+                report.offset,
+                report.instruction,
+                report.process.0,
+                report.open.map_or(NOTHING, |access| access as u32),
+                report.mapped,
+                report.has_memfd_mapped,
+            )
+        };
     }
 }
 

@@ -33,10 +33,7 @@ use crate::{
 use core::{
     marker::PhantomData,
     ops::Range,
-    ptr::{
-        self,
-        NonNull, //
-    }, //
+    ptr, //
 };
 use kernel::{
     bindings,
@@ -85,6 +82,17 @@ pub(crate) trait FaultHandler: Sized {
     /// An entry that may only be read is about to be made writable, unless there is something else to
     /// do than to go on.
     fn first_write(&self, fault: &Fault<'_>) -> FaultResult;
+
+    /// Somebody looks at page index `page` from outside, such as a debugger: `copy` copies, and returns
+    /// how many bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the process is being killed.
+    fn access(&self, page: usize, copy: impl FnOnce() -> usize) -> Result<usize>;
+
+    /// A mapping goes away, if it [is watchful](Self::is_watchful).
+    fn unmapped(&self);
 }
 
 /// A fault being handled, in a mapping that [`map_pages`] set up.
@@ -212,31 +220,30 @@ impl Fault<'_> {
         }
     }
 
-    /// Makes one entry for the 2^`order` pages around the fault. Falls back unless it is a PMD's, the
-    /// architecture has such entries, the mapping has all the pages, they are one piece, and address
-    /// and page frame are aligned alike.
-    pub(crate) fn insert_huge(&self, order: u32) -> FaultResult {
+    /// The first page frame of the 2^`order` pages around the fault, if one entry can be made of them: it
+    /// is a PMD's, the architecture has such entries, the mapping has all the pages, they are one piece,
+    /// and address and page frame are aligned alike.
+    pub(crate) fn huge_frame(&self, order: u32) -> Option<usize> {
         // SAFETY: A constant.
-        if order != unsafe { helpers::pmd_order() } {
-            return FaultResult::FALLBACK;
+        if !cfg!(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP) || order != unsafe { helpers::pmd_order() } {
+            return None;
         }
         let around = self.around(order);
         let count = 1usize << order;
         let pfn = self.pages.extents().contiguous(&around);
-        let Some(pfn) = pfn.filter(|pfn| around.len() == count && pfn & (count - 1) == 0) else {
-            return FaultResult::FALLBACK;
-        };
-        self.insert_pmd(pfn)
+        pfn.filter(|pfn| around.len() == count && pfn & (count - 1) == 0)
     }
 
+    /// Makes one entry for the pages around the fault whose [first frame](Self::huge_frame) is `pfn`.
     #[cfg(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)]
-    fn insert_pmd(&self, pfn: usize) -> FaultResult {
+    pub(crate) fn insert_huge(&self, pfn: usize) -> FaultResult {
         // SAFETY: As in `insert_with`; all the pages lie in the mapping.
         FaultResult(unsafe { bindings::vmf_insert_pfn_pmd(self.raw, pfn, self.is_write()) })
     }
 
+    /// There are none.
     #[cfg(not(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP))]
-    fn insert_pmd(&self, _pfn: usize) -> FaultResult {
+    pub(crate) fn insert_huge(&self, _pfn: usize) -> FaultResult {
         FaultResult::FALLBACK
     }
 }
@@ -324,6 +331,7 @@ impl<T: FaultHandler> VmOperations<T> {
         fault: Some(Self::fault),
         pfn_mkwrite: Some(Self::pfn_mkwrite),
         access: Some(Self::access),
+        close: Some(Self::close),
         ..pin_init::zeroed()
     };
 
@@ -402,10 +410,10 @@ impl<T: FaultHandler> VmOperations<T> {
                 (*vma).vm_pgoff,
             )
         };
-        // SAFETY: `map_pages` put a pointer there to what lives as long as the mapping.
-        let pages = unsafe { &*(*vma).vm_private_data.cast::<T>() }.pages();
-        let page = first + ((address - start) >> PAGE_SHIFT);
-        let Some(pfn) = pages.extents().contiguous(&(page..page + 1)) else {
+        // SAFETY: As `enter`'s.
+        let handler = unsafe { Self::handler(vma) };
+        let index = first + ((address - start) >> PAGE_SHIFT);
+        let Some(pfn) = handler.pages().extents().contiguous(&(index..index + 1)) else {
             return EFAULT.to_errno();
         };
         let offset = address % PAGE_SIZE;
@@ -426,11 +434,30 @@ impl<T: FaultHandler> VmOperations<T> {
             0 => (memory, bytes),
             _ => (bytes, memory),
         };
-        // SAFETY: Both are valid for that many bytes, and no reference points to the page. Others may
-        // write it at the same time: then any mixture of bytes is right.
-        unsafe { ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), count) };
+        let copied = handler.access(index, || {
+            // SAFETY: Both are valid for that many bytes, and no reference points to the page. Others may
+            // write it at the same time: then any mixture of bytes is right.
+            unsafe { ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), count) };
+            count
+        });
         // CAST: At most a page.
-        count as c_int
+        copied.map_or_else(|error| error.to_errno(), |count| count as c_int)
+    }
+
+    /// # Safety
+    ///
+    /// Called by core when `vma`, which [`map_pages`] set up for a `T`, is about to go away.
+    unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
+        // SAFETY: As this function's.
+        unsafe { Self::handler(vma) }.unmapped();
+    }
+
+    /// # Safety
+    ///
+    /// For all of `'a`, `vma` is valid, and set up by [`map_pages`] for a `T`.
+    unsafe fn handler<'a>(vma: *mut bindings::vm_area_struct) -> &'a T {
+        // SAFETY: `map_pages` put a pointer there to what lives as long as the mapping.
+        unsafe { &*(*vma).vm_private_data.cast::<T>() }
     }
 
     /// # Safety
@@ -439,9 +466,8 @@ impl<T: FaultHandler> VmOperations<T> {
     unsafe fn enter<'a>(raw: *mut bindings::vm_fault) -> (&'a T, Fault<'a>) {
         // SAFETY: The fault is valid.
         let vma = unsafe { (*raw).__bindgen_anon_1.vma };
-        // SAFETY: A fault's mapping is valid, and `map_pages` put a pointer there to what lives as long
-        // as the mapping.
-        let handler = unsafe { &*(*vma).vm_private_data.cast::<T>() };
+        // SAFETY: A fault's mapping is valid, and set up so, says the caller.
+        let handler = unsafe { Self::handler(vma) };
         // INVARIANT: `map_pages` made the mapping so; the rest is the caller's promise.
         let fault = Fault {
             raw,
@@ -496,7 +522,7 @@ pub(super) unsafe fn map_pages<T: FaultHandler>(
 /// All user mappings of a buffer, of whatever process.
 #[derive(Clone, Copy)]
 pub(crate) struct UserMappings<'a> {
-    mapping: NonNull<bindings::address_space>,
+    mapping: *mut bindings::address_space,
     _buffer: PhantomData<&'a ()>,
 }
 
@@ -504,13 +530,12 @@ impl UserMappings<'_> {
     /// # Safety
     ///
     /// `file` is valid for as long as this is, and that of the buffer.
-    pub(super) unsafe fn of(file: *mut bindings::file) -> Result<Self> {
-        // SAFETY: The file is valid.
-        let mapping = NonNull::new(unsafe { (*file).f_mapping }).ok_or(EINVAL)?;
-        Ok(Self {
-            mapping,
+    pub(super) unsafe fn of(file: *mut bindings::file) -> Self {
+        Self {
+            // SAFETY: The file is valid.
+            mapping: unsafe { (*file).f_mapping },
             _buffer: PhantomData,
-        })
+        }
     }
 
     /// Forgets all entries of the pages of which `span` has a part: the next touch of each is a fault.
@@ -523,7 +548,7 @@ impl UserMappings<'_> {
             (pages.len() << PAGE_SHIFT) as i64,
         );
         // SAFETY: The address space is the buffer's.
-        unsafe { bindings::unmap_mapping_range(self.mapping.as_ptr(), start, len, 1) };
+        unsafe { bindings::unmap_mapping_range(self.mapping, start, len, 1) };
     }
 }
 

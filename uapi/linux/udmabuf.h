@@ -93,8 +93,28 @@ struct udmabuf_create_list {
 #define UDMABUF_MODE_MEMORY_COHERENT	3
 
 /**
+ * define UDMABUF_FLAGS_CHECK - what programs do wrong with the buffer is told: who touches
+ *	it outside of any bracket, or writes in one for reading, or whose START and END do
+ *	not fit. The module's parameter check does so for all new buffers
+ */
+#define UDMABUF_FLAGS_CHECK		0x02
+/**
+ * define UDMABUF_FLAGS_CHECK_STRICT - the same, and a touch that is wrong gets SIGBUS
+ */
+#define UDMABUF_FLAGS_CHECK_STRICT	0x04
+/**
+ * define UDMABUF_FLAGS_AUTO_SYNC - the buffer hands itself over: a touch of a mapping of
+ *	the dma-buf brings home what devices wrote, and a device is given what was written
+ *	when it is mapped, or says that it begins an access. Brackets may be left out where
+ *	devices do one or the other; a device that keeps its mapping and says nothing
+ *	needs END. What is written by way of the memfd needs END, or a map. A touch does
+ *	not wait for fences: poll() does
+ */
+#define UDMABUF_FLAGS_AUTO_SYNC		0x08
+
+/**
  * struct udmabuf_create_ext - a buffer in a mode
- * @flags: %UDMABUF_FLAGS_CLOEXEC or 0
+ * @flags: ``UDMABUF_FLAGS_*`` bits
  * @mode: one of ``UDMABUF_MODE_*``
  * @count: number of items, 1 or more
  * @reserved: 0
@@ -118,6 +138,15 @@ struct udmabuf_create_ext {
  *	device is mapped that is already attached
  */
 #define UDMABUF_STATE_MAY_SYNC	(1 << 1)
+
+/**
+ * define UDMABUF_STATE_CHECKED - what programs do wrong with it is told
+ */
+#define UDMABUF_STATE_CHECKED	(1 << 2)
+/**
+ * define UDMABUF_STATE_AUTO_SYNC - it hands itself over
+ */
+#define UDMABUF_STATE_AUTO_SYNC	(1 << 3)
 
 /**
  * struct udmabuf_query - what a buffer is, and what its brackets cost

@@ -6,7 +6,7 @@ pub mod atomic {
     use crate::sync::atomic::{Atomic, Relaxed};
 
     /// As the module's, whose single instruction is a relaxed load.
-    pub fn load_relaxed(atomic: &Atomic<bool>) -> bool {
+    pub fn load_relaxed(atomic: &Atomic<u32>) -> u32 {
         atomic.load(Relaxed)
     }
 }

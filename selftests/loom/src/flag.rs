@@ -21,7 +21,7 @@ use crate::{
 
 /// A flag that all threads know.
 fn pending() -> Arc<Pending> {
-    let pending = Arc::new(Pending::new());
+    let pending = Arc::new(Pending::new(false));
     assert!(!pending.at_begin());
     pending
 }

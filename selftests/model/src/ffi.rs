@@ -6,7 +6,7 @@ pub mod atomic {
     use kernel::sync::atomic::{Atomic, Relaxed};
 
     /// Observed, as every access to an atomic is.
-    pub fn load_relaxed(atomic: &Atomic<bool>) -> bool {
+    pub fn load_relaxed(atomic: &Atomic<u32>) -> u32 {
         atomic.load(Relaxed)
     }
 }

@@ -54,6 +54,10 @@ mod pending;
 #[path = "../../../src/span.rs"]
 mod span;
 
+#[allow(dead_code)]
+#[path = "../../../src/touched.rs"]
+mod touched;
+
 #[cfg(test)]
 mod counting;
 pub mod explore;

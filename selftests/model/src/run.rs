@@ -323,7 +323,7 @@ impl<'a> List<'a> {
             script,
             attachments: Attachments::new(WHOLE),
             cached: Vec::new(),
-            pending: Pending::new(),
+            pending: Pending::new(false),
         };
         RUN.with_borrow_mut(|run| run.silent = true);
         for &change in history {

@@ -224,6 +224,72 @@ impl Mapping {
         unsafe { from.read_volatile() }
     }
 
+    /// Touches the byte at offset `at`; returns the address of the instruction that did.
+    ///
+    /// # Panics
+    ///
+    /// When `at` is outside.
+    #[inline(never)]
+    pub fn touch_from(&self, at: usize) -> usize {
+        let from = self.byte(at, 1);
+        let instruction: usize;
+        // SAFETY: `byte` checked the range; a byte of it is loaded.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            std::arch::asm!(
+                "lea {instruction}, [rip + 2f]",
+                "2: mov {byte}, byte ptr [{from}]",
+                instruction = out(reg) instruction,
+                byte = out(reg_byte) _,
+                from = in(reg) from,
+                options(nostack, readonly),
+            );
+            #[cfg(target_arch = "aarch64")]
+            std::arch::asm!(
+                "adr {instruction}, 2f",
+                "2: ldrb {byte:w}, [{from}]",
+                instruction = out(reg) instruction,
+                byte = out(reg) _,
+                from = in(reg) from,
+                options(nostack, readonly),
+            );
+        }
+        instruction
+    }
+
+    /// Writes the byte at offset `at`; returns the address of the instruction that did.
+    ///
+    /// # Panics
+    ///
+    /// When `at` is outside.
+    #[inline(never)]
+    pub fn write_from(&self, at: usize, byte: u8) -> usize {
+        let to = self.byte(at, 1);
+        let instruction: usize;
+        // SAFETY: As in `write`.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            std::arch::asm!(
+                "lea {instruction}, [rip + 2f]",
+                "2: mov byte ptr [{to}], {byte}",
+                instruction = out(reg) instruction,
+                byte = in(reg_byte) byte,
+                to = in(reg) to,
+                options(nostack),
+            );
+            #[cfg(target_arch = "aarch64")]
+            std::arch::asm!(
+                "adr {instruction}, 2f",
+                "2: strb {byte:w}, [{to}]",
+                instruction = out(reg) instruction,
+                byte = in(reg) byte,
+                to = in(reg) to,
+                options(nostack),
+            );
+        }
+        instruction
+    }
+
     /// Reads one byte at an address where nothing is to be mapped any more. If so, it ends the
     /// process with SIGSEGV.
     pub fn touch_lost(address: usize) -> u8 {

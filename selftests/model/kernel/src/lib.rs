@@ -51,6 +51,13 @@ pub mod alloc {
             Self(Vec::new())
         }
 
+        pub fn from_elem(value: T, count: usize, _: Flags) -> Result<Self>
+        where
+            T: Clone,
+        {
+            Ok(Self(vec![value; count]))
+        }
+
         pub fn push(&mut self, value: T, _: Flags) -> Result {
             self.0.push(value);
             Ok(())
@@ -254,22 +261,23 @@ pub mod sync {
 
         pub struct Atomic<T>(Cell<T>);
 
-        impl Atomic<bool> {
-            pub const fn new(value: bool) -> Self {
+        /// An observer hears of it as of a flag.
+        impl Atomic<u32> {
+            pub const fn new(value: u32) -> Self {
                 Self(Cell::new(value))
             }
 
-            pub fn load<O>(&self, _: O) -> bool {
+            pub fn load<O>(&self, _: O) -> u32 {
                 match OBSERVER.get() {
-                    Some(observer) => observer(Operation::Load),
+                    Some(observer) => u32::from(observer(Operation::Load)),
                     None => self.0.get(),
                 }
             }
 
-            pub fn store<O>(&self, value: bool, _: O) {
+            pub fn store<O>(&self, value: u32, _: O) {
                 match OBSERVER.get() {
                     Some(observer) => {
-                        observer(Operation::Store(value));
+                        observer(Operation::Store(value != 0));
                     }
                     None => self.0.set(value),
                 }

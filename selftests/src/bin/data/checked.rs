@@ -2,36 +2,60 @@
 
 //! A checked buffer: what programs do wrong is told, with the place, and what they do right is not.
 
+use std::fs;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::thread;
 
+use rustix::process::Signal;
 use selftests::Access;
+use selftests::Backing;
 use selftests::DmaBuf;
+use selftests::Errno;
+use selftests::Item;
 use selftests::Memfd;
 use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Udmabuf;
+use selftests::abi;
 use selftests::driver::Driver;
-use selftests::driver::Parameter;
+use selftests::importer::Direction;
 use selftests::ktap::Test;
 use selftests::outcome::equal;
 use selftests::outcome::fail;
 use selftests::outcome::skip;
+use selftests::sys::fork::Child;
 use selftests::tests;
 use selftests::tracefs::Event;
 use selftests::tracefs::Trace;
+
+use crate::setup;
 
 pub const TESTS: &[Test] = tests![
     checked_read_outside,
     checked_write_outside,
     checked_touch_after_the_end,
     checked_write_in_a_bracket_for_reading,
+    checked_touch_beside_a_part,
     checked_end_without_start,
     checked_end_as_another,
     checked_start_without_end,
+    checked_start_without_end_at_exit,
+    checked_child,
+    checked_strictly,
+    checked_by_parameter,
+    checked_report_says_all,
+    checked_memfd_is_not_seen,
     checked_and_right,
+    checked_and_right_in_huge_pages,
+    checked_and_right_for_a_debugger,
+    checked_many_open,
 ];
 
 const SIZE: usize = 8 * PAGE;
+
+/// What the checker has said, of all buffers.
+const FILE: &str = "/sys/kernel/debug/udmabuf_rs/wrong";
 
 /// A checked buffer, and what is said of it.
 struct Checked {
@@ -40,15 +64,21 @@ struct Checked {
     trace: Trace,
 }
 
+fn checked(item: Item, flags: u32) -> Result<DmaBuf, Errno> {
+    let flags = flags | abi::UDMABUF_FLAGS_CLOEXEC;
+    Udmabuf::open()?.create_ext(abi::UDMABUF_MODE_DMA_API, &[item], flags)
+}
+
 impl Checked {
     fn new() -> Outcome<Checked> {
+        let memfd = Memfd::with_pages_apart(SIZE)?;
+        Checked::of(checked(memfd.whole(), abi::UDMABUF_FLAGS_CHECK)?)
+    }
+
+    fn of(buffer: DmaBuf) -> Outcome<Checked> {
         let Some(trace) = Trace::of("udmabuf")? else {
             return skip("a kernel with CONFIG_TRACEPOINTS, and a driver that has some");
         };
-        let parameter: Parameter = Driver::under_test().parameter("check");
-        let changed = parameter.set("1")?;
-        let buffer = Udmabuf::open()?.create(Memfd::with_pages_apart(SIZE)?.whole())?;
-        drop(changed);
         let inode = rustix::fs::fstat(buffer.as_fd())?.st_ino.to_string();
         Ok(Checked {
             buffer,
@@ -57,11 +87,9 @@ impl Checked {
         })
     }
 
-    /// What has been said so far.
+    /// What has been said since the last call.
     fn told(&self) -> Outcome<Vec<Event>> {
-        let events = self.trace.take()?.into_iter();
-        let ours = |event: &Event| event.name == "udmabuf_wrong" && event.text("ino") == self.inode;
-        Ok(events.filter(ours).collect())
+        told(&self.trace, &self.inode)
     }
 
     #[track_caller]
@@ -76,67 +104,103 @@ impl Checked {
             other => fail(format_args!("told once: {other:?}")),
         }
     }
+
+    #[track_caller]
+    fn nothing(&self) -> Outcome {
+        let told = self.told()?;
+        equal(format_args!("told: {told:?}"), told.len(), 0)
+    }
 }
 
-/// Whether it was in this function, or a bit behind its beginning.
-fn is_in(event: &Event, function: usize) -> Outcome {
-    let at = event.text("instruction").trim_start_matches("0x");
-    let at = usize::from_str_radix(at, 16).unwrap_or(0);
-    match (function..function + 64).contains(&at) {
-        true => Ok(()),
-        false => fail(format_args!(
-            "{at:#x} is not in the function at {function:#x}"
-        )),
-    }
+fn told(trace: &Trace, inode: &str) -> Outcome<Vec<Event>> {
+    let events = trace.take()?.into_iter();
+    let ours = |event: &Event| event.name == "udmabuf_wrong" && event.text("ino") == inode;
+    Ok(events.filter(ours).collect())
+}
+
+/// It was this instruction of this process.
+#[track_caller]
+fn is_at(event: &Event, instruction: usize) -> Outcome {
+    let here = i64::from(std::process::id());
+    equal("process", event.number("process"), Some(here))?;
+    let expected = format!("{instruction:#x}");
+    equal("instruction", event.text("instruction"), expected.as_str())
 }
 
 fn checked_read_outside() -> Outcome {
     let checked = Checked::new()?;
     let memory = checked.buffer.map(Access::ReadWrite)?;
-    memory.touch(2 * PAGE);
-    let event = checked.only("outside", 2 * PAGE)?;
-    let _ = is_in(&event, selftests::Mapping::touch as *const () as usize);
-    // The same place once more, after what was let through is forgotten.
-    checked.buffer.begin(Access::Read)?.end()?;
-    memory.touch(2 * PAGE);
-    equal("told once more", checked.told()?.len(), 0)
+    for round in 0..2 {
+        let instruction = memory.touch_from(2 * PAGE + 5);
+        if round == 0 {
+            let event = checked.only("outside", 2 * PAGE)?;
+            is_at(&event, instruction)?;
+            equal("open", event.text("open"), "none")?;
+        }
+        // What was let through is seen again, and told once.
+        checked.buffer.begin(Access::Read)?.end()?;
+    }
+    checked.nothing()
 }
 
 fn checked_write_outside() -> Outcome {
     let checked = Checked::new()?;
     let memory = checked.buffer.map(Access::ReadWrite)?;
-    memory.write(PAGE, &[1]);
-    checked.only("outside", PAGE).map(drop)
+    let instruction = memory.write_from(PAGE, 1);
+    is_at(&checked.only("outside", PAGE)?, instruction)?;
+    equal("it was written", memory.touch(PAGE), 1)
 }
 
 fn checked_touch_after_the_end() -> Outcome {
     let checked = Checked::new()?;
     let memory = checked.buffer.map(Access::ReadWrite)?;
-    let bracket = checked.buffer.begin(Access::ReadWrite)?;
-    memory.touch_every_page();
-    memory.write(0, &[1]);
-    equal("told of what is right", checked.told()?.len(), 0)?;
-    bracket.end()?;
-    memory.touch(3 * PAGE);
-    checked.only("outside", 3 * PAGE).map(drop)
+    for access in [Access::Read, Access::Write, Access::ReadWrite] {
+        let bracket = checked.buffer.begin(access)?;
+        memory.touch_every_page();
+        if access != Access::Read {
+            memory.write(0, &[1]);
+        }
+        checked.nothing()?;
+        bracket.end()?;
+    }
+    let instruction = memory.touch_from(3 * PAGE);
+    is_at(&checked.only("outside", 3 * PAGE)?, instruction)
 }
 
 fn checked_write_in_a_bracket_for_reading() -> Outcome {
+    // With an entry for reading, and with none.
+    for touched_before in [true, false] {
+        let checked = Checked::new()?;
+        let memory = checked.buffer.map(Access::ReadWrite)?;
+        let bracket = checked.buffer.begin(Access::Read)?;
+        if touched_before {
+            memory.touch_every_page();
+            checked.nothing()?;
+        }
+        let instruction = memory.write_from(4 * PAGE + 1, 7);
+        let event = checked.only("writes-in-read", 4 * PAGE)?;
+        is_at(&event, instruction)?;
+        equal("open", event.text("open"), "read")?;
+        bracket.end()?;
+        equal("it was written", memory.touch(4 * PAGE + 1), 7)?;
+    }
+    Ok(())
+}
+
+/// A bracket allows the pages of which it has a part.
+fn checked_touch_beside_a_part() -> Outcome {
     let checked = Checked::new()?;
     let memory = checked.buffer.map(Access::ReadWrite)?;
-    let bracket = checked.buffer.begin(Access::Read)?;
-    memory.touch(4 * PAGE);
-    equal("told of reading", checked.told()?.len(), 0)?;
-    memory.write(4 * PAGE, &[1]);
-    checked.only("writes-in-read", 4 * PAGE)?;
-    bracket.end()?;
-    // And where there is no entry yet.
-    let checked = Checked::new()?;
-    let memory = checked.buffer.map(Access::ReadWrite)?;
-    let bracket = checked.buffer.begin(Access::Read)?;
-    memory.write(5 * PAGE + 1, &[1, 2]);
-    checked.only("writes-in-read", 5 * PAGE)?;
-    Ok(bracket.end()?)
+    let device = Udmabuf::open()?;
+    let part = 2 * PAGE + 1..3 * PAGE + 1;
+    device.start_range(&checked.buffer, Access::Write, part.clone())?;
+    memory.write(2 * PAGE, &[1; 2 * PAGE]);
+    checked.nothing()?;
+    memory.write_from(4 * PAGE, 1);
+    checked.only("outside", 4 * PAGE)?;
+    device.finish_range(&checked.buffer, Access::Write, part)?;
+    memory.touch_from(2 * PAGE);
+    checked.only("outside", 2 * PAGE).map(drop)
 }
 
 fn checked_end_without_start() -> Outcome {
@@ -149,7 +213,8 @@ fn checked_end_as_another() -> Outcome {
     let checked = Checked::new()?;
     checked.buffer.start(Access::Read)?;
     checked.buffer.finish(Access::ReadWrite)?;
-    checked.only("ends-as-other", 0).map(drop)
+    let event = checked.only("ends-as-other", 0)?;
+    equal("open", event.text("open"), "read")
 }
 
 fn checked_start_without_end() -> Outcome {
@@ -160,29 +225,221 @@ fn checked_start_without_end() -> Outcome {
     } = Checked::new()?;
     buffer.start(Access::Write)?;
     drop(buffer);
-    let told = trace.take()?;
-    let told = told.iter().filter(|event| event.text("ino") == inode);
-    let told = told.filter(|event| event.text("wrong") == "not-ended");
-    equal("told", told.count(), 1)
+    let told = told(&trace, &inode)?;
+    let told: Vec<_> = told.iter().map(|event| event.text("wrong")).collect();
+    equal("told", told, vec!["not-ended"])
 }
 
-/// Nested, by parts, of two threads, and of a child.
-fn checked_and_right() -> Outcome {
+/// The buffer lives on.
+fn checked_start_without_end_at_exit() -> Outcome {
+    let checked = Checked::new()?;
+    let child = Child::run(|| {
+        let memory = checked.buffer.map(Access::ReadWrite);
+        let begun = checked.buffer.start(Access::Write);
+        let done = memory.is_ok() && begun.is_ok();
+        // Nothing is unmapped before the end.
+        std::mem::forget(memory);
+        i32::from(!done)
+    })?;
+    let pid = child.pid().map(|pid| i64::from(pid.as_raw_nonzero().get()));
+    equal("exit code", child.wait()?.exit_status(), Some(0))?;
+    let event = checked.only("not-ended", 0)?;
+    equal("process", event.number("process"), pid)
+}
+
+/// A child has the entries of its parent, and loses them as that does.
+fn checked_child() -> Outcome {
     let checked = Checked::new()?;
     let memory = checked.buffer.map(Access::ReadWrite)?;
+    let bracket = checked.buffer.begin(Access::ReadWrite)?;
+    memory.write(0, &[1; SIZE]);
+    let touches = || {
+        memory.touch_from(5 * PAGE);
+        0
+    };
+    equal("in the bracket", Child::run(touches)?.wait()?.exit_status(), Some(0))?;
+    checked.nothing()?;
+    // It waits until the bracket is ended.
+    let (read, write) = rustix::pipe::pipe()?;
+    let child = Child::run(|| {
+        let mut byte = [0];
+        let _ = rustix::io::read(&read, &mut byte);
+        touches()
+    })?;
+    let pid = child.pid().map(|pid| i64::from(pid.as_raw_nonzero().get()));
+    bracket.end()?;
+    rustix::io::write(&write, &[0])?;
+    equal("after it", child.wait()?.exit_status(), Some(0))?;
+    let event = checked.only("outside", 5 * PAGE)?;
+    equal("process", event.number("process"), pid)
+}
+
+/// What is wrong does not happen, and what is right does.
+fn checked_strictly() -> Outcome {
+    let memfd = Memfd::with_pages_apart(SIZE)?;
+    let checked = Checked::of(checked(memfd.whole(), abi::UDMABUF_FLAGS_CHECK_STRICT)?)?;
+    let memory = checked.buffer.map(Access::ReadWrite)?;
+    let dies = |body: &dyn Fn()| -> Outcome {
+        let child = Child::run(|| {
+            body();
+            0
+        })?;
+        let signal = child.wait()?.terminating_signal();
+        equal("ends by", signal, Some(Signal::BUS.as_raw()))
+    };
+    dies(&|| drop(memory.touch_from(PAGE)))?;
+    checked.only("outside", PAGE)?;
+    let bracket = checked.buffer.begin(Access::Read)?;
+    memory.touch_every_page();
+    dies(&|| drop(memory.write_from(PAGE, 1)))?;
+    dies(&|| memory.write(2 * PAGE, &[1]))?;
+    equal("told", checked.told()?.len(), 2)?;
+    bracket.end()?;
+    let bracket = checked.buffer.begin(Access::ReadWrite)?;
+    equal("nothing was written", memory.touch(PAGE), 0)?;
+    memory.write(PAGE, &[2]);
+    equal("something was", memory.touch(PAGE), 2)?;
+    bracket.end()?;
+    dies(&|| memory.write(3 * PAGE, &[1]))?;
+    checked.only("outside", 3 * PAGE).map(drop)
+}
+
+fn checked_by_parameter() -> Outcome {
+    let parameter = Driver::under_test().parameter("check");
+    let device = Udmabuf::open()?;
+    for (value, is_checked) in [("0", false), ("1", true), ("2", true)] {
+        let changed = parameter.set(value)?;
+        let buffer = device.create(Memfd::new(SIZE)?.whole())?;
+        let list = device.create_list(&[Memfd::new(SIZE)?.whole()])?;
+        drop(changed);
+        for buffer in [buffer, list] {
+            let state = device.query(&buffer)?.state & abi::UDMABUF_STATE_CHECKED;
+            equal("is checked", state != 0, is_checked)?;
+        }
+    }
+    Ok(())
+}
+
+/// In the trace, in the log and in debugfs.
+fn checked_report_says_all() -> Outcome {
+    let edu = setup::edu(0)?;
+    let checked = Checked::new()?;
+    let attachment = edu.attach(&checked.buffer)?;
+    let mapping = attachment.map(Direction::ToDevice)?;
+    let memory = checked.buffer.map(Access::ReadWrite)?;
+    let instruction = thread::scope(|scope| {
+        let thread = scope.spawn(|| memory.write_from(6 * PAGE, 1));
+        thread.join().map_err(|_| Errno::CHILD)
+    })?;
+    let event = checked.only("outside", 6 * PAGE)?;
+    is_at(&event, instruction)?;
+    equal("mapped", event.number("mapped"), Some(1))?;
+    equal("memfd", event.number("memfd"), Some(0))?;
+    let said = fs::read_to_string(FILE)?;
+    let line = said.lines().last().unwrap_or_default();
+    for part in [
+        format!("udmabuf {}: ", checked.inode),
+        format!("[{}/", std::process::id()),
+        format!("at byte {}, instruction {instruction:#x}", 6 * PAGE),
+        format!("open: nothing; mapped: 1 ({})", edu.name()?),
+    ] {
+        equal(format_args!("{part:?} in {line:?}"), line.contains(&part), true)?;
+    }
+    mapping.unmap()?;
+    memory.touch_from(PAGE);
+    let event = checked.only("outside", PAGE)?;
+    equal("mapped", event.number("mapped"), Some(0))
+}
+
+/// An access that cannot be seen; that it is possible is said.
+fn checked_memfd_is_not_seen() -> Outcome {
+    let memfd = Memfd::with_pages_apart(SIZE)?;
+    let checked = Checked::of(checked(memfd.whole(), abi::UDMABUF_FLAGS_CHECK)?)?;
+    let beside = memfd.map()?;
+    beside.write(PAGE, &[1]);
+    checked.nothing()?;
+    let memory = checked.buffer.map(Access::ReadWrite)?;
+    memory.touch_from(PAGE);
+    let event = checked.only("outside", PAGE)?;
+    equal("memfd", event.number("memfd"), Some(1))
+}
+
+/// Nested, by parts, of two threads, moved, in a mapping that may not be written for a while.
+fn checked_and_right() -> Outcome {
+    let checked = Checked::new()?;
+    let mut memory = checked.buffer.map(Access::ReadWrite)?;
     let device = Udmabuf::open()?;
     for round in 0..3 {
+        let byte = round as u8 + 1;
         let outer = checked.buffer.begin(Access::Read)?;
         memory.touch_every_page();
         let inner = checked.buffer.begin(Access::ReadWrite)?;
-        memory.write(round * PAGE, &[7; PAGE]);
+        memory.write(round * PAGE, &[byte; PAGE]);
         inner.end()?;
         memory.touch_every_page();
+        equal("written", memory.touch(round * PAGE), byte)?;
         outer.end()?;
-        device.start_range(&checked.buffer, Access::Write, PAGE..2 * PAGE)?;
+        let part = PAGE..2 * PAGE;
+        device.start_range(&checked.buffer, Access::Write, part.clone())?;
         memory.write(PAGE, &[8; PAGE]);
-        device.finish_range(&checked.buffer, Access::Write, PAGE..2 * PAGE)?;
+        device.finish_range(&checked.buffer, Access::Write, part)?;
+        let bracket = checked.buffer.begin(Access::ReadWrite)?;
+        memory.touch_every_page();
+        memory.relocate(PAGE)?;
+        equal("written by a part", memory.touch(PAGE), 8)?;
+        memory.write(round * PAGE, &[byte; PAGE]);
+        memory.protect(0, SIZE, Some(Access::Read))?;
+        memory.touch_every_page();
+        memory.protect(0, SIZE, Some(Access::ReadWrite))?;
+        memory.write(0, &[byte; SIZE]);
+        thread::scope(|scope| scope.spawn(|| memory.write(PAGE, &[9])).join())
+            .map_err(|_| Errno::CHILD)?;
+        bracket.end()?;
     }
-    let told = checked.told()?;
-    equal(format_args!("told: {told:?}"), told.len(), 0)
+    // One begins, another ends.
+    checked.buffer.start(Access::Write)?;
+    memory.write(0, &[1]);
+    let ends = || i32::from(checked.buffer.finish(Access::Write).is_err());
+    equal("a child ends it", Child::run(ends)?.wait()?.exit_status(), Some(0))?;
+    checked.nothing()
+}
+
+fn checked_and_right_in_huge_pages() -> Outcome {
+    const HUGE: usize = 2 << 20;
+    let memfd = setup::memfd(Backing::Huge, HUGE)?;
+    let checked = Checked::of(checked(memfd.whole(), abi::UDMABUF_FLAGS_CHECK)?)?;
+    let memory = checked.buffer.map_aligned(Access::ReadWrite)?;
+    let bracket = checked.buffer.begin(Access::ReadWrite)?;
+    memory.write(0, &vec![3; HUGE]);
+    bracket.end()?;
+    checked.nothing()?;
+    memory.touch_from(HUGE - PAGE);
+    checked.only("outside", HUGE - PAGE).map(drop)
+}
+
+/// Who looks from outside is not the program.
+fn checked_and_right_for_a_debugger() -> Outcome {
+    let checked = Checked::new()?;
+    let memory = checked.buffer.map(Access::ReadWrite)?;
+    let file = fs::File::options().read(true).write(true).open("/proc/self/mem")?;
+    let at = (memory.address() + PAGE) as u64;
+    file.write_all_at(&[5], at)?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at)?;
+    equal("what was written", byte, [5])?;
+    checked.nothing()
+}
+
+/// Who opens more than are remembered is let alone, and nothing else happens.
+fn checked_many_open() -> Outcome {
+    let checked = Checked::new()?;
+    let memory = checked.buffer.map(Access::ReadWrite)?;
+    for _ in 0..300 {
+        checked.buffer.start(Access::Read)?;
+    }
+    memory.write(0, &[1; SIZE]);
+    for _ in 0..300 {
+        checked.buffer.finish(Access::Read)?;
+    }
+    checked.nothing()
 }

@@ -6,6 +6,7 @@
 //! Every byte depends on its position, and only the rules of the contract are relied upon: an
 //! access bracket, or mapping and unmapping for a device, hands the data over.
 
+mod automatic;
 mod brackets;
 mod checked;
 mod cost;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         stated::TESTS,
         traced::TESTS,
         checked::TESTS,
+        automatic::TESTS,
         brackets::TESTS,
         fences::TESTS,
         kernel::TESTS,

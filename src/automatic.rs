@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A buffer that hands itself over: nobody brackets.
+//!
+//! While a device is mapped that needs hand-overs, user mappings have entries only of pages that are the
+//! CPU's: the first touch of another is a fault, which brings home what devices wrote there. A device is
+//! given the pages when it is mapped, and when it says that it begins an access. Then all entries go,
+//! and nobody touches anything before it has what was written.
+//!
+//! # Rules
+//!
+//! 1. Entries are made, and taken away, with the mutex here held, and so are the hand-overs that go with
+//!    it. An entry that is there was made after the last time that a device was given the pages.
+//! 2. What has an entry is noted, and perhaps more. Where one device alone has the buffer mapped, an
+//!    access of it takes no more than that: nothing else was touched by way of the buffer, and whoever
+//!    touches something else later has a fault first. Where there are several, each is to see
+//!    what the others wrote, and all of the buffer is handed over.
+//! 3. Mapping and unmapping hand over all of the buffer, as ever: the memfd has mappings of its own,
+//!    which nobody hears of. Explicit brackets do what they always do.
+//!
+//! A device that keeps its mapping and says nothing needs END as ever: entries stay, so nobody hears of
+//! what is written.
+//!
+//! # Locking
+//!
+//! Lock of the mappings, or reservation lock, then the mutex here, then that of the attachments, then what
+//! changes page tables.
+
+use crate::{
+    ffi::{
+        mutex::{
+            new_mutex,
+            Guard,
+            Mutex, //
+        },
+        vma::UserMappings, //
+    },
+    span::Span,
+    touched::Touched, //
+};
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// What an automatic buffer has besides the others.
+#[pin_data]
+pub(crate) struct Automatic {
+    #[pin]
+    touched: Mutex<Touched>,
+}
+
+impl Automatic {
+    /// Of a buffer of `pages` pages.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(pages: usize) -> Result<Pin<KBox<Self>>> {
+        let touched = Touched::new(pages)?;
+        let automatic = pin_init!(Self {
+            touched <- new_mutex!(c"udmabuf automatic", touched),
+        });
+        KBox::pin_init(automatic, GFP_KERNEL_ACCOUNT)
+    }
+
+    /// Nobody makes or loses an entry while this is held.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the process is being killed.
+    pub(crate) fn hold(&self) -> Result<Entries<'_>> {
+        Ok(Entries(self.touched.lock_killable()?))
+    }
+}
+
+/// The entries that user mappings of an automatic buffer have.
+pub(crate) struct Entries<'a>(Guard<'a, Touched>);
+
+impl Entries<'_> {
+    /// Those of `pages` are about to be made, for they are at home.
+    pub(crate) fn make(&mut self, pages: &Range<usize>) {
+        self.0.add(pages);
+    }
+
+    /// All go, whatever was noted.
+    pub(crate) fn forget_all(&mut self, users: UserMappings<'_>) {
+        users.forget(Span::EVERYTHING);
+        self.0.clear();
+    }
+
+    /// Those that are noted go; `hand_over` is called for each piece of `whole` that they are.
+    pub(crate) fn give(
+        &mut self,
+        whole: Span,
+        users: UserMappings<'_>,
+        mut hand_over: impl FnMut(Span),
+    ) {
+        for pages in self.0.ranges() {
+            users.forget(Span::of_pages(&pages));
+        }
+        self.noted(whole).for_each(&mut hand_over);
+        self.0.clear();
+    }
+
+    /// The pieces of `whole` that are noted.
+    pub(crate) fn noted(&self, whole: Span) -> impl Iterator<Item = Span> + '_ {
+        let all = self.0.ranges();
+        all.map(move |pages| Span::of_pages(&pages).within(whole))
+    }
+}
