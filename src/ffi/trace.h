@@ -303,7 +303,7 @@ TRACE_EVENT(udmabuf_wrong,
 		  __print_symbolic(__entry->wrong, { 0, "outside" }, { 1, "writes-in-read" },
 				   { 2, "not-begun" }, { 3, "ends-as-other" }, { 4, "not-ended" }),
 		  __entry->offset, __entry->instruction, __entry->process,
-		  __print_symbolic(__entry->open, { 0, "rw" }, { 1, "write" }, { 2, "read" },
+		  __print_symbolic(__entry->open, { 0, "rw" }, { 1, "w" }, { 2, "r" },
 				   { 3, "none" }),
 		  __entry->mapped, __entry->memfd)
 );

@@ -7,7 +7,7 @@ use protocol::trace::Event;
 use super::{
     bracket::{DEVICE, Fault},
     call::{Call, began},
-    lane::{Lane, Mapping, Mark, Transfer, Who},
+    lane::{Lane, Mapping, Mark, Touch, Transfer, Who},
 };
 
 /// What the kernel calls a program whose name it has forgotten.
@@ -88,6 +88,16 @@ impl Buffer {
             "udmabuf_fault" => {
                 let mark = (event.nanoseconds, Mark::Fault);
                 self.thread(event).marks.push(mark);
+            }
+            // What it says of brackets is seen here as well.
+            "udmabuf_wrong" if matches!(event.text("wrong"), "outside" | "writes-in-read") => {
+                let touch = Touch {
+                    at: event.nanoseconds,
+                    wrong: event.text("wrong").to_owned(),
+                    offset: part().0,
+                    instruction: event.text("instruction").to_owned(),
+                };
+                self.thread(event).touches.push(touch);
             }
             "udmabuf_refuse" => {
                 let mark = (event.nanoseconds, Mark::Refused);

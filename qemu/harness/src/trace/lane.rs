@@ -71,6 +71,19 @@ pub struct Transfer {
     pub published: bool,
 }
 
+/// A touch of a user mapping that the driver's checker found wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// When.
+    pub at: u64,
+    /// "outside" of any bracket, or "writes-in-read".
+    pub wrong: String,
+    /// The page, by its first byte in the buffer.
+    pub offset: u64,
+    /// Where the program was, in its address space.
+    pub instruction: String,
+}
+
 /// Something that takes no time worth drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -95,6 +108,8 @@ pub struct Lane {
     pub copies: Vec<Transfer>,
     /// What else happened, and when.
     pub marks: Vec<(u64, Mark)>,
+    /// What the driver's checker says of it.
+    pub touches: Vec<Touch>,
     /// How many events it is made of.
     pub events: usize,
     /// The brackets and mappings that nothing has ended yet.
@@ -111,6 +126,7 @@ impl Lane {
             mappings: Vec::new(),
             copies: Vec::new(),
             marks: Vec::new(),
+            touches: Vec::new(),
             events: 0,
             open: Vec::new(),
             mapped: Vec::new(),
@@ -203,6 +219,6 @@ impl Lane {
 
     /// Whether something in it is wrong.
     pub fn is_wrong(&self) -> bool {
-        self.brackets.iter().any(|bracket| bracket.fault.is_some())
+        !self.touches.is_empty() || self.brackets.iter().any(|bracket| bracket.fault.is_some())
     }
 }

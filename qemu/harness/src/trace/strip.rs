@@ -58,7 +58,13 @@ pub fn draw(lane: &Lane, pen: &Pen<'_, '_>, scale: &Scale, y: i32) -> Result<()>
             Mark::Refused | Mark::Failed(_) => pen.cross((x, middle), Ink::Failed)?,
         }
     }
+    for touch in &lane.touches {
+        pen.cross((scale.x(touch.at), middle), Ink::Wrong)?;
+    }
     // What is wrong is told first, where there is room for one text only.
+    for touch in &lane.touches {
+        strip.say(scale.x(touch.at), Ink::Wrong, violation::short_touch(touch))?;
+    }
     for bracket in &lane.brackets {
         strip.fault(bracket)?;
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What programs did wrong with brackets.
+//! What programs did wrong.
 
-use super::{bracket::Fault, history::History, time};
+use super::{bracket::Fault, history::History, lane::Touch, time};
 
-/// A bracket that is none.
+/// A bracket that is none, or a touch that should have been in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// When, since boot.
@@ -19,6 +19,15 @@ impl Violation {
         let mut all = Vec::new();
         for buffer in &history.buffers {
             for lane in &buffer.lanes {
+                all.extend(lane.touches.iter().map(|touch| Violation {
+                    at: touch.at,
+                    text: format!(
+                        "{}, buffer {}: {}",
+                        lane.who,
+                        buffer.ino,
+                        describe_touch(touch)
+                    ),
+                }));
                 for bracket in &lane.brackets {
                     let Some(fault) = &bracket.fault else {
                         continue;
@@ -39,6 +48,26 @@ impl Violation {
     pub fn line(&self, begin: u64) -> String {
         format!("{}  {}", time::since(begin, self.at), self.text)
     }
+}
+
+/// In as few words as possible, for a picture.
+pub fn short_touch(touch: &Touch) -> &'static str {
+    match touch.wrong.as_str() {
+        "outside" => "no bracket",
+        _ => "writes in r",
+    }
+}
+
+/// In as many as it takes.
+fn describe_touch(touch: &Touch) -> String {
+    let what = match touch.wrong.as_str() {
+        "outside" => "touched outside of any bracket",
+        _ => "written in a bracket for reading",
+    };
+    format!(
+        "{what}, page at byte {}, instruction {}",
+        touch.offset, touch.instruction
+    )
 }
 
 /// In as few words as possible, for a picture.
@@ -87,6 +116,31 @@ mod tests {
                 "0.430 ms  b-2, buffer 5: END of w without a START by this thread; a-1 has one open",
                 "0.580 ms  b-2, buffer 6: END of r without a START, unless that was before the trace",
                 "0.680 ms  b-2, buffer 6: START of rw not ended before the trace is over",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_touch_says_from_where() {
+        let history = history(&[
+            ("a-1", 10, "create: ino=5 size=4096 extents=1 mode=DMA_API"),
+            (
+                "a-1",
+                30,
+                "wrong: ino=5 wrong=outside offset=4096 instruction=0x401234 process=1 open=none mapped=1 memfd=0",
+            ),
+            (
+                "a-1",
+                40,
+                "wrong: ino=5 wrong=not-begun offset=0 instruction=0x1 process=1 open=none mapped=1 memfd=0",
+            ),
+        ]);
+        let lines = Violation::all(&history);
+        let lines: Vec<_> = lines.iter().map(|one| one.text.as_str()).collect();
+        assert_eq!(
+            lines,
+            [
+                "a-1, buffer 5: touched outside of any bracket, page at byte 4096, instruction 0x401234"
             ]
         );
     }

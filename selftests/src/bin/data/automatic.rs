@@ -36,6 +36,7 @@ use crate::setup;
 pub const TESTS: &[Test] = tests![
     automatic_in_turns,
     automatic_untouched_before,
+    automatic_touched_meanwhile,
     automatic_two_devices,
     automatic_two_devices_then_one,
     automatic_mapped_for_each_use,
@@ -143,6 +144,27 @@ fn automatic_untouched_before() -> Outcome {
     Ok(())
 }
 
+/// The CPU touches a page that the device is writing, elsewhere: it has an entry then.
+fn automatic_touched_meanwhile() -> Outcome {
+    let edu = setup::edu(0)?;
+    let buffer = pages_apart()?;
+    let memory = buffer.map(Access::ReadWrite)?;
+    let attachment = edu.attach(&buffer)?;
+    let mapping = attachment.map(BOTH)?;
+    for window in WINDOWS {
+        for seed in [1, 2] {
+            let pattern = Pattern::new(seed);
+            let mut bytes = vec![0; window.len];
+            mapping.begin_access(Direction::FromDevice)?;
+            memory.read(window.at, &mut bytes);
+            window.device_writes(&mapping, pattern)?;
+            mapping.end_access(Direction::FromDevice)?;
+            window.holds(&memory, pattern)?;
+        }
+    }
+    Ok(())
+}
+
 /// Each sees what the other and the CPU wrote.
 fn automatic_two_devices() -> Outcome {
     let (one, two) = (setup::edu(0)?, setup::edu(1)?);
@@ -246,7 +268,10 @@ fn automatic_debugger() -> Outcome {
     let memory = buffer.map(Access::ReadWrite)?;
     let attachment = edu.attach(&buffer)?;
     let mapping = attachment.map(BOTH)?;
-    let file = fs::File::options().read(true).write(true).open("/proc/self/mem")?;
+    let file = fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/proc/self/mem")?;
     for seed in [1, 11] {
         for window in WINDOWS {
             let (ours, theirs) = (Pattern::new(seed), Pattern::new(seed + 1));
@@ -309,7 +334,11 @@ fn automatic_in_huge_pages() -> Outcome {
     let attachment = edu.attach(&buffer)?;
     let mapping = attachment.map(BOTH)?;
     let at = |at| Window { at, len: 3000 };
-    in_turns(&memory, &mapping, &[at(5), at(HUGE - 1500), at(2 * HUGE - 3000)])
+    in_turns(
+        &memory,
+        &mapping,
+        &[at(5), at(HUGE - 1500), at(2 * HUGE - 3000)],
+    )
 }
 
 fn moved(events: &[Event], name: &str) -> Outcome<[i64; 4]> {
@@ -339,8 +368,16 @@ fn automatic_moves_what_was_touched() -> Outcome {
     mapping.begin_access(BOTH)?;
     mapping.end_access(BOTH)?;
     let events = take()?;
-    equal("untouched: begin", moved(&events, "udmabuf_begin_device")?, [0; 4])?;
-    equal("untouched: end", moved(&events, "udmabuf_end_device")?, [0; 4])?;
+    equal(
+        "untouched: begin",
+        moved(&events, "udmabuf_begin_device")?,
+        [0; 4],
+    )?;
+    equal(
+        "untouched: end",
+        moved(&events, "udmabuf_end_device")?,
+        [0; 4],
+    )?;
     memory.write(33 * PAGE, &[1; PAGE]);
     mapping.begin_access(BOTH)?;
     mapping.end_access(BOTH)?;

@@ -25,10 +25,12 @@ use selftests::outcome::equal;
 use selftests::outcome::fail;
 use selftests::outcome::skip;
 use selftests::sys::fork::Child;
+use selftests::sys::signal;
 use selftests::tests;
 use selftests::tracefs::Event;
 use selftests::tracefs::Trace;
 
+use crate::fences;
 use crate::setup;
 
 pub const TESTS: &[Test] = tests![
@@ -50,6 +52,7 @@ pub const TESTS: &[Test] = tests![
     checked_and_right_in_huge_pages,
     checked_and_right_for_a_debugger,
     checked_many_open,
+    checked_start_interrupted,
 ];
 
 const SIZE: usize = 8 * PAGE;
@@ -137,10 +140,12 @@ fn checked_read_outside() -> Outcome {
             is_at(&event, instruction)?;
             equal("open", event.text("open"), "none")?;
         }
-        // What was let through is seen again, and told once.
+        // What was let through is seen again, and told once for each place in the program.
         checked.buffer.begin(Access::Read)?.end()?;
     }
-    checked.nothing()
+    checked.nothing()?;
+    memory.touch(2 * PAGE);
+    checked.only("outside", 2 * PAGE).map(drop)
 }
 
 fn checked_write_outside() -> Outcome {
@@ -148,7 +153,12 @@ fn checked_write_outside() -> Outcome {
     let memory = checked.buffer.map(Access::ReadWrite)?;
     let instruction = memory.write_from(PAGE, 1);
     is_at(&checked.only("outside", PAGE)?, instruction)?;
-    equal("it was written", memory.touch(PAGE), 1)
+    equal("it was written", memory.touch(PAGE), 1)?;
+    // What was let through is seen again: the page may not be written in this bracket either.
+    let bracket = checked.buffer.begin(Access::Read)?;
+    memory.write(PAGE, &[2]);
+    checked.only("writes-in-read", PAGE)?;
+    Ok(bracket.end()?)
 }
 
 fn checked_touch_after_the_end() -> Outcome {
@@ -180,7 +190,7 @@ fn checked_write_in_a_bracket_for_reading() -> Outcome {
         let instruction = memory.write_from(4 * PAGE + 1, 7);
         let event = checked.only("writes-in-read", 4 * PAGE)?;
         is_at(&event, instruction)?;
-        equal("open", event.text("open"), "read")?;
+        equal("open", event.text("open"), "r")?;
         bracket.end()?;
         equal("it was written", memory.touch(4 * PAGE + 1), 7)?;
     }
@@ -214,7 +224,7 @@ fn checked_end_as_another() -> Outcome {
     checked.buffer.start(Access::Read)?;
     checked.buffer.finish(Access::ReadWrite)?;
     let event = checked.only("ends-as-other", 0)?;
-    equal("open", event.text("open"), "read")
+    equal("open", event.text("open"), "r")
 }
 
 fn checked_start_without_end() -> Outcome {
@@ -257,7 +267,11 @@ fn checked_child() -> Outcome {
         memory.touch_from(5 * PAGE);
         0
     };
-    equal("in the bracket", Child::run(touches)?.wait()?.exit_status(), Some(0))?;
+    equal(
+        "in the bracket",
+        Child::run(touches)?.wait()?.exit_status(),
+        Some(0),
+    )?;
     checked.nothing()?;
     // It waits until the bracket is ended.
     let (read, write) = rustix::pipe::pipe()?;
@@ -287,11 +301,15 @@ fn checked_strictly() -> Outcome {
         let signal = child.wait()?.terminating_signal();
         equal("ends by", signal, Some(Signal::BUS.as_raw()))
     };
-    dies(&|| drop(memory.touch_from(PAGE)))?;
+    dies(&|| {
+        memory.touch_from(PAGE);
+    })?;
     checked.only("outside", PAGE)?;
     let bracket = checked.buffer.begin(Access::Read)?;
     memory.touch_every_page();
-    dies(&|| drop(memory.write_from(PAGE, 1)))?;
+    dies(&|| {
+        memory.write_from(PAGE, 1);
+    })?;
     dies(&|| memory.write(2 * PAGE, &[1]))?;
     equal("told", checked.told()?.len(), 2)?;
     bracket.end()?;
@@ -343,7 +361,11 @@ fn checked_report_says_all() -> Outcome {
         format!("at byte {}, instruction {instruction:#x}", 6 * PAGE),
         format!("open: nothing; mapped: 1 ({})", edu.name()?),
     ] {
-        equal(format_args!("{part:?} in {line:?}"), line.contains(&part), true)?;
+        equal(
+            format_args!("{part:?} in {line:?}"),
+            line.contains(&part),
+            true,
+        )?;
     }
     mapping.unmap()?;
     memory.touch_from(PAGE);
@@ -400,7 +422,11 @@ fn checked_and_right() -> Outcome {
     checked.buffer.start(Access::Write)?;
     memory.write(0, &[1]);
     let ends = || i32::from(checked.buffer.finish(Access::Write).is_err());
-    equal("a child ends it", Child::run(ends)?.wait()?.exit_status(), Some(0))?;
+    equal(
+        "a child ends it",
+        Child::run(ends)?.wait()?.exit_status(),
+        Some(0),
+    )?;
     checked.nothing()
 }
 
@@ -421,7 +447,10 @@ fn checked_and_right_in_huge_pages() -> Outcome {
 fn checked_and_right_for_a_debugger() -> Outcome {
     let checked = Checked::new()?;
     let memory = checked.buffer.map(Access::ReadWrite)?;
-    let file = fs::File::options().read(true).write(true).open("/proc/self/mem")?;
+    let file = fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/proc/self/mem")?;
     let at = (memory.address() + PAGE) as u64;
     file.write_all_at(&[5], at)?;
     let mut byte = [0];
@@ -442,4 +471,17 @@ fn checked_many_open() -> Outcome {
         checked.buffer.finish(Access::Read)?;
     }
     checked.nothing()
+}
+
+/// A START that is interrupted has opened nothing, and is repeated.
+fn checked_start_interrupted() -> Outcome {
+    let checked = Checked::new()?;
+    let work = fences::start(&checked.buffer, Access::Write)?;
+    signal::interrupt_by(Signal::USR1)?;
+    fences::interrupted_start(&checked.buffer)?;
+    work.finish()?;
+    checked.buffer.begin(Access::Write)?.end()?;
+    let memory = checked.buffer.map(Access::ReadWrite)?;
+    memory.touch(PAGE);
+    checked.only("outside", PAGE).map(drop)
 }

@@ -44,7 +44,8 @@ const WINDOW: Window = Window { at: 0, len: PAGE };
 /// Long enough for a begin that does not wait to be over.
 const A_WHILE: Duration = Duration::from_millis(200);
 
-fn start(buffer: &DmaBuf, access: Access) -> Outcome<Work> {
+/// Work of a device on a buffer.
+pub fn start(buffer: &DmaBuf, access: Access) -> Outcome<Work> {
     match Work::start(buffer, access) {
         Err(Errno::NOENT) => skip("CONFIG_SW_SYNC or CONFIG_DRM_VGEM"),
         work => Ok(work?),
@@ -95,16 +96,8 @@ fn begin_waits_for_who_reads() -> Outcome {
     })
 }
 
-/// A begin that is interrupted can be repeated, and has opened nothing: what devices write
-/// afterwards is brought home.
-fn signal_interrupts_begin() -> Outcome {
-    let edu = setup::edu(0)?;
-    let buffer = Udmabuf::open()?.create(Memfd::new(PAGE)?.whole())?;
-    let memory = buffer.map(Access::Read)?;
-    let attachment = edu.attach(&buffer)?;
-    let mapping = attachment.map(Direction::FromDevice)?;
-    let work = start(&buffer, Access::Write)?;
-    signal::interrupt_by(Signal::USR1)?;
+/// Begins an access while somebody works, and is interrupted.
+pub fn interrupted_start(buffer: &DmaBuf) -> Outcome {
     let us = process::getpid();
     // Again and again, as the first ones may come too early.
     let nuisance = Child::run(|| {
@@ -118,7 +111,20 @@ fn signal_interrupts_begin() -> Outcome {
     let begin = u64::from(abi::SYNC_START) | Access::Write.sync_flags();
     let interrupted = buffer.sync(begin);
     nuisance.kill()?;
-    errno("begin", interrupted, Errno::INTR)?;
+    errno("begin", interrupted, Errno::INTR)
+}
+
+/// A begin that is interrupted can be repeated, and has opened nothing: what devices write
+/// afterwards is brought home.
+fn signal_interrupts_begin() -> Outcome {
+    let edu = setup::edu(0)?;
+    let buffer = Udmabuf::open()?.create(Memfd::new(PAGE)?.whole())?;
+    let memory = buffer.map(Access::Read)?;
+    let attachment = edu.attach(&buffer)?;
+    let mapping = attachment.map(Direction::FromDevice)?;
+    let work = start(&buffer, Access::Write)?;
+    signal::interrupt_by(Signal::USR1)?;
+    interrupted_start(&buffer)?;
 
     work.finish()?;
     let theirs = Pattern::new(141);

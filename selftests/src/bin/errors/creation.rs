@@ -103,7 +103,7 @@ fn ext_of_one_and_of_several() -> Outcome {
 
 fn ext_flags() -> Outcome {
     let (device, memfd) = page()?;
-    for flags in (1..32).map(|bit| 1 << bit).chain([u32::MAX, 3]) {
+    for flags in (4..32).map(|bit| 1 << bit).chain([u32::MAX, 0x11]) {
         refused(
             format_args!("flags {flags:#x}"),
             || device.create_ext(0, &[memfd.whole()], flags),
@@ -353,7 +353,16 @@ fn ext_no_descriptor_free() -> Outcome {
 /// Programs may have had anything in their flags and padding for years.
 fn older_calls_stay_lax() -> Outcome {
     let (device, memfd) = page()?;
-    for flags in [2, 0x100, !1] {
+    let known =
+        abi::UDMABUF_FLAGS_CHECK | abi::UDMABUF_FLAGS_CHECK_STRICT | abi::UDMABUF_FLAGS_AUTO_SYNC;
+    for buffer in [
+        device.create_with(memfd.whole(), known)?,
+        device.create_list_with(&[memfd.whole()], known)?,
+    ] {
+        let state = device.query(&buffer)?.state;
+        equal("flags of another call", state, 0)?;
+    }
+    for flags in [0x10, 0x100, !1] {
         refused(
             format_args!("flags {flags:#x}"),
             || device.create_ext(0, &[memfd.whole()], flags),

@@ -15,6 +15,7 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
+use selftests::abi;
 use selftests::hugepage;
 use selftests::ktap::Test;
 use selftests::outcome::equal;
@@ -30,6 +31,7 @@ pub const TESTS: &[Test] = tests![
     create_one_page,
     create_200_pieces,
     create_in_a_mode,
+    create_checked_and_automatic,
     create_1300_fresh_pages,
     create_1300_filled_pages,
     create_fresh_huge_page,
@@ -135,6 +137,27 @@ fn create_in_a_mode() -> Outcome {
         let items: Vec<_> = parts.iter().map(|part| part.item).collect();
         Sweep::over(name).run(|site| {
             let create = || device.create_in(Mode::CpuCoherent, &items);
+            match site.within("create", SHORT, create)? {
+                Some(buffer) => consists_of(&buffer, &parts),
+                None => Ok(()),
+            }
+        })?;
+    }
+    source.seal()
+}
+
+fn create_checked_and_automatic() -> Outcome {
+    let device = calls::device()?;
+    let source = Source::new(Memfd::with_pages_apart(2 * PAGE)?, 2)?;
+    let parts = [source.range(0, 2)];
+    let items = [parts[0].item];
+    for (name, flags) in [
+        ("create_checked", abi::UDMABUF_FLAGS_CHECK),
+        ("create_automatic", abi::UDMABUF_FLAGS_AUTO_SYNC),
+    ] {
+        let flags = flags | abi::UDMABUF_FLAGS_CLOEXEC;
+        Sweep::over(name).run(|site| {
+            let create = || device.create_ext(abi::UDMABUF_MODE_DMA_API, &items, flags);
             match site.within("create", SHORT, create)? {
                 Some(buffer) => consists_of(&buffer, &parts),
                 None => Ok(()),

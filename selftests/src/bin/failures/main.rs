@@ -18,6 +18,7 @@ mod sites;
 mod sweep;
 mod traces;
 mod vmap;
+mod watching;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         handing::TESTS,
         brackets::TESTS,
         calls::TESTS,
+        watching::TESTS,
         vmap::TESTS,
         module::TESTS,
     ])

@@ -111,7 +111,7 @@ const KINDS: [(Expect, Request); 29] = [
         sys::ioctl::udmabuf(device, request, memory.address()).map(drop)
     }),
     (INVALID, |device, memfd, chance| {
-        let flags = 2 << (chance % 31);
+        let flags = 16 << (chance % 28);
         device
             .create_ext(0, &[memfd.range(0, PAGE)], flags)
             .map(drop)

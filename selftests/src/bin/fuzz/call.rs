@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use selftests::Access;
+use selftests::Mode;
+use selftests::abi;
 
 /// What is done, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +81,26 @@ pub enum Through {
     Kernel(u8),
 }
 
+/// What a [`Deed::CreateIn`] may ask for besides a mode.
+const FLAGS: [u32; 4] = [
+    0,
+    abi::UDMABUF_FLAGS_CHECK,
+    abi::UDMABUF_FLAGS_AUTO_SYNC,
+    abi::UDMABUF_FLAGS_CHECK | abi::UDMABUF_FLAGS_AUTO_SYNC,
+];
+
+/// How many different things can be asked for.
+pub const ASKED: u8 = (Mode::OFFERED.len() * FLAGS.len()) as u8;
+
+/// The mode and the flags that stand behind a number.
+pub fn asked(number: u8) -> Option<(Mode, u32)> {
+    let (mode, flags) = (
+        usize::from(number) % Mode::OFFERED.len(),
+        usize::from(number) / Mode::OFFERED.len(),
+    );
+    Some((Mode::OFFERED[mode], *FLAGS.get(flags)?))
+}
+
 /// Numbers are those of slots unless they are called otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Deed {
@@ -86,7 +108,7 @@ pub enum Deed {
         buffer: u8,
         of: Vec<Pages>,
     },
-    /// The same in a mode, by its number.
+    /// The same, with what is [asked for](asked) by a number.
     CreateIn {
         buffer: u8,
         of: Vec<Pages>,

@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use fastrand::Rng;
 
 use selftests::Backing;
-use selftests::Mode;
 use selftests::abi;
 
 use crate::broken;
+use crate::call::ASKED;
 use crate::call::Call;
 use crate::call::Deed;
 use crate::call::Pages;
@@ -286,7 +286,7 @@ fn create_in(rng: &mut Rng, world: &World) -> Option<(usize, Deed)> {
     let Deed::Create { buffer, of } = deed else {
         return None;
     };
-    let mode = rng.u8(0..Mode::OFFERED.len() as u8);
+    let mode = rng.u8(0..ASKED);
     Some((process, Deed::CreateIn { buffer, of, mode }))
 }
 

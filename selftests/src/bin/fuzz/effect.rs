@@ -9,6 +9,7 @@ use crate::call::Deed;
 use crate::call::Pages;
 use crate::call::Through;
 use crate::call::Way;
+use crate::call::asked;
 use crate::cells;
 use crate::cells::Version;
 use crate::pages::HandOver;
@@ -33,7 +34,11 @@ impl World {
         };
         match &call.deed {
             Deed::Create { buffer, of } | Deed::CreateIn { buffer, of, .. } => {
-                let coherent = matches!(&call.deed, Deed::CreateIn { mode, .. } if *mode != 0);
+                let mode = match &call.deed {
+                    Deed::CreateIn { mode, .. } => asked(*mode),
+                    _ => None,
+                };
+                let coherent = mode.is_some_and(|(mode, _)| mode.is_coherent());
                 let new = self.create(of, coherent);
                 let mut descriptors = [None; PROCESSES];
                 descriptors[process] = Some(number);

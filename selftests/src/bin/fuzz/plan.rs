@@ -4,7 +4,6 @@
 
 use selftests::Backing;
 use selftests::Errno;
-use selftests::Mode;
 use selftests::PAGE;
 use selftests::abi;
 
@@ -14,6 +13,7 @@ use crate::call::Deed;
 use crate::call::Pages;
 use crate::call::Spot;
 use crate::call::Through;
+use crate::call::asked;
 use crate::cells;
 use crate::cells::ALL;
 use crate::cells::CELLS;
@@ -101,7 +101,7 @@ impl World {
             }
             Deed::CreateIn { buffer, of, mode } => {
                 let free = self.buffers.get(usize::from(*buffer))?.is_none();
-                let known = usize::from(*mode) < Mode::OFFERED.len();
+                let known = asked(*mode).is_some();
                 (free && known && ours).then(|| self.creates(of))?
             }
             Deed::Query { buffer } => {

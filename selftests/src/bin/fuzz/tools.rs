@@ -33,7 +33,6 @@ use selftests::Heap;
 use selftests::Item;
 use selftests::Mapping;
 use selftests::Memfd;
-use selftests::Mode;
 use selftests::PAGE;
 use selftests::Udmabuf;
 use selftests::abi;
@@ -48,6 +47,7 @@ use crate::call::Deed;
 use crate::call::Pages;
 use crate::call::Through;
 use crate::call::Way;
+use crate::call::asked;
 use crate::cells::Grid;
 use crate::cells::Piece;
 use crate::importer::Importer;
@@ -185,9 +185,10 @@ impl Tools {
                 return Ok(Done::Number(self.keep(*buffer, made)));
             }
             Deed::CreateIn { buffer, of, mode } => {
-                let mode = Mode::OFFERED.get(usize::from(*mode)).ok_or(EMPTY)?;
+                let (mode, flags) = asked(*mode).ok_or(EMPTY)?;
+                let flags = flags | abi::UDMABUF_FLAGS_CLOEXEC;
                 let items = self.items(of);
-                let made = self.device()?.create_in(*mode, &items)?;
+                let made = self.device()?.create_ext(mode.number(), &items, flags)?;
                 return Ok(Done::Number(self.keep(*buffer, made)));
             }
             Deed::Query { buffer } => {
