@@ -8,6 +8,7 @@
 
 mod access;
 mod arguments;
+mod automatic;
 mod companion;
 mod cost;
 mod flow;
@@ -49,7 +50,7 @@ const SOME_BAD: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
 /// In the order in which they run.
-const FLOWS: [&[Flow]; 13] = [
+const FLOWS: [&[Flow]; 14] = [
     handover::FLOWS,
     unbracketed::FLOWS,
     overlap::FLOWS,
@@ -58,6 +59,7 @@ const FLOWS: [&[Flow]; 13] = [
     kernel::FLOWS,
     layout::FLOWS,
     access::FLOWS,
+    automatic::FLOWS,
     vecs::FLOWS,
     range::FLOWS,
     modes::FLOWS,

@@ -61,7 +61,7 @@ const ACROSS: Window = Window {
 };
 
 /// What the driver says it has copied since it was loaded; always nothing, where it never does.
-fn copied() -> Outcome<usize> {
+pub fn copied() -> Outcome<usize> {
     let counters = statistics::counters(["collected", "published"])?;
     Ok(counters.map_or(0, |[collected, published]| collected + published))
 }
