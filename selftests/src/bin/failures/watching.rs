@@ -38,9 +38,10 @@ fn buffer(flags: u32) -> Outcome<DmaBuf> {
 /// What is right works, and what is wrong is let through, whether it can be told or not.
 fn touch_checked() -> Outcome {
     let buffer = buffer(abi::UDMABUF_FLAGS_CHECK)?;
-    let memory = buffer.map(Access::ReadWrite)?;
     let seed = Cell::new(0);
     Sweep::over("touch_checked").run(|site| {
+        // Without page tables.
+        let memory = buffer.map_aligned(Access::ReadWrite)?;
         let [outside, within] = [1, 2].map(|more| Pattern::new(seed.get() + more));
         seed.set(seed.get() + 2);
         let written = |pattern: Pattern| {
@@ -60,11 +61,12 @@ fn touch_checked() -> Outcome {
 
 fn turns(name: &'static str, edu: &Edu) -> Outcome {
     let buffer = buffer(abi::UDMABUF_FLAGS_AUTO_SYNC)?;
-    let memory = buffer.map(Access::ReadWrite)?;
     let attachment = edu.attach(&buffer)?;
     let mapping = attachment.map(Direction::Bidirectional)?;
     let seed = Cell::new(0);
     Sweep::over(name).run(|site| {
+        // Without page tables.
+        let memory = buffer.map_aligned(Access::ReadWrite)?;
         let [ours, theirs] = [1, 2].map(|more| Pattern::new(seed.get() + more));
         seed.set(seed.get() + 2);
         site.within("touch", &[], || {
