@@ -40,6 +40,11 @@ pub enum Case {
     Vmap,
     /// A bracket for reading and writing; the floor is two such calls that are refused at once.
     BeginEnd,
+    /// Writing to one page between two accesses of a device that keeps its mapping: to a buffer of ours
+    /// that hands itself over, or in a bracket around all of it.
+    PageTouched,
+    /// A bracket in which one page is written; ours is checked.
+    Checked,
     /// Kernel memory held while the buffer exists, beside the pages themselves.
     Memory,
 }

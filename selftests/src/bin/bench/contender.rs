@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 use selftests::DmaBuf;
 use selftests::Heap;
 use selftests::Udmabuf;
+use selftests::abi;
 use selftests::outcome::Stop;
 use selftests::statistics;
 
@@ -40,6 +41,17 @@ impl Maker {
             Maker::Heap(heap) => heap.allocate(subject.shape.bytes)?,
             Maker::Floor(_) => return Err(Stop::Fail("there is no buffer on the floor".into())),
         })
+    }
+
+    /// The same with flags of our driver's, which the others do not have.
+    pub fn make_with(&self, subject: &Subject, flags: u32) -> Result<DmaBuf, Stop> {
+        match self {
+            Maker::Driver(Contender::Rust, driver) => {
+                let flags = flags | abi::UDMABUF_FLAGS_CLOEXEC;
+                Ok(driver.create_ext(abi::UDMABUF_MODE_DMA_API, &subject.items, flags)?)
+            }
+            _ => self.make(subject),
+        }
     }
 
     pub fn contender(&self) -> Contender {

@@ -97,7 +97,7 @@ impl Ground {
             Case::FirstTouch | Case::EveryPage | Case::ScatteredTouch => {
                 self.frames.is_some() && step.shape.items == 1 && step.shape.bytes <= LARGEST
             }
-            Case::MapUnmap | Case::Vmap | Case::Memory => false,
+            Case::MapUnmap | Case::Vmap | Case::PageTouched | Case::Checked | Case::Memory => false,
         }
     }
 

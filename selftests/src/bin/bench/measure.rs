@@ -11,9 +11,11 @@ use protocol::bench::Contender;
 use protocol::bench::Record;
 use selftests::Access;
 use selftests::DmaBuf;
+use selftests::Errno;
 use selftests::HUGE_PAGE;
 use selftests::Mapping;
 use selftests::Model;
+use selftests::abi;
 use selftests::importer::Direction;
 use selftests::importer::Edu;
 use selftests::machine;
@@ -189,6 +191,57 @@ fn once(
             repeat(times, || {
                 let bracket = || buffer.begin(Access::ReadWrite)?.end();
                 let (done, took) = clock::time(bracket);
+                done?;
+                Ok(took)
+            })
+        }
+        Case::PageTouched => {
+            let buffer = maker.make_with(subject, abi::UDMABUF_FLAGS_AUTO_SYNC)?;
+            let edu = Edu::open(DEVICE)?;
+            let attachment = edu.attach(&buffer)?;
+            let mapping = attachment.map(Direction::Bidirectional)?;
+            let memory = buffer.map_aligned(Access::ReadWrite)?;
+            let at = step.shape.bytes / 2;
+            let both = Direction::Bidirectional;
+            let by_itself = || {
+                memory.write(at, &[1]);
+                mapping.begin_access(both)?;
+                mapping.end_access(both)
+            };
+            let in_bracket = || {
+                let bracket = buffer.begin(Access::ReadWrite)?;
+                memory.write(at, &[1]);
+                bracket.end()
+            };
+            let turn: &dyn Fn() -> Result<(), Errno> = match maker.contender() {
+                Contender::Rust => &by_itself,
+                _ => &in_bracket,
+            };
+            // What was never handed over is, once.
+            turn()?;
+            if let Some(record) = watched {
+                let model = Model::open()?;
+                let _watch = model.watch(&subject.memory)?;
+                let scope = model.scope(&record.name())?;
+                turn()?;
+                drop(scope);
+            }
+            repeat(times, || {
+                let (done, took) = clock::time(turn);
+                done?;
+                Ok(took)
+            })
+        }
+        Case::Checked => {
+            let buffer = maker.make_with(subject, abi::UDMABUF_FLAGS_CHECK)?;
+            let memory = buffer.map_aligned(Access::ReadWrite)?;
+            let at = step.shape.bytes / 2;
+            repeat(MOST, || {
+                let (done, took) = clock::time(|| {
+                    let bracket = buffer.begin(Access::ReadWrite)?;
+                    memory.write(at, &[1]);
+                    bracket.end()
+                });
                 done?;
                 Ok(took)
             })

@@ -39,7 +39,10 @@ pub struct Step {
 impl Step {
     /// Whether a device is mapped; the C driver has one of its own, for its brackets.
     pub fn maps(&self) -> bool {
-        matches!(self.case, Case::MapUnmap | Case::BeginEnd)
+        matches!(
+            self.case,
+            Case::MapUnmap | Case::BeginEnd | Case::PageTouched
+        )
     }
 }
 
@@ -70,7 +73,7 @@ fn steps(arguments: &Arguments, huge: usize) -> Vec<Step> {
     steps
 }
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 11] = [
     Case::Create,
     Case::Close,
     Case::Memory,
@@ -80,6 +83,8 @@ const CASES: [Case; 9] = [
     Case::ScatteredTouch,
     Case::Vmap,
     Case::BeginEnd,
+    Case::PageTouched,
+    Case::Checked,
 ];
 
 fn shapes(part: Part) -> Vec<Shape> {
@@ -118,6 +123,8 @@ fn attachments(case: Case, shape: Shape) -> &'static [u32] {
         // Does not depend on what the buffer is made of.
         Case::BeginEnd if shape.pages != Pages::Base || shape.items > 1 => &[],
         Case::BeginEnd => &[0, 1, 4, 8],
+        Case::PageTouched | Case::Checked if shape.pages != Pages::Base || shape.items > 1 => &[],
+        Case::PageTouched => &[1],
         // Where one fault never fills more than a page table.
         Case::ScatteredTouch if shape.pages != Pages::Base || shape.bytes < 16 * MIB => &[],
         _ => &[0],
