@@ -16,6 +16,7 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
+use selftests::Window;
 use selftests::ktap::Test;
 use selftests::outcome::equal;
 use selftests::outcome::errno;
@@ -82,8 +83,11 @@ fn jay() -> Outcome {
     let writing = buffer.begin(Access::Write)?;
     picture.write_to(&memory, 0, 20 * PAGE);
     writing.end()?;
-    picture.check_in(&buffer.map(Access::Read)?, 0, 20 * PAGE)?;
-    Ok(())
+    let whole = Window {
+        at: 0,
+        len: 20 * PAGE,
+    };
+    whole.cpu_sees(&buffer, &buffer.map(Access::Read)?, picture)
 }
 
 /// A frame somewhere in a large pool: the offset is rounded down to a page, the size up.
@@ -97,7 +101,9 @@ fn wlroots() -> Outcome {
     let end = (offset + size).next_multiple_of(PAGE);
     let buffer = device.create(pool.range(start, end - start))?;
     let mut bytes = vec![0; size];
+    let reading = buffer.begin(Access::Read)?;
     buffer.map(Access::Read)?.read(offset - start, &mut bytes);
+    reading.end()?;
     picture.check(offset, &bytes)?;
     Ok(())
 }
@@ -114,7 +120,11 @@ fn weston() -> Outcome {
         let drawing = buffer.begin(Access::ReadWrite)?;
         picture.write_to(&memory, 0, 12 * PAGE);
         drawing.end()?;
-        picture.check_in(&memory, 0, 12 * PAGE)?;
+        let whole = Window {
+            at: 0,
+            len: 12 * PAGE,
+        };
+        whole.cpu_sees(&buffer, &memory, picture)?;
     }
     Ok(())
 }

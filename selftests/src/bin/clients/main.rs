@@ -4,6 +4,7 @@
 //! device, which request and flags it uses, what it does with the buffer, and which errors it
 //! relies upon.
 
+mod checked;
 mod compositors;
 mod kernel;
 mod media;
@@ -13,13 +14,17 @@ mod vmm;
 use std::process::ExitCode;
 
 use selftests::ktap;
+use selftests::ktap::Test;
+
+/// The clients.
+const CLIENTS: [&[Test]; 5] = [
+    vmm::TESTS,
+    media::TESTS,
+    rendering::TESTS,
+    compositors::TESTS,
+    kernel::TESTS,
+];
 
 fn main() -> ExitCode {
-    ktap::main(&[
-        vmm::TESTS,
-        media::TESTS,
-        rendering::TESTS,
-        compositors::TESTS,
-        kernel::TESTS,
-    ])
+    ktap::main(&[CLIENTS.concat().as_slice(), checked::TESTS])
 }

@@ -15,6 +15,7 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
+use selftests::Window;
 use selftests::ktap::Test;
 use selftests::outcome::equal;
 use selftests::sys::fork::Child;
@@ -121,7 +122,7 @@ fn libcamera_sync_by_four_threads() -> Outcome {
         .next()
     {
         Some(stop) => Err(stop),
-        None => Ok(picture.check_in(&memory, 0, size)?),
+        None => Window { at: 0, len: size }.cpu_sees(&buffer, &memory, picture),
     }
 }
 

@@ -177,7 +177,7 @@ fn compat_create_ext() -> Outcome {
     equal("size", buffer.size()?, 3 * PAGE)?;
     equal("mode", device.query(&buffer)?.mode, mode)?;
     for (what, head, error) in [
-        ("flags", [2, mode, 2, 0, list, 0], Errno::INVAL),
+        ("flags", [0x10, mode, 2, 0, list, 0], Errno::INVAL),
         ("mode", [0, 4, 2, 0, list, 0], Errno::INVAL),
         ("reserved", [0, mode, 2, 1, list, 0], Errno::INVAL),
         ("count", [0, mode, 0, 0, list, 0], Errno::INVAL),
