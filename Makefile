@@ -101,10 +101,10 @@ vm: ## EXEC="./program arguments": runs it in a guest
 	@ci/harness vm --machine '$(MACHINE)' --driver '$(DRIVER)' "$$EXEC"
 
 trace: export EXEC := $(value EXEC)
-trace: ## EXEC="./program arguments": runs it in a guest and draws what happened to its buffers
+trace: ## EXEC="./program arguments": runs it in a guest and draws what happened to its buffers; CHECK=1 looks for wrong accesses
 	@: $(if $(value EXEC),,$(error no program: say EXEC="./program arguments"))
 	@ci/prepare '$(kernel)'
-	@ci/harness trace --machine '$(MACHINE)' --driver '$(DRIVER)' "$$EXEC"
+	@ci/harness trace $(if $(CHECK),--check) --machine '$(MACHINE)' --driver '$(DRIVER)' "$$EXEC"
 
 setup: ## Fetches and builds what tests need: tools and kernels
 	@ci/setup $(tested)

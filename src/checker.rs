@@ -277,7 +277,7 @@ impl Checker {
             let mut report =
                 state.report(pages, Wrong::NotEnded, open.span.start(), Some(open.access));
             report.process = open.process;
-            report.instruction = 0;
+            (report.instruction, report.place) = (0, None);
             state.say(&report);
         }
     }
@@ -303,6 +303,7 @@ impl State {
         offset: usize,
         open: Option<Direction>,
     ) -> Report {
+        let instruction = task::user_instruction();
         Report {
             inode: pages.inode(),
             wrong,
@@ -310,7 +311,8 @@ impl State {
             process: task::process(),
             thread: task::thread(),
             program: task::name(),
-            instruction: task::user_instruction(),
+            instruction,
+            place: task::place_of(instruction),
             open,
             mapped: self.mapped.len(),
             devices: CString::try_from_fmt(fmt!("{}", Names(&self.mapped))).ok(),
@@ -320,8 +322,16 @@ impl State {
 
     /// Tells of something wrong at `offset`.
     fn tell(&mut self, pages: &PinnedPages, wrong: Wrong, offset: usize, open: Option<Direction>) {
-        let report = self.report(pages, wrong, offset, open);
-        self.say(&report);
+        // Who does it again and again need not wait for a report that nobody gets.
+        let place = Place {
+            process: task::process(),
+            wrong,
+            instruction: task::user_instruction(),
+        };
+        if !self.told.contains(&place) {
+            let report = self.report(pages, wrong, offset, open);
+            self.say(&report);
+        }
     }
 
     /// Once for each place.

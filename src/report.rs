@@ -7,7 +7,8 @@ use crate::{
         Process,
         Wrong, //
     },
-    direction::Direction, //
+    direction::Direction,
+    ffi::task::Place, //
 };
 use kernel::{
     fmt,
@@ -27,6 +28,8 @@ pub(crate) struct Report {
     pub(crate) program: [u8; 16],
     /// Where the program was, in its address space.
     pub(crate) instruction: usize,
+    /// The file that is from, and where in it.
+    pub(crate) place: Option<Place>,
     /// What was open there.
     pub(crate) open: Option<Direction>,
     /// How many mappings devices have, and their names, if there was memory for them.
@@ -48,26 +51,40 @@ impl Wrong {
     }
 }
 
+/// Shows what a program has chosen, up to a zero: nothing that a terminal takes for a command.
+fn show(text: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for &byte in text.iter().take_while(|&&byte| byte != 0) {
+        let shown = match byte {
+            b' '..=b'~' => char::from(byte),
+            _ => '?',
+        };
+        write!(f, "{shown}")?;
+    }
+    Ok(())
+}
+
 /// In one line, without the end of it.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "udmabuf {}: ", self.inode)?;
-        for &byte in self.program.iter().take_while(|&&byte| byte != 0) {
-            // Programs choose their names: nothing that a terminal takes for a command.
-            let shown = match byte {
-                b' '..=b'~' => char::from(byte),
-                _ => '?',
-            };
-            write!(f, "{shown}")?;
-        }
+        show(&self.program, f)?;
         write!(
             f,
-            "[{}/{}] {} at byte {}, instruction {:#x}; open: {}; mapped: {}",
+            "[{}/{}] {} at byte {}, instruction {:#x}",
             self.process.0,
             self.thread,
             self.wrong.description(),
             self.offset,
             self.instruction,
+        )?;
+        if let Some(place) = &self.place {
+            f.write_str(" (")?;
+            show(place.path.to_bytes(), f)?;
+            write!(f, "+{:#x})", place.offset)?;
+        }
+        write!(
+            f,
+            "; open: {}; mapped: {}",
             match self.open {
                 None => "nothing",
                 Some(Direction::FromDevice) => "reading",

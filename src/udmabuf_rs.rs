@@ -5,10 +5,10 @@
 //! The layers, each importing only from those above it in this list:
 //!
 //! - values: [`abi`], [`accesses`], [`atomics`], [`coherency`], [`direction`], [`extent`], [`limits`], [`merge`],
-//!   [`mode`], [`quota`], [`report`], [`span`], [`stats`], [`touched`] are plain arithmetic;
+//!   [`mode`], [`quota`], [`span`], [`stats`], [`touched`] are plain arithmetic;
 //! - the FFI boundary: [`ffi`] is the only place with `unsafe` and `kernel::bindings`;
 //! - mechanisms: [`pending`], [`turns`], [`attach`], [`shadow`], [`buffer`], [`mmap`],
-//!   [`automatic`], [`checker`] do one thing each, in safe Rust;
+//!   [`automatic`], [`report`], [`checker`] do one thing each, in safe Rust;
 //! - assembly: [`exporter`] joins the mechanisms, [`create`] makes a buffer out of a request,
 //!   [`query`] tells of one;
 //! - surface: [`device`] dispatches the ioctls, [`debugfs`] shows the statistics.

@@ -8,9 +8,13 @@
 use super::helpers;
 use crate::accesses::Process;
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
     bindings,
     current,
-    prelude::*, //
+    error::from_err_ptr,
+    page::PAGE_SHIFT,
+    prelude::*,
+    str::CString, //
 };
 
 /// Its process.
@@ -35,6 +39,42 @@ pub(crate) fn name() -> [u8; 16] {
 pub(crate) fn user_instruction() -> usize {
     // SAFETY: A task has registers of its user space, which a kernel thread has never filled.
     unsafe { helpers::user_instruction_pointer() }
+}
+
+/// A place in a file that is mapped into an address space.
+pub(crate) struct Place {
+    /// Its path, or as much of it as there was room for.
+    pub(crate) path: CString,
+    /// In bytes.
+    pub(crate) offset: usize,
+}
+
+/// Where the task's `address` comes from; none if that is nowhere, or its mappings are being changed.
+///
+/// As `print_vma_addr()` in `mm/memory.c`, which writes to the log only.
+pub(crate) fn place_of(address: usize) -> Option<Place> {
+    const LONGEST: usize = 256;
+
+    let task = current!();
+    let mappings = task.mm()?.mmap_read_trylock()?;
+    let mapping = mappings.vma_lookup(address)?;
+    // SAFETY: The mapping is valid as long as the lock is held, and does not change.
+    let (file, first) = unsafe { ((*mapping.as_ptr()).vm_file, (*mapping.as_ptr()).vm_pgoff) };
+    if file.is_null() {
+        return None;
+    }
+    let mut room = KVec::from_elem(0u8, LONGEST, GFP_KERNEL | __GFP_NOWARN).ok()?;
+    // CAST: A small number.
+    let length = LONGEST as c_int;
+    // SAFETY: The mapping has a reference to the file; there is as much room.
+    let path = unsafe { bindings::file_path(file, room.as_mut_ptr().cast(), length) };
+    let path = from_err_ptr(path).ok()?;
+    // SAFETY: It lies in `room`, and ends with a zero.
+    let path = unsafe { CStr::from_char_ptr(path) };
+    Some(Place {
+        path: CString::try_from(path).ok()?,
+        offset: (first << PAGE_SHIFT) + (address - mapping.start()),
+    })
 }
 
 /// Whether it is ending.

@@ -4,7 +4,8 @@
 //!
 //! Standard output is the trace as the kernel writes it, and nothing else: what the program prints goes
 //! to standard error. The exit code is the program's, or 128 + n if signal n has killed it. Where there
-//! are no tracepoints, the program runs all the same, and nothing is printed.
+//! are no tracepoints, the program runs all the same, and nothing is printed. With `--check`, accesses to
+//! the buffers that it makes are checked.
 
 use std::env;
 use std::io;
@@ -14,6 +15,7 @@ use std::process::Command;
 use std::process::ExitCode;
 use std::process::Stdio;
 
+use selftests::driver::Driver;
 use selftests::tracefs::Trace;
 
 /// The system that the driver's tracepoints belong to.
@@ -26,20 +28,23 @@ const FAILED: u8 = 255;
 const KILLED: i32 = 128;
 
 fn main() -> ExitCode {
-    let mut words = env::args_os().skip(1);
+    let mut words = env::args_os().skip(1).peekable();
+    let check = words.next_if(|word| word == "--check").is_some();
     let Some(program) = words.next() else {
-        eprintln!("usage: trace PROGRAM [argument...]");
+        eprintln!("usage: trace [--check] PROGRAM [argument...]");
         return ExitCode::from(FAILED);
     };
     let mut command = Command::new(&program);
     command.args(words).stdout(Stdio::from(io::stderr()));
-    run(&mut command).unwrap_or_else(|error| {
+    run(&mut command, check).unwrap_or_else(|error| {
         eprintln!("cannot trace {}: {error}", program.display());
         ExitCode::from(FAILED)
     })
 }
 
-fn run(command: &mut Command) -> io::Result<ExitCode> {
+fn run(command: &mut Command, check: bool) -> io::Result<ExitCode> {
+    let parameter = Driver::Rust.parameter("check");
+    let _changed = check.then(|| parameter.set("1")).transpose()?;
     let trace = Trace::of(SYSTEM)?;
     if let Some(trace) = &trace {
         trace.enlarge()?;

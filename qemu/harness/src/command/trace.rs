@@ -49,6 +49,9 @@ pub struct Arguments {
     /// Draws a trace that is there already: text of tracefs or of trace-cmd report, or a trace.dat.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["exec", "machine", "driver", "show_command"])]
     from: Option<PathBuf>,
+    /// Checks the program's accesses, too: those that are wrong are red.
+    #[arg(long, conflicts_with = "from")]
+    check: bool,
     /// Where the picture goes; build/results/trace.svg unless it is said. The text of a guest's trace
     /// is kept beside it.
     #[arg(long, value_name = "FILE.svg")]
@@ -74,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let exec = arguments.exec.as_deref().unwrap_or_default();
-    let Some((text, code)) = in_guest(&layout, &arguments.guest, exec)? else {
+    let Some((text, code)) = in_guest(&layout, &arguments.guest, exec, arguments.check)? else {
         return Ok(ExitCode::SUCCESS);
     };
     let Some(code) = code else {
@@ -101,6 +104,7 @@ fn in_guest(
     layout: &Layout,
     guest: &Guest,
     exec: &str,
+    check: bool,
 ) -> Result<Option<(String, Option<ExitCode>)>> {
     let (file, words) = vm::program(exec)?;
     elf::check(&file, guest.machine)?;
@@ -109,7 +113,10 @@ fn in_guest(
     let tracer = programs.join(TRACER);
     layout::missing(&tracer)?;
     let place = place(&file)?;
-    let mut arguments = vec![place.clone()];
+    let mut arguments = match check {
+        true => vec!["--check".to_owned(), place.clone()],
+        false => vec![place.clone()],
+    };
     arguments.extend(words);
     let boot = Boot {
         name: format!("trace-{}", guest.machine.name()),

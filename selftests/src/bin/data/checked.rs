@@ -338,6 +338,26 @@ fn checked_by_parameter() -> Outcome {
     Ok(())
 }
 
+/// Which file an instruction of ours is from, and where in it, as addr2line takes it.
+fn place_of(instruction: usize) -> Outcome<String> {
+    let number = |text| usize::from_str_radix(text, 16).ok();
+    for line in fs::read_to_string("/proc/self/maps")?.lines() {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [range, _, offset, _, _, path] = fields[..] else {
+            continue;
+        };
+        let Some((start, end)) = range.split_once('-') else {
+            continue;
+        };
+        if let (Some(start), Some(end), Some(offset)) = (number(start), number(end), number(offset))
+            && (start..end).contains(&instruction)
+        {
+            return Ok(format!("{path}+{:#x}", instruction - start + offset));
+        }
+    }
+    fail("no mapping has the instruction")
+}
+
 /// In the trace, in the log and in debugfs.
 fn checked_report_says_all() -> Outcome {
     let edu = setup::edu(0)?;
@@ -358,7 +378,11 @@ fn checked_report_says_all() -> Outcome {
     for part in [
         format!("udmabuf {}: ", checked.inode),
         format!("[{}/", std::process::id()),
-        format!("at byte {}, instruction {instruction:#x}", 6 * PAGE),
+        format!(
+            "at byte {}, instruction {instruction:#x} ({})",
+            6 * PAGE,
+            place_of(instruction)?
+        ),
         format!("open: nothing; mapped: 1 ({})", edu.name()?),
     ] {
         equal(
