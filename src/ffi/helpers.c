@@ -331,6 +331,13 @@ void rust_helper_vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
 }
 
 /* The kernel crate of Linux 7.2 takes VM_MAYEXEC for VM_MAYSHARE. */
+struct vm_area_struct *rust_helper_vma_before(struct mm_struct *mm, unsigned long address)
+{
+	VMA_ITERATOR(vmi, mm, address);
+
+	return vma_prev(&vmi);
+}
+
 bool rust_helper_vma_is_shared(const struct vm_area_struct *vma)
 {
 	return vma->vm_flags & (VM_SHARED | VM_MAYSHARE);

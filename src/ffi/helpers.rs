@@ -154,6 +154,8 @@ extern "C" {
     );
     #[link_name = "rust_helper_vm_flags_set"]
     pub(super) fn vm_flags_set(vma: *mut vm_area_struct, flags: vm_flags_t);
+    #[link_name = "rust_helper_vma_before"]
+    pub(super) fn vma_before(mm: *mut mm_struct, address: c_ulong) -> *mut vm_area_struct;
     #[link_name = "rust_helper_vma_is_shared"]
     pub(super) fn vma_is_shared(vma: *const vm_area_struct) -> bool;
 

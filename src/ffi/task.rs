@@ -7,12 +7,16 @@
 
 use super::helpers;
 use crate::accesses::Process;
+use core::{
+    iter,
+    ptr::NonNull, //
+};
 use kernel::{
     alloc::flags::__GFP_NOWARN,
     bindings,
     current,
     error::from_err_ptr,
-    page::PAGE_SHIFT,
+    mm::virt::VmaRef,
     prelude::*,
     str::CString, //
 };
@@ -45,24 +49,40 @@ pub(crate) fn user_instruction() -> usize {
 pub(crate) struct Place {
     /// Its path, or as much of it as there was room for.
     pub(crate) path: CString,
-    /// In bytes.
+    /// In bytes, from where the first byte of the file is mapped. For a program that may be loaded at any
+    /// address, these are the addresses of its ELF file.
     pub(crate) offset: usize,
 }
 
 /// Where the task's `address` comes from; none if that is nowhere, or its mappings are being changed.
 ///
-/// As `print_vma_addr()` in `mm/memory.c`, which writes to the log only.
+/// As `print_vma_addr()` in `mm/memory.c`. That writes to the log only, and has offsets in the file, from
+/// which the addresses that linkers give differ.
 pub(crate) fn place_of(address: usize) -> Option<Place> {
+    /// Of a path, in bytes.
     const LONGEST: usize = 256;
+    /// Mappings from the start of a file to its code.
+    const MOST: usize = 16;
 
     let task = current!();
-    let mappings = task.mm()?.mmap_read_trylock()?;
+    let mm = task.mm()?;
+    let mappings = mm.mmap_read_trylock()?;
     let mapping = mappings.vma_lookup(address)?;
-    // SAFETY: The mapping is valid as long as the lock is held, and does not change.
-    let (file, first) = unsafe { ((*mapping.as_ptr()).vm_file, (*mapping.as_ptr()).vm_pgoff) };
+    // SAFETY: Mappings are valid as long as the lock is held, and do not change; here and below.
+    let file = unsafe { (*mapping.as_ptr()).vm_file };
     if file.is_null() {
         return None;
     }
+    let before = |start| {
+        // SAFETY: As above.
+        let mapping = NonNull::new(unsafe { helpers::vma_before(mm.as_raw(), start) })?;
+        // SAFETY: As above.
+        Some(unsafe { VmaRef::from_raw(mapping.as_ptr()) })
+    };
+    let first = iter::successors(Some(mapping), |mapping| before(mapping.start()))
+        .take(MOST)
+        // SAFETY: As above.
+        .find(|one| unsafe { (*one.as_ptr()).vm_file == file && (*one.as_ptr()).vm_pgoff == 0 })?;
     let mut room = KVec::from_elem(0u8, LONGEST, GFP_KERNEL | __GFP_NOWARN).ok()?;
     // CAST: A small number.
     let length = LONGEST as c_int;
@@ -73,7 +93,7 @@ pub(crate) fn place_of(address: usize) -> Option<Place> {
     let path = unsafe { CStr::from_char_ptr(path) };
     Some(Place {
         path: CString::try_from(path).ok()?,
-        offset: (first << PAGE_SHIFT) + (address - mapping.start()),
+        offset: address - first.start(),
     })
 }
 

@@ -341,18 +341,23 @@ fn checked_by_parameter() -> Outcome {
 /// Which file an instruction of ours is from, and where in it, as addr2line takes it.
 fn place_of(instruction: usize) -> Outcome<String> {
     let number = |text| usize::from_str_radix(text, 16).ok();
+    let mut begun = None;
     for line in fs::read_to_string("/proc/self/maps")?.lines() {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let [range, _, offset, _, _, path] = fields[..] else {
             continue;
         };
-        let Some((start, end)) = range.split_once('-') else {
+        let (start, end) = range.split_once('-').unwrap_or_default();
+        let (Some(start), Some(end)) = (number(start), number(end)) else {
             continue;
         };
-        if let (Some(start), Some(end), Some(offset)) = (number(start), number(end), number(offset))
+        if number(offset) == Some(0) {
+            begun = Some(start);
+        }
+        if let Some(begun) = begun
             && (start..end).contains(&instruction)
         {
-            return Ok(format!("{path}+{:#x}", instruction - start + offset));
+            return Ok(format!("{path}+{:#x}", instruction - begun));
         }
     }
     fail("no mapping has the instruction")
