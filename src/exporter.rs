@@ -54,6 +54,7 @@ use crate::{
         user::LockedPages,
         vma::{
             Fault,
+            FaultHandler,
             FaultResult, //
         },
         vmap::Vmap,
@@ -496,7 +497,9 @@ impl Exporter for Udmabuf {
             checker.release(pages);
         }
     }
+}
 
+impl FaultHandler for Udmabuf {
     fn is_watchful(&self) -> bool {
         self.checker.is_some()
     }

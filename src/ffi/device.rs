@@ -121,7 +121,7 @@ impl Device {
     /// Its name on its bus.
     pub(crate) fn name(&self) -> &CStr {
         // SAFETY: The device is valid, and whoever has a reference to it does not rename it.
-        unsafe { CStr::from_char_ptr(helpers::dev_name(self.as_raw())) }
+        unsafe { CStr::from_char_ptr(bindings::dev_name(self.as_raw())) }
     }
 
     /// Says in the log that a buffer is not for this device, for it has been asked for as `mode`.

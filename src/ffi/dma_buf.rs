@@ -19,9 +19,8 @@ use super::{
     trace,
     vma::{
         self,
-        Fault,
         FaultHandler,
-        FaultResult,
+        Source,
         UserMappings, //
     },
 };
@@ -55,7 +54,7 @@ use kernel::{
 /// Which methods run with the buffer's reservation lock held is said by their [`Held`] argument.
 /// The value is dropped when the last reference to the buffer is gone (`release`).
 #[vtable]
-pub(crate) trait Exporter: Send + Sync + Sized + 'static {
+pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
     /// The exporter's name, which user space reads (`exp_name`).
     const NAME: &'static CStr;
 
@@ -112,24 +111,6 @@ pub(crate) trait Exporter: Send + Sync + Sized + 'static {
 
     /// The buffer is about to go away.
     fn release(&self, pages: &PinnedPages);
-
-    /// As [`FaultHandler::is_watchful`].
-    fn is_watchful(&self) -> bool;
-
-    /// As [`FaultHandler::fault`].
-    fn fault(&self, fault: &Fault<'_>) -> FaultResult;
-
-    /// As [`FaultHandler::huge_fault`].
-    fn huge_fault(&self, fault: &Fault<'_>, order: u32) -> FaultResult;
-
-    /// As [`FaultHandler::first_write`].
-    fn first_write(&self, fault: &Fault<'_>) -> FaultResult;
-
-    /// As [`FaultHandler::access`].
-    fn access(&self, page: usize, copy: impl FnOnce() -> usize) -> Result<usize>;
-
-    /// As [`FaultHandler::unmapped`].
-    fn unmapped(&self, pages: &PinnedPages);
 }
 
 /// A buffer of this driver while somebody holds it.
@@ -175,33 +156,15 @@ struct Private<T> {
     pages: Arc<PinnedPages>,
 }
 
-impl<T: Exporter> FaultHandler for Private<T> {
+impl<T: FaultHandler> Source for Private<T> {
+    type Handler = T;
+
+    fn handler(&self) -> &T {
+        &self.exporter
+    }
+
     fn pages(&self) -> &PinnedPages {
         &self.pages
-    }
-
-    fn is_watchful(&self) -> bool {
-        self.exporter.is_watchful()
-    }
-
-    fn fault(&self, fault: &Fault<'_>) -> FaultResult {
-        self.exporter.fault(fault)
-    }
-
-    fn huge_fault(&self, fault: &Fault<'_>, order: u32) -> FaultResult {
-        self.exporter.huge_fault(fault, order)
-    }
-
-    fn first_write(&self, fault: &Fault<'_>) -> FaultResult {
-        self.exporter.first_write(fault)
-    }
-
-    fn access(&self, page: usize, copy: impl FnOnce() -> usize) -> Result<usize> {
-        self.exporter.access(page, copy)
-    }
-
-    fn unmapped(&self) {
-        self.exporter.unmapped(&self.pages);
     }
 }
 

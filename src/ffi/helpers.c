@@ -72,11 +72,6 @@ void rust_helper_dev_log_refusal(struct device *dev, const char *mode)
 	dev_notice_ratelimited(dev, "refused, for the udmabuf is %s\n", mode);
 }
 
-const char *rust_helper_dev_name(const struct device *dev)
-{
-	return dev_name(dev);
-}
-
 #if IS_ENABLED(CONFIG_KUNIT)
 void rust_helper_dev_assign_dma_coherent(struct device *dev, bool value)
 {

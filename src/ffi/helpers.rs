@@ -34,9 +34,6 @@ extern "C" {
     #[link_name = "rust_helper_dev_log_refusal"]
     pub(super) fn dev_log_refusal(dev: *mut device, mode: *const c_char);
 
-    #[link_name = "rust_helper_dev_name"]
-    pub(super) fn dev_name(dev: *const device) -> *const c_char;
-
     #[link_name = "rust_helper_dma_coherent_limit"]
     pub(super) fn dma_coherent_limit(dev: *mut device) -> u64_;
     #[link_name = "rust_helper_dma_encryption_bit"]

@@ -65,12 +65,10 @@ impl FaultResult {
     pub(crate) const FALLBACK: Self = Self(bindings::vm_fault_reason_VM_FAULT_FALLBACK);
 }
 
-/// Whose pages a memory mapping shows, and how its faults are handled.
-pub(crate) trait FaultHandler: Sized {
-    /// The pages, which live as long as this does.
-    fn pages(&self) -> &PinnedPages;
-
-    /// Whether it wants to hear of the first write to each entry. Then entries are small.
+/// How the faults of memory mappings are handled.
+pub(crate) trait FaultHandler {
+    /// Whether it wants to hear of the first write to each entry, and of the end of each mapping. Then
+    /// entries are small.
     fn is_watchful(&self) -> bool;
 
     /// Makes the entry of the page at `fault`, and perhaps of some around it.
@@ -91,8 +89,19 @@ pub(crate) trait FaultHandler: Sized {
     /// `EINTR` if the process is being killed.
     fn access(&self, page: usize, copy: impl FnOnce() -> usize) -> Result<usize>;
 
-    /// A mapping goes away, if it [is watchful](Self::is_watchful).
-    fn unmapped(&self);
+    /// A mapping of `pages` goes away.
+    fn unmapped(&self, pages: &PinnedPages);
+}
+
+/// What a memory mapping shows.
+pub(super) trait Source {
+    type Handler: FaultHandler;
+
+    /// Who handles its faults.
+    fn handler(&self) -> &Self::Handler;
+
+    /// The pages, which live as long as this does.
+    fn pages(&self) -> &PinnedPages;
 }
 
 /// A fault being handled, in a mapping that [`map_pages`] set up.
@@ -319,7 +328,7 @@ unsafe extern "C" fn make_entries(
 
 struct VmOperations<T>(PhantomData<T>);
 
-impl<T: FaultHandler> VmOperations<T> {
+impl<T: Source> VmOperations<T> {
     const OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
         fault: Some(Self::fault),
         huge_fault: Some(Self::huge_fault),
@@ -340,8 +349,8 @@ impl<T: FaultHandler> VmOperations<T> {
     /// `fault` is valid, and in a mapping that [`map_pages`] set up.
     unsafe extern "C" fn fault(fault: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: As this function's.
-        let (handler, fault) = unsafe { Self::enter(fault) };
-        handler.fault(&fault).0
+        let (source, fault) = unsafe { Self::enter(fault) };
+        source.handler().fault(&fault).0
     }
 
     /// # Safety
@@ -349,8 +358,8 @@ impl<T: FaultHandler> VmOperations<T> {
     /// As of [`fault`](Self::fault).
     unsafe extern "C" fn pfn_mkwrite(fault: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: As this function's.
-        let (handler, fault) = unsafe { Self::enter(fault) };
-        handler.first_write(&fault).0
+        let (source, fault) = unsafe { Self::enter(fault) };
+        source.handler().first_write(&fault).0
     }
 
     /// Handled with the lock of all mappings held, as core sees to for `fault`
@@ -373,8 +382,8 @@ impl<T: FaultHandler> VmOperations<T> {
             return FaultResult::RETRY.0;
         }
         // SAFETY: As this function's.
-        let (handler, fault) = unsafe { Self::enter(fault) };
-        handler.huge_fault(&fault, order).0
+        let (source, fault) = unsafe { Self::enter(fault) };
+        source.handler().huge_fault(&fault, order).0
     }
 
     /// Copies bytes for somebody who looks into the address space from outside, such as a debugger;
@@ -411,9 +420,9 @@ impl<T: FaultHandler> VmOperations<T> {
             )
         };
         // SAFETY: As `enter`'s.
-        let handler = unsafe { Self::handler(vma) };
+        let source = unsafe { Self::source(vma) };
         let index = first + ((address - start) >> PAGE_SHIFT);
-        let Some(pfn) = handler.pages().extents().contiguous(&(index..index + 1)) else {
+        let Some(pfn) = source.pages().extents().contiguous(&(index..index + 1)) else {
             return EFAULT.to_errno();
         };
         let offset = address % PAGE_SIZE;
@@ -434,7 +443,7 @@ impl<T: FaultHandler> VmOperations<T> {
             0 => (memory, bytes),
             _ => (bytes, memory),
         };
-        let copied = handler.access(index, || {
+        let copied = source.handler().access(index, || {
             // SAFETY: Both are valid for that many bytes, and no reference points to the page. Others may
             // write it at the same time: then any mixture of bytes is right.
             unsafe { ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), count) };
@@ -449,13 +458,14 @@ impl<T: FaultHandler> VmOperations<T> {
     /// Called by core when `vma`, which [`map_pages`] set up for a `T`, is about to go away.
     unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
         // SAFETY: As this function's.
-        unsafe { Self::handler(vma) }.unmapped();
+        let source = unsafe { Self::source(vma) };
+        source.handler().unmapped(source.pages());
     }
 
     /// # Safety
     ///
     /// For all of `'a`, `vma` is valid, and set up by [`map_pages`] for a `T`.
-    unsafe fn handler<'a>(vma: *mut bindings::vm_area_struct) -> &'a T {
+    unsafe fn source<'a>(vma: *mut bindings::vm_area_struct) -> &'a T {
         // SAFETY: `map_pages` put a pointer there to what lives as long as the mapping.
         unsafe { &*(*vma).vm_private_data.cast::<T>() }
     }
@@ -467,14 +477,14 @@ impl<T: FaultHandler> VmOperations<T> {
         // SAFETY: The fault is valid.
         let vma = unsafe { (*raw).__bindgen_anon_1.vma };
         // SAFETY: A fault's mapping is valid, and set up so, says the caller.
-        let handler = unsafe { Self::handler(vma) };
+        let source = unsafe { Self::source(vma) };
         // INVARIANT: `map_pages` made the mapping so; the rest is the caller's promise.
         let fault = Fault {
             raw,
-            pages: handler.pages(),
+            pages: source.pages(),
             _raw: PhantomData,
         };
-        (handler, fault)
+        (source, fault)
     }
 }
 
@@ -486,7 +496,7 @@ unsafe fn vm_flags(vma: *const bindings::vm_area_struct) -> bindings::vm_flags_t
     unsafe { (*vma).__bindgen_anon_2.vm_flags }
 }
 
-/// Sets up a new mapping of the pages of `handler`, which handles its faults.
+/// Sets up a new mapping of `source`.
 ///
 /// # Errors
 ///
@@ -495,10 +505,10 @@ unsafe fn vm_flags(vma: *const bindings::vm_area_struct) -> bindings::vm_flags_t
 /// # Safety
 ///
 /// - `vma` is valid, and being set up, so that nobody else reads or changes it.
-/// - `handler` lives as long as the mapping's file, and where it is.
-pub(super) unsafe fn map_pages<T: FaultHandler>(
+/// - `source` lives as long as the mapping's file, and where it is.
+pub(super) unsafe fn map_pages<T: Source>(
     vma: *mut bindings::vm_area_struct,
-    handler: &T,
+    source: &T,
 ) -> Result {
     // SAFETY: The mapping is valid, and nobody changes it.
     let shared = unsafe { helpers::vma_is_shared(vma) };
@@ -509,13 +519,13 @@ pub(super) unsafe fn map_pages<T: FaultHandler>(
     unsafe { helpers::vm_flags_set(vma, flags::PFNMAP | flags::DONTEXPAND | flags::DONTDUMP) };
     // SAFETY: As above.
     unsafe {
-        (*vma).vm_ops = match handler.is_watchful() {
+        (*vma).vm_ops = match source.handler().is_watchful() {
             true => &VmOperations::<T>::WATCHFUL,
             false => &VmOperations::<T>::OPS,
         }
     };
     // SAFETY: As above.
-    unsafe { (*vma).vm_private_data = ptr::from_ref(handler).cast_mut().cast() };
+    unsafe { (*vma).vm_private_data = ptr::from_ref(source).cast_mut().cast() };
     Ok(())
 }
 
