@@ -83,7 +83,7 @@ impl Entries<'_> {
 
     /// All go, whatever was noted.
     pub(crate) fn forget_all(&mut self, users: UserMappings<'_>) {
-        users.forget(Span::EVERYTHING);
+        users.forget_all();
         self.0.clear();
     }
 

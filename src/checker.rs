@@ -287,7 +287,7 @@ impl State {
     /// What was let through is to be seen again.
     fn forget_strays(&mut self, users: UserMappings<'_>) {
         if self.accesses.take_strays() {
-            users.forget(Span::EVERYTHING);
+            users.forget_all();
         }
     }
 

@@ -23,12 +23,6 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// All of any buffer.
-    pub(crate) const EVERYTHING: Self = Self {
-        start: 0,
-        end: isize::MAX as usize,
-    };
-
     /// All of a buffer of `pages` pages.
     pub(crate) const fn whole(pages: usize) -> Self {
         Self {

@@ -548,15 +548,25 @@ impl UserMappings<'_> {
         }
     }
 
-    /// Forgets all entries of the pages of which `span` has a part: the next touch of each is a fault.
-    /// Each buffer has an inode of its own (`dma_buf_getfile()`), so no other is concerned.
+    /// Forgets all entries: the next touch of each page is a fault.
+    pub(crate) fn forget_all(self) {
+        // Nothing means everything.
+        self.unmap(0, 0);
+    }
+
+    /// Forgets the entries of the pages of which `span` has a part, which is not empty.
     pub(crate) fn forget(self, span: Span) {
         let pages = span.pages();
+        self.unmap(pages.start << PAGE_SHIFT, pages.len() << PAGE_SHIFT);
+    }
+
+    /// Each buffer has an inode of its own (`dma_buf_getfile()`), so no other is concerned. A mapping that
+    /// is being inherited or moved meanwhile loses its entries as well, as it does where a file is cut
+    /// short: a child's mapping comes behind its parent's (`dup_mmap()`), and what moves in front of
+    /// itself does so with the lock held (`move_ptes()`).
+    fn unmap(self, start: usize, len: usize) {
         // CAST: Offsets in a file, which has no more bytes than that.
-        let (start, len) = (
-            (pages.start << PAGE_SHIFT) as i64,
-            (pages.len() << PAGE_SHIFT) as i64,
-        );
+        let (start, len) = (start as i64, len as i64);
         // SAFETY: The address space is the buffer's.
         unsafe { bindings::unmap_mapping_range(self.mapping, start, len, 1) };
     }
