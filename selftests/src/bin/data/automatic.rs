@@ -95,7 +95,7 @@ fn device_sees_and_writes(
 
 /// One page after another, over and over, while the device keeps its mapping.
 fn in_turns(memory: &Mapping, mapping: &DeviceMapping<'_>, windows: &[Window]) -> Outcome {
-    for round in 0..3 {
+    for round in 0..2 {
         for (number, window) in windows.iter().enumerate() {
             let seed = 100 * round + 10 * number as u64;
             let (ours, theirs) = (Pattern::new(seed), Pattern::new(seed + 1));
@@ -207,7 +207,7 @@ fn automatic_two_devices_then_one() -> Outcome {
             Pattern::new(seed + 2),
         )?;
         window.holds(&memory, Pattern::new(seed + 2))?;
-        in_turns(&memory, &stays, &WINDOWS)?;
+        in_turns(&memory, &stays, &WINDOWS[1..2])?;
     }
     Ok(())
 }
@@ -218,8 +218,8 @@ fn automatic_mapped_for_each_use() -> Outcome {
     let buffer = pages_apart()?;
     let memory = buffer.map(Access::ReadWrite)?;
     let attachment = edu.attach(&buffer)?;
-    for seed in [1, 11, 21] {
-        for window in WINDOWS {
+    for seed in [1, 11] {
+        for window in &WINDOWS[..2] {
             window.fill(&memory, Pattern::new(seed));
             let mapping = attachment.map(BOTH)?;
             window.device_sees(&mapping, Pattern::new(seed))?;
@@ -239,7 +239,7 @@ fn automatic_child() -> Outcome {
     let attachment = edu.attach(&buffer)?;
     let mapping = attachment.map(BOTH)?;
     for seed in [1, 11] {
-        for window in WINDOWS {
+        for window in &WINDOWS[..1] {
             let patterns = [0, 1, 2].map(|more| Pattern::new(seed + more));
             window.fill(&memory, patterns[0]);
             let (read, write) = rustix::pipe::pipe()?;
@@ -250,7 +250,7 @@ fn automatic_child() -> Outcome {
                 window.fill(&memory, patterns[2]);
                 i32::from(!sees)
             })?;
-            device_sees_and_writes(&mapping, window, patterns[0], patterns[1])?;
+            device_sees_and_writes(&mapping, *window, patterns[0], patterns[1])?;
             rustix::io::write(&write, &[0])?;
             equal("the child sees", child.wait()?.exit_status(), Some(0))?;
             mapping.begin_access(Direction::ToDevice)?;
@@ -273,11 +273,11 @@ fn automatic_debugger() -> Outcome {
         .write(true)
         .open("/proc/self/mem")?;
     for seed in [1, 11] {
-        for window in WINDOWS {
+        for window in &WINDOWS[..2] {
             let (ours, theirs) = (Pattern::new(seed), Pattern::new(seed + 1));
             let at = (memory.address() + window.at) as u64;
             file.write_all_at(&ours.bytes(window.at, window.len), at)?;
-            device_sees_and_writes(&mapping, window, ours, theirs)?;
+            device_sees_and_writes(&mapping, *window, ours, theirs)?;
             let mut bytes = vec![0; window.len];
             file.read_exact_at(&mut bytes, at)?;
             theirs.check(window.at, &bytes)?;
@@ -294,13 +294,13 @@ fn automatic_through_the_memfd() -> Outcome {
     let buffer = automatic(memfd.whole(), 0)?;
     let memory = memfd.map()?;
     let attachment = edu.attach(&buffer)?;
-    for window in WINDOWS {
+    for window in &WINDOWS[..2] {
         window.fill(&memory, Pattern::new(1));
         let mapping = attachment.map(BOTH)?;
-        device_sees_and_writes(&mapping, window, Pattern::new(1), Pattern::new(2))?;
+        device_sees_and_writes(&mapping, *window, Pattern::new(1), Pattern::new(2))?;
         window.cpu_sees(&buffer, &memory, Pattern::new(2))?;
         window.cpu_writes(&buffer, &memory, Pattern::new(3))?;
-        device_sees_and_writes(&mapping, window, Pattern::new(3), Pattern::new(4))?;
+        device_sees_and_writes(&mapping, *window, Pattern::new(3), Pattern::new(4))?;
         mapping.unmap()?;
         window.holds(&memory, Pattern::new(4))?;
     }
@@ -315,7 +315,7 @@ fn automatic_with_brackets() -> Outcome {
     let attachment = edu.attach(&buffer)?;
     let mapping = attachment.map(BOTH)?;
     for seed in [1, 11] {
-        for window in WINDOWS {
+        for window in &WINDOWS[..2] {
             window.cpu_writes(&buffer, &memory, Pattern::new(seed))?;
             window.device_sees(&mapping, Pattern::new(seed))?;
             window.device_writes(&mapping, Pattern::new(seed + 1))?;
@@ -413,7 +413,7 @@ fn automatic_checked() -> Outcome {
     let attachment = edu.attach(&buffer)?;
     memory.touch_every_page();
     let mapping = attachment.map(BOTH)?;
-    in_turns(&memory, &mapping, &WINDOWS)?;
+    in_turns(&memory, &mapping, &WINDOWS[..1])?;
     mapping.unmap()?;
     equal("told of what is right", told()?.len(), 0)?;
     let mapping = attachment.map(BOTH)?;
