@@ -114,6 +114,9 @@ pub(crate) struct Attachments<D, M, S> {
     coherent: usize,
     /// The mappings of class [`Cache`](crate::coherency::Coherency::Cache).
     cached: KVVec<Arc<M>>,
+    /// Somebody has been unmapped since all of the buffer was given to a device that is still mapped:
+    /// that one may lack what the other wrote, and what the CPU did while there were two.
+    is_owed: bool,
     /// How often the above has changed.
     generation: u64,
     /// All of the buffer.
@@ -207,6 +210,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
             attached: KVVec::new(),
             coherent: 0,
             cached: KVVec::new(),
+            is_owed: false,
             generation: 0,
             whole,
         }
@@ -377,6 +381,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     pub(crate) fn unmap_coherent(&mut self) {
         self.hand_over(Purpose::Receive, Stands::Page, self.whole);
         self.coherent -= 1;
+        self.is_owed = self.mappings() > 0;
         self.generation += 1;
     }
 
@@ -405,6 +410,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         if !self.is_pending() {
             pending.clear();
         }
+        self.is_owed = self.mappings() > 0;
         self.generation += 1;
     }
 
@@ -430,6 +436,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     /// A device that is mapped is about to access the pages. What the CPU did is all in `span`. Returns
     /// what was done, if there was anything to do.
     pub(crate) fn begin_device_access(&mut self, span: Span) -> Option<Moved> {
+        self.is_owed &= span != self.whole;
         self.hand_over(Purpose::Exchange, Stands::Page, span)
     }
 
@@ -439,10 +446,15 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         self.hand_over(Purpose::Receive, Stands::Page, span)
     }
 
-    /// Whether there is one mapping, which is all that data comes from but for the CPU.
-    pub(crate) fn has_one_mapping(&self) -> bool {
+    fn mappings(&self) -> usize {
         let shadows: usize = self.attached.iter().map(|attached| attached.mappings).sum();
-        self.coherent + self.cached.len() + shadows == 1
+        self.coherent + self.cached.len() + shadows
+    }
+
+    /// Whether there is one mapping, whose device lacks nothing but what the CPU has done since it was
+    /// alone and was given the buffer last.
+    pub(crate) fn has_one_mapping(&self) -> bool {
+        self.mappings() == 1 && !self.is_owed
     }
 
     fn passes(&self, purpose: Purpose) -> Passes {
@@ -710,6 +722,31 @@ mod tests {
         s.list.unmap_cached(&s.pending, &reader);
         assert!(s.saw(&[CleanAndInvalidate(3)]) && !s.is_pending());
         assert!(Arc::into_unique_or_drop(writer).is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn who_was_not_alone_is_owed_the_whole_buffer() -> Result {
+        let mut s = Setup::new()?;
+        let first = s.map_cached(1, false)?;
+        assert!(s.list.has_one_mapping());
+        s.list.map_coherent();
+        assert!(!s.list.has_one_mapping());
+        s.list.unmap_coherent();
+        assert!(!s.list.has_one_mapping());
+        s.list.begin_device_access(Span::of_pages(&(0..1)));
+        assert!(!s.list.has_one_mapping());
+        s.list.begin_device_access(WHOLE);
+        assert!(s.list.has_one_mapping());
+
+        // While there are two, each of them can still leave something.
+        let second = s.map_cached(2, true)?;
+        s.list.begin_device_access(WHOLE);
+        s.list.unmap_cached(&s.pending, &second);
+        assert!(!s.list.has_one_mapping());
+        s.list.unmap_cached(&s.pending, &first);
+        s.attach_and_map(3, Bidirectional)?;
+        assert!(s.list.has_one_mapping());
         Ok(())
     }
 

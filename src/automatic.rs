@@ -14,7 +14,8 @@
 //! 2. What has an entry is noted, and perhaps more. Where one device alone has the buffer mapped, an
 //!    access of it takes no more than that: nothing else was touched by way of the buffer, and whoever
 //!    touches something else later has a fault first. Where there are several, each is to see
-//!    what the others wrote, and all of the buffer is handed over.
+//!    what the others wrote, and all of the buffer is handed over; so it is once to who is left alone.
+//!    What is noted stays so until it has been handed over: a mapping can fail.
 //! 3. Mapping and unmapping hand over all of the buffer, as ever: the memfd has mappings of its own,
 //!    which nobody hears of. Explicit brackets do what they always do.
 //!
@@ -82,8 +83,12 @@ impl Entries<'_> {
     }
 
     /// All go, whatever was noted.
-    pub(crate) fn forget_all(&mut self, users: UserMappings<'_>) {
+    pub(crate) fn forget_all(&self, users: UserMappings<'_>) {
         users.forget_all();
+    }
+
+    /// There are none, and what was noted has been handed over.
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 

@@ -310,7 +310,10 @@ impl Exporter for Udmabuf {
             };
             let mut entries = automatic.hold()?;
             entries.forget_all(buffer.users());
-            self.map_as(pages, &device, direction, coherency)
+            // If that fails, other devices still lack what is noted.
+            let mapping = self.map_as(pages, &device, direction, coherency)?;
+            entries.clear();
+            Ok(mapping)
         })?;
         if let Some(checker) = &self.checker {
             checker.map(&device, buffer.users());
@@ -439,6 +442,7 @@ impl Exporter for Udmabuf {
                 Some(entries) => {
                     entries.forget_all(users);
                     give(self.whole);
+                    entries.clear();
                 }
                 None => give(self.whole),
             }
