@@ -11,8 +11,9 @@
 //! 1. An access is open from START to END. Whoever began it, it allows everybody what it allows, in the
 //!    pages of which it has a part: reading, and writing if it may write. No page can be written and not
 //!    read, so writing includes reading.
-//! 2. An END ends the access that fits best: of the same process, of the same kind, of the same bytes,
-//!    the last one. A process may end what another one began.
+//! 2. An END ends the access that fits best: of the same kind, of the same bytes, of the same process,
+//!    the last one. A process may end what another one began: who has ended what, nobody can tell, but
+//!    what is still open then is what programs think is.
 //! 3. Pages whose rights an END takes away lose their entries, before anything is handed over.
 //! 4. What is wrong is let through, in a page of its own, which loses its entry at the next START or END.
 
@@ -134,27 +135,20 @@ impl Accesses {
         }
         let fits = |(index, open): &(usize, &Open)| {
             (
-                open.process == ended.process,
                 open.access == ended.access,
                 open.span == ended.span,
+                open.process == ended.process,
                 *index,
             )
         };
-        let best = |same: bool| {
-            let all = self.open().enumerate();
-            all.filter(|(_, open)| !same || open.access == ended.access)
-                .max_by_key(fits)
-                .map(|(index, _)| index)
-        };
-        // Somebody else's of the same kind rather than one's own of another.
-        let (index, wrong) = match (best(true), best(false)) {
-            (Some(index), _) => (index, None),
-            (None, Some(index)) => (index, Some(Wrong::EndsAsOther)),
-            (None, None) => return (Some(Wrong::NotBegun), None),
+        let best = self.open().enumerate().max_by_key(fits);
+        let Some(index) = best.map(|(index, _)| index) else {
+            return (Some(Wrong::NotBegun), None);
         };
         let Ok(Kept { open: gone, .. }) = self.kept.remove(index) else {
             return (None, None);
         };
+        let wrong = (gone.access != ended.access).then_some(Wrong::EndsAsOther);
         let still = self.open().any(|open| open.covers(&gone));
         (wrong, (!still).then_some(gone.span))
     }
@@ -293,6 +287,26 @@ mod tests {
             (Some(EndsAsOther), Some(WHOLE))
         );
         assert_eq!(accesses.end(open(A, FromDevice)), (Some(NotBegun), None));
+    }
+
+    #[test]
+    fn the_same_bytes_rather_than_ones_own() -> Result {
+        let mut accesses = Accesses::new();
+        let size = kernel::page::PAGE_SIZE as u64;
+        let part = |process, page| -> Result<Open> {
+            let span = Span::new(page * size, size, 4)?;
+            Ok(Open {
+                span,
+                ..open(process, ToDevice)
+            })
+        };
+        accesses.begin(part(A, 0)?);
+        accesses.begin(part(B, 1)?);
+        let ended = part(B, 0)?;
+        assert_eq!(accesses.end(ended), (None, Some(ended.span)));
+        assert_eq!(accesses.judge(0, true), Err(Outside));
+        assert_eq!(accesses.judge(1, true), grant(1..2, true));
+        Ok(())
     }
 
     #[test]
