@@ -200,6 +200,9 @@ impl Accesses {
 
     /// One of those that `is_one` is true of and that nobody will end: returned once, and still open.
     pub(crate) fn give_up(&mut self, is_one: impl Fn(&Open) -> bool) -> Option<Open> {
+        if self.lost {
+            return None;
+        }
         let mut all = self.kept.iter_mut().filter(|kept| !kept.is_given_up);
         let given_up = all.find(|kept| is_one(&kept.open))?;
         given_up.is_given_up = true;
@@ -330,6 +333,8 @@ mod tests {
         accesses.begin(open(A, ToDevice));
         assert_eq!(accesses.judge(0, true), grant(0..1, true));
         assert_eq!(accesses.end(open(B, ToDevice)), (None, None));
+        // Nor is it told of what it may well have ended.
+        assert_eq!(accesses.give_up(|_| true), None);
     }
 
     #[test]
