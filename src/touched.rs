@@ -69,6 +69,7 @@ impl Touched {
 #[kunit_tests(udmabuf_touched)]
 mod tests {
     use super::*;
+    use core::slice;
 
     fn is(touched: &Touched, expected: &[Range<usize>]) -> bool {
         touched.ranges().eq(expected.iter().cloned())
@@ -93,10 +94,10 @@ mod tests {
         let mut touched = Touched::new(64 * CHUNK)?;
         touched.add(&(64 * CHUNK - 1..64 * CHUNK));
         touched.add(&(64 * CHUNK..65 * CHUNK));
-        assert!(is(&touched, &[63 * CHUNK..64 * CHUNK]));
+        assert!(is(&touched, slice::from_ref(&(63 * CHUNK..64 * CHUNK))));
         let mut one = Touched::new(1)?;
         one.add(&(0..1));
-        assert!(is(&one, &[0..CHUNK]));
+        assert!(is(&one, slice::from_ref(&(0..CHUNK))));
         Ok(())
     }
 }
