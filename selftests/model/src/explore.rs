@@ -6,7 +6,7 @@ use stateright::{Checker, Model, Property};
 
 use crate::{
     oracle::{Oracle, Start},
-    run::{self, Rules},
+    run::{self, Found, Next, Rules},
     script::{Op, Script},
     world::{Change, Step, World, WORDS},
 };
@@ -19,6 +19,8 @@ struct Agent {
     /// Results of the accesses of the present one.
     results: Vec<u64>,
     start: Start,
+    /// What was under the mutex, for an operation that goes on when it has unlocked.
+    found: Option<Found>,
 }
 
 /// A state of a script.
@@ -118,7 +120,17 @@ impl State {
     fn advance(&mut self, script: &Script, rules: Rules, number: usize) -> Option<()> {
         let op = script.agents[number][self.agents[number].done];
         let own = !self.world.is_drained(number);
+        let touched = match op {
+            Op::Load { byte } | Op::Store { byte, .. } => Some(byte),
+            _ => None,
+        };
+        let is_new = self.agents[number].results.is_empty();
+        let has_entry = |byte| self.world.has_entry(number, byte) && is_new;
         match op {
+            _ if script.automatic.is_some() && touched.is_some_and(|byte| !has_entry(byte)) => {
+                // It faults, and is tried once more.
+                return self.operate(script, rules, number, op);
+            }
             Op::Load { byte } => {
                 let value = self.world.cpu_load(number, byte);
                 self.wrong |= !self.oracle.cpu_may_read(byte, value, own);
@@ -139,8 +151,14 @@ impl State {
                 self.world.device_store(script, device, byte, value);
                 self.oracle.device_wrote(script, device, byte, value);
             }
-            Op::Begin(_) | Op::End(_) | Op::Map { .. } | Op::Unmap { .. } => {
-                if self.agents[number].results.is_empty() {
+            Op::Begin(_)
+            | Op::End(_)
+            | Op::Map { .. }
+            | Op::Unmap { .. }
+            | Op::MapInVain { .. }
+            | Op::BeginDevice { .. }
+            | Op::EndDevice { .. } => {
+                if is_new {
                     self.agents[number].start = self.oracle.start(own);
                 }
                 return self.operate(script, rules, number, op);
@@ -152,28 +170,54 @@ impl State {
 
     /// The next access of an operation of the module.
     fn operate(&mut self, script: &Script, rules: Rules, number: usize, op: Op) -> Option<()> {
-        let next = run::next(script, rules, &self.world, op, &self.agents[number].results);
-        let step = next.step?;
+        let next = self.next(script, rules, number, op);
+        let Some(step) = next.step else {
+            // There was nothing to do.
+            self.finish(script, number, op);
+            return Some(());
+        };
         let result = self.world.step(number, step, script.buffered)?;
-        if step == Step::Unlock {
-            self.world.twins = next.twins;
-            self.commit(number, op, next.change, next.opens);
+        let goes_on = self.world.holds(number);
+        match step {
+            Step::Lock if goes_on => self.agents[number].found = Some(Found::new(&self.world)),
+            Step::Unlock => {
+                self.world.twins = next.twins;
+                self.commit(number, op, next.change, next.opens);
+            }
+            Step::Release => self.world.noted = next.noted,
+            _ => {}
         }
-        let agent = &mut self.agents[number];
-        agent.results.push(result);
-        // Unlocking is the last thing that any of them does.
-        let over = step == Step::Unlock
-            || run::next(script, rules, &self.world, op, &agent.results)
-                .step
-                .is_none();
+        self.agents[number].results.push(result);
+        // Unlocking is the last thing that any of them does, unless it has the other mutex as well.
+        let over = (step == Step::Unlock && !goes_on)
+            || self.next(script, rules, number, op).step.is_none();
         if over {
-            self.oracle.end(script, op, agent.start);
-            *agent = Agent {
-                done: agent.done + 1,
-                ..Agent::default()
-            };
+            self.finish(script, number, op);
         }
         Some(())
+    }
+
+    /// An operation of the module is over. A touch that faulted is yet to be done.
+    fn finish(&mut self, script: &Script, number: usize, op: Op) {
+        let agent = &mut self.agents[number];
+        self.oracle.end(script, op, agent.start);
+        let is_done = !matches!(op, Op::Load { .. } | Op::Store { .. });
+        *agent = Agent {
+            done: agent.done + usize::from(is_done),
+            ..Agent::default()
+        };
+    }
+
+    fn next(&self, script: &Script, rules: Rules, number: usize, op: Op) -> Next {
+        let agent = &self.agents[number];
+        run::next(
+            script,
+            rules,
+            &self.world,
+            op,
+            &agent.results,
+            agent.found.as_ref(),
+        )
     }
 
     /// What was changed under the mutex.

@@ -18,3 +18,81 @@ pub mod compat {
         barrier::smp_mb(Full);
     }
 }
+
+/// The mutex of an automatic buffer, which is the only one that is taken in files compiled here.
+pub mod mutex {
+    use std::{
+        cell::{RefCell, RefMut},
+        ops::{Deref, DerefMut},
+    };
+
+    use kernel::prelude::*;
+
+    use crate::{run::access, world::Step};
+
+    macro_rules! new_mutex {
+        ($name:literal, $data:expr) => {
+            $crate::ffi::mutex::Mutex::new($data)
+        };
+    }
+    pub(crate) use new_mutex;
+
+    pub struct Mutex<T>(RefCell<T>);
+
+    impl<T> Mutex<T> {
+        pub fn new(data: T) -> Self {
+            Self(RefCell::new(data))
+        }
+
+        /// Nobody is killed here.
+        pub fn lock_killable(&self) -> Result<Guard<'_, T>> {
+            access(Step::Hold);
+            Ok(Guard(self.0.borrow_mut()))
+        }
+    }
+
+    pub struct Guard<'a, T>(RefMut<'a, T>);
+
+    impl<T> Deref for Guard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    impl<T> DerefMut for Guard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.0
+        }
+    }
+
+    impl<T> Drop for Guard<'_, T> {
+        fn drop(&mut self) {
+            access(Step::Release);
+        }
+    }
+}
+
+/// The user mappings of the one buffer that there is.
+pub mod vma {
+    use std::marker::PhantomData;
+
+    use crate::{
+        run::{access, words_of},
+        span::Span,
+        world::Step,
+    };
+
+    #[derive(Clone, Copy, Default)]
+    pub struct UserMappings<'a>(PhantomData<&'a ()>);
+
+    impl UserMappings<'_> {
+        /// One by one, in all mappings.
+        pub(crate) fn forget(self, span: Span) {
+            for word in words_of(span) {
+                access(Step::Forget(word));
+            }
+        }
+    }
+}

@@ -139,6 +139,16 @@ impl Oracle {
     pub fn end(&mut self, script: &Script, op: Op, start: Start) {
         let Start(made) = start;
         let devices = 1..SIDES;
+        match op {
+            // It sees what everybody wrote.
+            Op::BeginDevice { device } => return self.learn(Self::side(script, device), made),
+            // The CPUs see what it wrote, and others when they begin.
+            Op::EndDevice { device, access } if access.of_device().has_from_device() => {
+                let side = Self::side(script, device);
+                return raise(&mut self.known[CPU][side], made[side]);
+            }
+            _ => {}
+        }
         if !matches!(
             op,
             Op::Begin(_) | Op::End(_) | Op::Map { .. } | Op::Unmap { .. }
@@ -166,16 +176,20 @@ impl Oracle {
                 }
             }
             Op::Map { device, .. } => {
-                let side = Self::side(script, device);
-                for (known, made) in self.known[side].iter_mut().zip(made) {
-                    raise(known, made);
-                }
+                self.learn(Self::side(script, device), made);
             }
             Op::Unmap { device } => {
                 let side = Self::side(script, device);
                 raise(&mut self.known[CPU][side], made[side]);
             }
             _ => {}
+        }
+    }
+
+    /// A side knows what had been written by then.
+    fn learn(&mut self, side: usize, made: Numbers) {
+        for (known, made) in self.known[side].iter_mut().zip(made) {
+            raise(known, made);
         }
     }
 }

@@ -7,7 +7,7 @@
 //! zeros, and whatever it does is forgotten. What it changes under the mutex, the list and the twins,
 //! is taken over when it unlocks.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, ops::Range};
 
 use kernel::{
     prelude::*,
@@ -19,10 +19,12 @@ use kernel::{
 
 use crate::{
     attach::{Attachments, Cached, Importer, Shadow},
+    exporter::Exporter,
     merge::{self, Memory, Stands, Word},
     pending::Pending,
-    script::{Access, Class, Op, Script, DEVICES},
+    script::{Access, Class, Layout, Op, Script, DEVICES},
     span::Span,
+    touched::CHUNK_ORDER,
     world::{Change, Step, World, WORDS},
 };
 
@@ -54,6 +56,32 @@ pub enum Rules {
     /// Those of the module before it forgot who has a bracket open: bounce buffers are copied whole,
     /// unless somebody has one open for writing.
     Remembering,
+    /// A fault brings nothing home.
+    NotBroughtHome,
+    /// What a fault makes entries of is not noted.
+    NotNoted,
+    /// A fault makes its entry when it has let go of the mutex.
+    EnteredLate,
+    /// Entries stay when a device begins an access.
+    EntriesKept,
+    /// They stay when one is mapped.
+    EntriesKeptAtMap,
+    /// They go when the device that begins an access has got everything.
+    ForgottenLate,
+    /// They go when the device that is mapped has.
+    ForgottenLateAtMap,
+    /// What is noted is not any more when a device begins an access, and it gets nothing.
+    ClearedAlone,
+    /// It is not when a device is about to be mapped, which may fail.
+    ClearedInVain,
+    /// A device that begins an access gets what is noted, whoever else is mapped.
+    GivenNotedAlone,
+    /// So it does if somebody else was mapped before.
+    GivenNotedAfterOthers,
+    /// When a device ends an access, what is noted comes home, whoever else is mapped.
+    TakenNotedAlone,
+    /// Nothing comes home then.
+    NothingTaken,
 }
 
 /// What an operation under way has found, and where it has got to.
@@ -68,13 +96,14 @@ struct Run {
     /// The word has been set.
     set: bool,
     twins: [Option<[u64; WORDS]>; DEVICES],
+    layout: Option<Layout>,
 }
 
 thread_local! {
     static RUN: RefCell<Run> = RefCell::default();
 }
 
-fn access(step: Step) -> u64 {
+pub(crate) fn access(step: Step) -> u64 {
     RUN.with_borrow_mut(|run| {
         if run.silent || run.next.is_some() {
             return 0;
@@ -88,7 +117,15 @@ fn access(step: Step) -> u64 {
     })
 }
 
-fn rules() -> Rules {
+/// Does something of which the machine sees nothing.
+pub(crate) fn silently<T>(work: impl FnOnce() -> T) -> T {
+    RUN.with_borrow_mut(|run| run.silent = true);
+    let result = work();
+    RUN.with_borrow_mut(|run| run.silent = false);
+    result
+}
+
+pub(crate) fn rules() -> Rules {
     RUN.with_borrow(|run| run.rules.unwrap_or(Rules::Real))
 }
 
@@ -235,41 +272,54 @@ impl Shadow for Model {
         self.twin().is_some()
     }
 
-    fn collect(&mut self, _: Span, stands: Stands) -> usize {
+    fn collect(&mut self, span: Span, stands: Stands) -> usize {
         let Some(mut twin) = self.twin() else {
             return 0;
         };
-        let taken = merge::collect(&Page, &Copied(self.0), &mut twin, 0..WORDS, stands);
+        let taken = merge::collect(&Page, &Copied(self.0), &mut twin, words_of(span), stands);
         self.set_twin(Some(twin));
         if rules() == Rules::PublishedEarly {
-            return taken + self.bring();
+            return taken + self.bring(span);
         }
         taken
     }
 
-    fn publish(&mut self, _: Span) -> usize {
+    fn publish(&mut self, span: Span) -> usize {
         match rules() {
             Rules::PublishedEarly => 0,
-            _ => self.bring(),
+            _ => self.bring(span),
         }
     }
 }
 
 impl Model {
-    fn bring(&mut self) -> usize {
+    fn bring(&mut self, span: Span) -> usize {
+        let words = words_of(span);
         match self.twin() {
             Some(mut twin) => {
-                let taken = merge::publish(&Page, &Copied(self.0), &mut twin, 0..WORDS);
+                let taken = merge::publish(&Page, &Copied(self.0), &mut twin, words);
                 self.set_twin(Some(twin));
                 taken
             }
-            None => merge::refresh(&Page, &Copied(self.0), 0..WORDS),
+            None => merge::refresh(&Page, &Copied(self.0), words),
         }
     }
 }
 
-fn each_line(step: impl Fn(usize) -> Step) {
-    for line in 0..WORDS {
+/// The words of which a part of the buffer has the page.
+pub(crate) fn words_of(span: Span) -> Range<usize> {
+    let layout = RUN.with_borrow(|run| run.layout);
+    let pages = span.pages();
+    let page = |word: usize| layout.map_or(0, |layout| layout.page(word));
+    let mut words = (0..WORDS).filter(|&word| pages.contains(&page(word)));
+    match words.next() {
+        Some(first) => first..words.next_back().unwrap_or(first) + 1,
+        None => 0..0,
+    }
+}
+
+fn each_line(span: Span, step: impl Fn(usize) -> Step) {
+    for line in words_of(span) {
         access(step(line));
     }
 }
@@ -284,24 +334,27 @@ impl Cached for Lines {
         self.may_write
     }
 
-    fn clean(&self, _: Span) {
-        each_line(Step::Clean);
+    fn clean(&self, span: Span) {
+        each_line(span, Step::Clean);
     }
 
-    fn clean_and_invalidate(&self, _: Span) {
+    fn clean_and_invalidate(&self, span: Span) {
         match rules() {
             Rules::TwoPasses => {
-                each_line(Step::Clean);
-                each_line(Step::Invalidate);
+                each_line(span, Step::Clean);
+                each_line(span, Step::Invalidate);
             }
-            Rules::InvalidatedAlone => each_line(Step::Invalidate),
-            _ => each_line(Step::CleanAndInvalidate),
+            Rules::InvalidatedAlone => each_line(span, Step::Invalidate),
+            _ => each_line(span, Step::CleanAndInvalidate),
         }
     }
 }
 
-/// Hand-overs of the model are of all that there is.
-const WHOLE: Span = Span::whole(1);
+/// Pages of the buffer: a chunk for each word, if they lie apart.
+pub(crate) const PAGES: usize = WORDS << CHUNK_ORDER;
+
+/// All that there is, which is what hand-overs are of unless the buffer is automatic.
+pub(crate) const WHOLE: Span = Span::whole(PAGES);
 
 impl Importer for usize {
     fn has_own_operations(&self) -> bool {
@@ -310,11 +363,11 @@ impl Importer for usize {
 }
 
 /// The list of attachments, with the mappings that are on it.
-struct List<'a> {
-    script: &'a Script,
-    attachments: Attachments<usize, Lines, Model>,
+pub(crate) struct List<'a> {
+    pub(crate) script: &'a Script,
+    pub(crate) attachments: Attachments<usize, Lines, Model>,
     cached: Vec<(usize, Arc<Lines>)>,
-    pending: Pending,
+    pub(crate) pending: Pending,
 }
 
 impl<'a> List<'a> {
@@ -325,18 +378,23 @@ impl<'a> List<'a> {
             cached: Vec::new(),
             pending: Pending::new(false),
         };
-        RUN.with_borrow_mut(|run| run.silent = true);
-        for &change in history {
-            match change {
-                Change::Mapped { device, access } => list.map(device, access),
-                Change::Unmapped { device } => list.unmap(device),
-            }
-        }
-        RUN.with_borrow_mut(|run| run.silent = false);
+        silently(|| list.replay(history));
         list
     }
 
-    fn map(&mut self, device: usize, access: Access) {
+    fn replay(&mut self, history: &[Change]) {
+        for &change in history {
+            match change {
+                Change::Mapped { device, access } => self.map(device, access),
+                Change::Unmapped { device } => self.unmap(device),
+                Change::Given => {
+                    self.attachments.begin_device_access(WHOLE);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn map(&mut self, device: usize, access: Access) {
         let direction = access.of_device();
         let may_write = direction.has_from_device();
         let attached = self.attachments.attach(device);
@@ -359,6 +417,12 @@ impl<'a> List<'a> {
         assert!(attached.is_ok() && mapped.is_ok(), "nothing is refused");
     }
 
+    /// How many mappings there are.
+    pub(crate) fn mappings(&self) -> usize {
+        let census = self.attachments.census(|_| true);
+        census.coherent + census.cache + census.shadow + census.own_operations
+    }
+
     fn unmap(&mut self, device: usize) {
         if rules() == Rules::ClearedEarly {
             self.pending.clear();
@@ -372,7 +436,7 @@ impl<'a> List<'a> {
                     .remove(at.expect("scripts unmap what is mapped"));
                 self.attachments.unmap_cached(&self.pending, &mapping);
                 if rules() == Rules::InvalidatedAfterUnmap {
-                    each_line(Step::Invalidate);
+                    each_line(WHOLE, Step::Invalidate);
                 }
             }
             Class::Shadow => self.attachments.unmap_shadow(&self.pending, &device),
@@ -389,26 +453,63 @@ pub struct Next {
     pub change: Option<Change>,
     /// The twins as they are then.
     pub twins: [Option<[u64; WORDS]>; DEVICES],
+    /// What is noted when it lets go of the mutex of an automatic buffer.
+    pub noted: Vec<usize>,
     /// Whether it opens (or ends) a bracket, for rules that remember these.
     pub opens: bool,
 }
 
-/// What operation `op`, which has made accesses with those `results`, does next.
-pub fn next(script: &Script, rules: Rules, world: &World, op: Op, results: &[u64]) -> Next {
+/// What was under the mutex when an operation locked it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Found {
+    twins: [Option<[u64; WORDS]>; DEVICES],
+    history: Vec<Change>,
+}
+
+impl Found {
+    pub fn new(world: &World) -> Self {
+        Found {
+            twins: world.twins,
+            history: world.history.clone(),
+        }
+    }
+}
+
+/// What operation `op`, which has made accesses with those `results`, does next. If it goes on when it
+/// has unlocked, what it `found` is what it executes with again.
+pub fn next(
+    script: &Script,
+    rules: Rules,
+    world: &World,
+    op: Op,
+    results: &[u64],
+    found: Option<&Found>,
+) -> Next {
     RUN.set(Run {
         results: results.to_vec(),
         rules: Some(rules),
+        layout: script.automatic,
         ..Run::default()
     });
     observe(Some(observer));
     let mut change = None;
+    let mut noted = Vec::new();
+    let (history, twins) = match found {
+        Some(found) => (&found.history, found.twins),
+        None => (&world.history, world.twins),
+    };
     let opens = matches!(op, Op::Begin(access) if access.of_cpu().has_to_device());
     if rules == Rules::Remembering {
         change = remembering(script, world, op);
     } else {
-        let mut list = List::new(script, &world.history);
-        RUN.with_borrow_mut(|run| run.twins = world.twins);
+        let mut list = List::new(script, history);
+        RUN.with_borrow_mut(|run| run.twins = twins);
         match op {
+            _ if script.automatic.is_some() && Exporter::has(script, op) => {
+                let mut exporter = Exporter::new(list, &world.noted);
+                change = exporter.operate(op);
+                noted = exporter.noted();
+            }
             Op::Begin(_) if list.pending.at_begin() => {
                 access(Step::Lock);
                 list.attachments.begin(WHOLE);
@@ -446,6 +547,7 @@ pub fn next(script: &Script, rules: Rules, world: &World, op: Op, results: &[u64
         step: run.next,
         change,
         twins: run.twins,
+        noted,
         opens,
     }
 }
@@ -455,6 +557,7 @@ fn mapped(history: &[Change]) -> Vec<(usize, Access)> {
     let mut mapped = Vec::new();
     for &change in history {
         match change {
+            Change::Given => {}
             Change::Mapped { device, access } => mapped.push((device, access)),
             Change::Unmapped { device } => {
                 let at = mapped.iter().position(|(other, _)| *other == device);
@@ -498,8 +601,8 @@ fn remembering(script: &Script, world: &World, op: Op) -> Option<Change> {
         Op::Begin(_) => {
             if !open {
                 if lines(&list, true) {
-                    each_line(Step::Clean);
-                    each_line(Step::Invalidate);
+                    each_line(WHOLE, Step::Clean);
+                    each_line(WHOLE, Step::Invalidate);
                 }
                 for &(device, may) in &list {
                     if class(device) == Class::Shadow && may.of_device().has_from_device() {
@@ -517,7 +620,7 @@ fn remembering(script: &Script, world: &World, op: Op) -> Option<Change> {
                 }
             }
             if lines(&list, false) {
-                each_line(Step::Clean);
+                each_line(WHOLE, Step::Clean);
             }
             None
         }
@@ -527,7 +630,7 @@ fn remembering(script: &Script, world: &World, op: Op) -> Option<Change> {
         } => {
             match class(device) {
                 Class::Shadow => copy(device, false),
-                Class::Cache => each_line(Step::Clean),
+                Class::Cache => each_line(WHOLE, Step::Clean),
                 Class::Coherent => {}
             }
             Some(Change::Mapped {
@@ -539,9 +642,9 @@ fn remembering(script: &Script, world: &World, op: Op) -> Option<Change> {
             match class(device) {
                 Class::Shadow if !open => copy(device, true),
                 Class::Cache => {
-                    each_line(Step::Clean);
+                    each_line(WHOLE, Step::Clean);
                     if !open {
-                        each_line(Step::Invalidate);
+                        each_line(WHOLE, Step::Invalidate);
                     }
                 }
                 _ => {}

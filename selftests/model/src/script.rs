@@ -2,7 +2,9 @@
 
 //! What the agents do, and on which machine.
 
-use crate::direction::Direction;
+use std::ops::Range;
+
+use crate::{direction::Direction, touched::CHUNK_ORDER};
 
 /// Devices of a machine, at most.
 pub const DEVICES: usize = 2;
@@ -47,6 +49,39 @@ impl Access {
     }
 }
 
+/// Where the words of an automatic buffer are, and what a fault makes entries of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// In a chunk each.
+    Apart,
+    /// In one chunk, which a fault takes as a whole.
+    Together,
+    /// In one chunk, of which a fault takes a page: the mapping has no more of it.
+    Cut,
+}
+
+impl Layout {
+    pub const ALL: [Layout; 3] = [Layout::Apart, Layout::Together, Layout::Cut];
+
+    /// The page index of a word.
+    pub fn page(self, word: usize) -> usize {
+        match self {
+            Layout::Apart => word << CHUNK_ORDER,
+            Layout::Together | Layout::Cut => word,
+        }
+    }
+
+    /// The page indices that get an entry together with that of a word.
+    pub fn around(self, word: usize) -> Range<usize> {
+        let page = self.page(word);
+        let chunk = page >> CHUNK_ORDER;
+        match self {
+            Layout::Apart | Layout::Together => chunk << CHUNK_ORDER..(chunk + 1) << CHUNK_ORDER,
+            Layout::Cut => page..page + 1,
+        }
+    }
+}
+
 /// One operation of an agent. Bytes are counted from the start of the buffer. An agent can be a
 /// thread, an importer with its device, or both, if it waits for the one before the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +104,18 @@ pub enum Op {
     Unmap {
         device: usize,
     },
+    /// A mapping that fails when its device has been made way for.
+    MapInVain {
+        device: usize,
+    },
+    /// A device that is mapped says that it accesses the buffer, and that it has.
+    BeginDevice {
+        device: usize,
+    },
+    EndDevice {
+        device: usize,
+        access: Access,
+    },
     DeviceLoad {
         device: usize,
         byte: usize,
@@ -87,6 +134,8 @@ pub struct Script {
     pub agents: Vec<Vec<Op>>,
     /// Whether stores of the CPU stay in a store buffer for a while.
     pub buffered: bool,
+    /// If the buffer hands itself over, how it lies.
+    pub automatic: Option<Layout>,
 }
 
 impl Script {

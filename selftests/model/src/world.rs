@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The machine: memory, a cache that all CPUs share, store buffers, shadows, a mutex, and the word
-//! that says whether anything is pending.
+//! The machine: memory, a cache that all CPUs share, store buffers, shadows, the mutex of the
+//! attachments, the word that says whether anything is pending; and of an automatic buffer its mutex,
+//! and what entries the user mapping of each agent has.
 
 use crate::script::{Access, Class, Script, DEVICES};
 
@@ -26,8 +27,15 @@ struct Line {
 /// What has happened to the list of attachments, from which it is made anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
-    Mapped { device: usize, access: Access },
-    Unmapped { device: usize },
+    Mapped {
+        device: usize,
+        access: Access,
+    },
+    Unmapped {
+        device: usize,
+    },
+    /// All of it was given to whoever is mapped.
+    Given,
 }
 
 /// What an operation of the module does to the machine, all at once.
@@ -67,6 +75,13 @@ pub enum Step {
     Barrier,
     Lock,
     Unlock,
+    /// The mutex of an automatic buffer.
+    Hold,
+    Release,
+    /// The agent's user mapping gets an entry.
+    Enter(usize),
+    /// All user mappings lose one.
+    Forget(usize),
 }
 
 /// All of it.
@@ -77,6 +92,9 @@ pub struct World {
     shadows: [[u64; WORDS]; DEVICES],
     pending: bool,
     owner: Option<usize>,
+    holder: Option<usize>,
+    /// Of each agent: the words that its user mapping has an entry of.
+    entries: Vec<[bool; WORDS]>,
     /// Stores that are not yet in the cache, for each agent, oldest first; one behind the last byte
     /// is to the word that says whether anything is pending.
     buffers: Vec<Vec<(usize, u8)>>,
@@ -84,6 +102,8 @@ pub struct World {
     pub twins: [Option<[u64; WORDS]>; DEVICES],
     /// Under the mutex.
     pub history: Vec<Change>,
+    /// Under that of an automatic buffer: the first pages of the chunks that are noted.
+    pub noted: Vec<usize>,
     /// Under the mutex: open write brackets, for rules that remember them.
     pub open: Vec<usize>,
 }
@@ -106,9 +126,12 @@ impl World {
             shadows: [[0; WORDS]; DEVICES],
             pending: false,
             owner: None,
+            holder: None,
+            entries: vec![[false; WORDS]; agents],
             buffers: vec![Vec::new(); agents],
             twins: [None; DEVICES],
             history: Vec::new(),
+            noted: Vec::new(),
             open: Vec::new(),
         }
     }
@@ -168,6 +191,22 @@ impl World {
     /// Whether a line is in the cache.
     pub fn is_cached(&self, line: usize) -> bool {
         self.cache[line].is_some()
+    }
+
+    /// Whether the agent's user mapping has an entry of a byte.
+    pub fn has_entry(&self, agent: usize, byte: usize) -> bool {
+        self.entries[agent][byte / WORD]
+    }
+
+    /// Whether the agent has the mutex of the automatic buffer.
+    pub fn holds(&self, agent: usize) -> bool {
+        self.holder == Some(agent)
+    }
+
+    /// Whether no agent has stores to a word in its store buffer.
+    fn is_settled(&self, word: usize) -> bool {
+        let mut stores = self.buffers.iter().flatten();
+        stores.all(|(byte, _)| *byte == PENDING || byte / WORD != word)
     }
 
     /// A program reads a byte.
@@ -250,13 +289,25 @@ impl World {
                 self.buffers[agent].push((PENDING, value.into()));
             }
             Step::StorePending(value) => self.pending = value,
-            // All three wait for the store buffer.
+            // All of these wait for the store buffer.
             Step::Barrier if self.is_drained(agent) => {}
             Step::Lock if self.owner.is_none() && self.is_drained(agent) => {
                 self.owner = Some(agent);
             }
             Step::Unlock if self.is_drained(agent) => self.owner = None,
-            Step::Barrier | Step::Lock | Step::Unlock => return None,
+            Step::Hold if self.holder.is_none() && self.is_drained(agent) => {
+                self.holder = Some(agent);
+            }
+            Step::Release if self.is_drained(agent) => self.holder = None,
+            Step::Barrier | Step::Lock | Step::Unlock | Step::Hold | Step::Release => return None,
+            Step::Enter(word) => self.entries[agent][word] = true,
+            // Every CPU is interrupted and forgets it, and what it stored by way of it is in the cache.
+            Step::Forget(word) if self.is_settled(word) => {
+                for entries in &mut self.entries {
+                    entries[word] = false;
+                }
+            }
+            Step::Forget(_) => return None,
         }
         Some(0)
     }

@@ -28,13 +28,37 @@ pub mod alloc {
         pub const __GFP_NOWARN: Flags = Flags;
     }
 
-    use std::ops::{Deref, DerefMut};
+    use std::{
+        ops::{Deref, DerefMut},
+        pin::Pin,
+    };
 
     /// There was no memory, which does not happen here.
     #[derive(Clone, Copy, Debug)]
     pub struct AllocError;
 
     type Result<T = ()> = std::result::Result<T, AllocError>;
+
+    /// A value in memory of its own.
+    #[derive(Debug)]
+    pub struct KBox<T>(Box<T>);
+
+    impl<T> KBox<T> {
+        pub fn pin_init(value: T, _: Flags) -> core::result::Result<Pin<Self>, crate::error::Error>
+        where
+            T: Unpin,
+        {
+            Ok(Pin::new(Self(Box::new(value))))
+        }
+    }
+
+    impl<T> Deref for KBox<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
 
     /// A vector whose growing may fail.
     #[derive(Debug)]
@@ -111,6 +135,14 @@ pub mod alloc {
             &mut self.0
         }
     }
+}
+
+/// Nothing is pinned on the host.
+#[macro_export]
+macro_rules! pin_init {
+    (Self { $($field:ident <- $value:expr),* $(,)? }) => {
+        Self { $($field: $value),* }
+    };
 }
 
 /// Errors are numbers.
@@ -296,8 +328,10 @@ pub mod sync {
 /// What every file imports.
 pub mod prelude {
     pub use super::{
-        alloc::{flags::*, KVec, KVec as KVVec},
+        alloc::{flags::*, KBox, KVec, KVec as KVVec},
         error::{code::*, Error, Result},
+        pin_init,
     };
-    pub use macros::kunit_tests;
+    pub use macros::{kunit_tests, pin_data};
+    pub use std::pin::Pin;
 }
