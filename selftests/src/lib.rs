@@ -4,8 +4,9 @@
 //!
 //! The client is [`Udmabuf`], [`Memfd`], [`DmaBuf`] and [`Mapping`]; read `bin/story.rs` for an
 //! example of their use. [`fallback`] is for buffers that not every importer takes. [`importer`] drives a real device over a dma-buf, [`v4l2`] a camera. The
-//! rest watches what the kernel keeps ([`pins`], [`bufinfo`], [`statistics`], [`tracefs`], [`kmsg`]), talks to
-//! the cache model outside the machine ([`model`]), and runs tests ([`ktap`], [`outcome`]).
+//! rest watches what the kernel keeps ([`pins`], [`bufinfo`], [`statistics`], [`tracefs`], [`kmsg`]) and how
+//! programs access buffers ([`brackets`]), talks to the cache model outside the machine ([`model`]), and
+//! runs tests ([`ktap`], [`outcome`]).
 //!
 //! All `unsafe` code is in [`sys`].
 
@@ -14,6 +15,7 @@
 
 pub mod abi;
 pub mod access;
+pub mod brackets;
 pub mod bufinfo;
 pub mod cgroup;
 pub mod child;
