@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The crate `dma-buf` on descriptors of `/dev/udmabuf`: it maps them and brackets its accesses.
-//! Every byte is compared, both ways.
+//! Every byte is compared, both ways. Carelessly, it then reads a byte of each buffer outside of any
+//! bracket.
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +10,9 @@ use std::{env, error::Error, os::fd::OwnedFd, process::ExitCode};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use dma_buf::{DmaBuf, MappedDmaBuf};
-use selftests::{Memfd, PAGE, Pattern, Udmabuf};
+use selftests::{Access, Memfd, PAGE, Pattern, Udmabuf};
+
+const USAGE: &str = "usage: client-dma-buf [--carelessly] PAGES...";
 
 fn main() -> ExitCode {
     match run() {
@@ -22,17 +25,21 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let counts = env::args().skip(1).map(|count| {
-        let pages = count.parse::<usize>();
-        pages.with_context(|| format!("'{count}' is no number; usage: client-dma-buf PAGES..."))
-    });
-    let counts = counts.collect::<Result<Vec<_>>>()?;
-    ensure!(
-        !counts.is_empty(),
-        "no sizes; usage: client-dma-buf PAGES..."
-    );
+    let mut counts = Vec::new();
+    let mut carelessly = false;
+    for word in env::args().skip(1) {
+        match word.as_str() {
+            "--carelessly" => carelessly = true,
+            count => counts.push(
+                count
+                    .parse::<usize>()
+                    .with_context(|| format!("'{count}' is no number; {USAGE}"))?,
+            ),
+        }
+    }
+    ensure!(!counts.is_empty(), "no sizes; {USAGE}");
     for (seed, pages) in (1..).step_by(2).zip(&counts) {
-        share(pages * PAGE, seed).with_context(|| format!("{pages} pages"))?;
+        share(pages * PAGE, seed, carelessly).with_context(|| format!("{pages} pages"))?;
         println!("{pages} pages: all as written, and one wrong byte found");
     }
     let total: usize = counts.iter().sum();
@@ -41,13 +48,14 @@ fn run() -> Result<()> {
 }
 
 /// Shares a memfd of that size with the crate.
-fn share(size: usize, seed: u64) -> Result<()> {
+fn share(size: usize, seed: u64, carelessly: bool) -> Result<()> {
     let memfd = Memfd::new(size).context("memfd")?;
     let memory = memfd.map().context("mapping of the memfd")?;
     let first = Pattern::new(seed);
     first.write_to(&memory, 0, size);
     let device = Udmabuf::open().context("/dev/udmabuf")?;
-    let buffer = OwnedFd::from(device.create(memfd.whole()).context("UDMABUF_CREATE")?);
+    let own = device.create(memfd.whole()).context("UDMABUF_CREATE")?;
+    let buffer = OwnedFd::from(own.duplicate()?);
     let mut mapped = DmaBuf::from(buffer).memory_map().context("mapping")?;
     check(&mapped, first)?;
 
@@ -61,6 +69,10 @@ fn share(size: usize, seed: u64) -> Result<()> {
     second
         .check_in(&memory, 0, size)
         .map_err(|wrong| anyhow!("memfd: {wrong}"))?;
+
+    if carelessly {
+        own.map(Access::Read)?.touch(fastrand::usize(..size));
+    }
 
     // One wrong byte, anywhere: it is found, or nothing above means anything.
     let place = fastrand::usize(..size);

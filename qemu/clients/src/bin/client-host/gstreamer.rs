@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use selftests::PAGE;
 
 use crate::{
-    node,
+    checked, node,
     picture::Picture,
     running::Running,
     stage::{self, Expected, Stage},
@@ -31,6 +31,10 @@ pub const CLIENT: Client = Client {
         Step {
             name: "pictures_are_equal",
             run: pictures_are_equal,
+        },
+        Step {
+            name: "checked",
+            run: checked,
         },
         Step {
             name: "control_without_the_device",
@@ -170,6 +174,11 @@ fn pictures_are_equal(stage: &Stage) -> Result<String> {
         "0 of {} pixels wrong, one spoilt is found; {made}; screenshot: {shot}",
         screen.pixels()
     ))
+}
+
+/// The same while every buffer is checked.
+fn checked(stage: &Stage) -> Result<String> {
+    checked::again(stage, CLIENT.name, pictures_are_equal)
 }
 
 /// Without the device the picture is the same, but no dma-buf is made for it: what the driver

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use selftests::{Held, PAGE, held::EXPORTER};
 
 use crate::{
-    node,
+    checked, node,
     running::Running,
     stage::{Expected, Made, Stage},
     steps::{Client, Step},
@@ -28,6 +28,10 @@ pub const CLIENT: Client = Client {
         Step {
             name: "shared_memory_is_wrapped",
             run: shared_memory_is_wrapped,
+        },
+        Step {
+            name: "checked",
+            run: checked,
         },
         Step {
             name: "control_without_the_device",
@@ -184,6 +188,11 @@ fn shared_memory_is_wrapped(stage: &Stage) -> Result<String> {
     Ok(format!(
         "{wrapped} udmabuf of {BYTES} bytes, held by {HOLDER}; {made}"
     ))
+}
+
+/// The same while every buffer is checked.
+fn checked(stage: &Stage) -> Result<String> {
+    checked::again(stage, CLIENT.name, shared_memory_is_wrapped)
 }
 
 /// Without the device it copies, and the client does not notice.

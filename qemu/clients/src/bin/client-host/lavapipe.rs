@@ -7,7 +7,7 @@ use std::{process::Command, time::Duration};
 use anyhow::{Result, ensure};
 
 use crate::{
-    node,
+    checked, node,
     stage::{self, Expected, Stage},
     steps::{Client, Step},
     user::Groups,
@@ -19,6 +19,10 @@ pub const CLIENT: Client = Client {
         Step {
             name: "every_size",
             run: every_size,
+        },
+        Step {
+            name: "checked",
+            run: checked,
         },
         Step {
             name: "control_without_the_group",
@@ -62,6 +66,11 @@ fn every_size(stage: &Stage) -> Result<String> {
         "{name}; {} sizes, 0 bytes wrong; {made}",
         SIZES.len()
     ))
+}
+
+/// The same while every buffer is checked.
+fn checked(stage: &Stage) -> Result<String> {
+    checked::again(stage, CLIENT.name, every_size)
 }
 
 /// A user who is not in the group has no dma-bufs.

@@ -16,7 +16,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use selftests::{PAGE, driver::Driver, heap};
 
 use crate::{
-    node,
+    checked, node,
     stage::{self, Expected, Stage},
     steps::{Client, Step},
     user::{self, Groups},
@@ -32,6 +32,10 @@ pub const CLIENT: Client = Client {
         Step {
             name: "frames_as_from_the_c_driver",
             run: as_from_the_c_driver,
+        },
+        Step {
+            name: "checked",
+            run: checked,
         },
         Step {
             name: "control_one_wrong_byte",
@@ -200,6 +204,11 @@ fn as_from_the_c_driver(stage: &Stage) -> Result<String> {
     };
     compare(&frames, &reference)?;
     Ok(format!("{FRAMES} frames, 0 bytes differ; {made}"))
+}
+
+/// The same while every buffer is checked.
+fn checked(stage: &Stage) -> Result<String> {
+    checked::again(stage, CLIENT.name, as_from_the_heap)
 }
 
 /// A byte that is wrong somewhere is found.

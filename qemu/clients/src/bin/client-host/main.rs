@@ -4,12 +4,13 @@
 //! what comes out. Speaks KTAP.
 //!
 //! Layers, each of which knows only those below it: `steps` (in which order), one file per client
-//! (what is tried with it), `weston`, `running`, `stage` (a client, and the proof that it used the
+//! (what is tried with it), `weston`, `running`, `checked`, `stage` (a client, and the proof that it used the
 //! driver), `picture`, `user`, `node`, `root` (one thing each).
 
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod checked;
 mod dma_buf;
 mod gstreamer;
 mod kwin;

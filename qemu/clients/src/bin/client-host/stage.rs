@@ -109,13 +109,18 @@ impl Stage {
         Ok(())
     }
 
+    /// Waits a moment until the kernel holds what it did before; what it holds then.
+    pub fn settle(&self) -> Result<Held> {
+        Ok(Held::wait_until(|now| *now == self.before)?)
+    }
+
     /// What is wrong after a step: complaints of the kernel, and what was left behind.
     pub fn aftermath(&mut self) -> Result<Vec<String>> {
         let mut wrong = self
             .log
             .complaints()
             .context("cannot read the kernel log")?;
-        let after = Held::wait_until(|now| *now == self.before)?;
+        let after = self.settle()?;
         if after != self.before {
             wrong.push(format!("left behind: {after}; before: {}", self.before));
         }
