@@ -136,8 +136,12 @@ impl Stage {
 
     /// Keeps a screen as a file on the host.
     pub fn keep(&self, screen: &Screen, name: &str) -> Result<()> {
-        let name = format!("{}-{name}.png", self.prefix);
-        screen.save(&self.results.join(name))
+        screen.save(&self.results(&format!("{name}.png")))
+    }
+
+    /// The file on the host in which something of that name is kept.
+    pub fn results(&self, name: &str) -> PathBuf {
+        self.results.join(format!("{}-{name}", self.prefix))
     }
 
     /// The dma-buf that stands behind a framebuffer of that size, if it came through udmabuf: the

@@ -5,6 +5,7 @@
 
 mod blobs;
 mod camera;
+mod checked;
 mod ending;
 mod flips;
 mod pictures;
@@ -76,6 +77,7 @@ const STEPS: &[Step] = &[
     step("guest_memfd", When::Usually, sharing::memfd),
     step("guest_memfd_updates", When::Usually, sharing::updates),
     step("camera_to_screen", When::Usually, camera::to_screen),
+    step("checked", When::Usually, checked::again),
     step("kill_in_mid_scanout", When::Always, ending::kill),
     step("inner_kernel_log_is_clean", When::Always, ending::inner_log),
 ];
