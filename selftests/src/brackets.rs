@@ -134,12 +134,13 @@ impl Program {
     }
 }
 
-/// A line for each program.
+/// In one line, for that is what a step says.
 impl fmt::Display for Brackets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("brackets: ")?;
         for (index, (name, did)) in self.programs.iter().enumerate() {
-            let before = if index == 0 { "" } else { "\n" };
-            write!(f, "{before}brackets: {name}: {did}")?;
+            let before = if index == 0 { "" } else { " | " };
+            write!(f, "{before}{name}: {did}")?;
         }
         Ok(())
     }
@@ -224,8 +225,8 @@ mod tests {
         };
         assert_eq!(
             brackets.to_string(),
-            "brackets: b c: made 0, begin 0, end 0, faults 0; wrong: outside 1\n\
-             brackets: gst: made 1, begin 1, end 1, faults 0; wrong: nothing"
+            "brackets: b c: made 0, begin 0, end 0, faults 0; wrong: outside 1 | \
+             gst: made 1, begin 1, end 1, faults 0; wrong: nothing"
         );
         assert_eq!(brackets.wrong(), 1);
     }

@@ -26,7 +26,7 @@ pub fn again(
         return Ok(NO_CHECKER.to_owned());
     }
     let (found, brackets) = watch(stage, client, step)?;
-    Ok(format!("{found}\n{brackets}"))
+    Ok(format!("{found}; {brackets}"))
 }
 
 /// What something finds while every new buffer is checked, until nothing is left of it.

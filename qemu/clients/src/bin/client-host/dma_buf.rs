@@ -79,7 +79,7 @@ fn checked(stage: &Stage) -> Result<String> {
         program.begun >= SIZES.len() && program.begun == program.ended && program.faults > 0,
         "no program brackets so: {brackets}"
     );
-    Ok(format!("{found}\n{brackets}"))
+    Ok(format!("{found}; {brackets}"))
 }
 
 /// A byte of each buffer that is read outside of any bracket is told of, and nothing else.

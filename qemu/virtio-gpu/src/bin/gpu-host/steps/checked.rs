@@ -25,5 +25,5 @@ pub fn again(stage: &mut Stage) -> Result<String> {
     let lines = brackets.lines.iter().map(|line| format!("{line}\n"));
     fs::write(stage.results("wrong.log"), lines.collect::<String>())
         .context("cannot keep what the checker says")?;
-    Ok(format!("{}\n{brackets}", found?))
+    Ok(format!("{}; {brackets}", found?))
 }
