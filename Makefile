@@ -104,7 +104,7 @@ trace: export EXEC := $(value EXEC)
 trace: ## EXEC="./program arguments": runs it in a guest and draws what happened to its buffers; CHECK=1 looks for wrong accesses
 	@: $(if $(value EXEC),,$(error no program: say EXEC="./program arguments"))
 	@ci/prepare '$(kernel)'
-	@ci/harness trace $(if $(CHECK),--check) --machine '$(MACHINE)' --driver '$(DRIVER)' "$$EXEC"
+	@ci/harness trace $(if $(filter-out 0,$(CHECK)),--check) --machine '$(MACHINE)' --driver '$(DRIVER)' "$$EXEC"
 
 setup: ## Fetches and builds what tests need: tools and kernels
 	@ci/setup $(tested)

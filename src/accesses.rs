@@ -11,11 +11,12 @@
 //! 1. An access is open from START to END. Whoever began it, it allows everybody what it allows, in the
 //!    pages of which it has a part: reading, and writing if it may write. No page can be written and not
 //!    read, so writing includes reading.
-//! 2. An END ends the access that fits best: of the same kind, of the same bytes, of the same process,
-//!    the last one. A process may end what another one began: who has ended what, nobody can tell, but
-//!    what is still open then is what programs think is.
+//! 2. An END ends the access of its process that fits best: of the same kind, of the same bytes, the last
+//!    one. It takes nobody else's rights away: whoever has begun may go on until they end, so that nobody
+//!    can make another program do something wrong.
 //! 3. Pages whose rights an END takes away lose their entries, before anything is handed over.
 //! 4. What is wrong is let through, in a page of its own, which loses its entry at the next START or END.
+//! 5. What a process has open when it ends is open no more.
 
 use crate::{
     direction::Direction,
@@ -46,8 +47,22 @@ pub(crate) enum Wrong {
     NotBegun,
     /// It ends an access as another one than it was begun as.
     EndsAsOther,
-    /// It has an access open, and the buffer is no more.
+    /// It has an access open, and there is nobody to end it.
     NotEnded,
+    /// It has more accesses open than are remembered: nothing is judged any more.
+    TooMany,
+}
+
+/// Where a program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Site {
+    /// In its address space.
+    pub(crate) instruction: usize,
+    /// In the file that this is from; 0 if that is not known.
+    pub(crate) place: usize,
+    pub(crate) thread: i32,
+    /// The thread's name, with zeros behind it.
+    pub(crate) program: [u8; 16],
 }
 
 /// What a fault may have.
@@ -84,8 +99,8 @@ impl Open {
 /// An access that is remembered.
 struct Kept {
     open: Open,
-    /// Nobody will end it.
-    is_given_up: bool,
+    /// Where it was begun.
+    site: Site,
 }
 
 /// As many accesses are remembered. Who opens more has lost count as well.
@@ -109,18 +124,16 @@ impl Accesses {
         }
     }
 
-    /// An access has begun.
-    pub(crate) fn begin(&mut self, open: Open) {
-        let kept = Kept {
-            open,
-            is_given_up: false,
-        };
+    /// An access has begun. Returns whether it is remembered.
+    pub(crate) fn begin(&mut self, open: Open, site: Site) -> bool {
+        let kept = Kept { open, site };
         let is_kept = self.kept.len() < MOST
             && self
                 .kept
                 .push(kept, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)
                 .is_ok();
         self.lost |= !is_kept;
+        is_kept
     }
 
     fn open(&self) -> impl DoubleEndedIterator<Item = &Open> + ExactSizeIterator {
@@ -134,14 +147,10 @@ impl Accesses {
             return (None, None);
         }
         let fits = |(index, open): &(usize, &Open)| {
-            (
-                open.access == ended.access,
-                open.span == ended.span,
-                open.process == ended.process,
-                *index,
-            )
+            (open.access == ended.access, open.span == ended.span, *index)
         };
-        let best = self.open().enumerate().max_by_key(fits);
+        let own = |(_, open): &(usize, &Open)| open.process == ended.process;
+        let best = self.open().enumerate().filter(own).max_by_key(fits);
         let Some(index) = best.map(|(index, _)| index) else {
             return (Some(Wrong::NotBegun), None);
         };
@@ -198,15 +207,15 @@ impl Accesses {
             })
     }
 
-    /// One of those that `is_one` is true of and that nobody will end: returned once, and still open.
-    pub(crate) fn give_up(&mut self, is_one: impl Fn(&Open) -> bool) -> Option<Open> {
+    /// One of those that `is_one` is true of and that nobody will end: it is not open any more.
+    pub(crate) fn give_up(&mut self, is_one: impl Fn(&Open) -> bool) -> Option<(Open, Site)> {
         if self.lost {
             return None;
         }
-        let mut all = self.kept.iter_mut().filter(|kept| !kept.is_given_up);
-        let given_up = all.find(|kept| is_one(&kept.open))?;
-        given_up.is_given_up = true;
-        Some(given_up.open)
+        let index = self.open().position(is_one)?;
+        let Kept { open, site } = self.kept.remove(index).ok()?;
+        self.stray = true;
+        Some((open, site))
     }
 }
 
@@ -219,6 +228,12 @@ mod tests {
     const A: Process = Process(1);
     const B: Process = Process(2);
     const WHOLE: Span = Span::whole(4);
+    const SITE: Site = Site {
+        instruction: 7,
+        place: 3,
+        thread: 1,
+        program: [0; 16],
+    };
 
     fn open(process: Process, access: Direction) -> Open {
         Open {
@@ -236,7 +251,7 @@ mod tests {
     fn nothing_is_allowed_outside() {
         let mut accesses = Accesses::new();
         assert_eq!(accesses.judge(0, false), Err(Outside));
-        accesses.begin(open(A, FromDevice));
+        accesses.begin(open(A, FromDevice), SITE);
         assert_eq!(accesses.judge(0, false), grant(0..4, false));
         assert_eq!(accesses.judge(0, true), Err(WritesInRead));
         assert_eq!(accesses.end(open(A, FromDevice)), (None, Some(WHOLE)));
@@ -247,7 +262,7 @@ mod tests {
     fn writing_includes_reading() {
         let mut accesses = Accesses::new();
         for access in [ToDevice, Bidirectional] {
-            accesses.begin(open(A, access));
+            accesses.begin(open(A, access), SITE);
             assert_eq!(accesses.judge(3, false), grant(0..4, true));
             assert_eq!(accesses.judge(3, true), grant(0..4, true));
             assert_eq!(accesses.end(open(A, access)), (None, Some(WHOLE)));
@@ -263,11 +278,11 @@ mod tests {
             span,
             ..open(A, ToDevice)
         };
-        accesses.begin(part);
+        accesses.begin(part, SITE);
         assert_eq!(accesses.judge(1, true), grant(1..3, true));
         assert_eq!(accesses.judge(2, true), grant(1..3, true));
         assert_eq!(accesses.judge(3, true), Err(Outside));
-        accesses.begin(open(B, FromDevice));
+        accesses.begin(open(B, FromDevice), SITE);
         assert_eq!(accesses.judge(3, false), grant(0..4, false));
         // Who reads goes on in the same pages.
         assert_eq!(accesses.end(part), (None, Some(span)));
@@ -279,33 +294,32 @@ mod tests {
     fn an_end_ends_what_fits_best() {
         let mut accesses = Accesses::new();
         assert_eq!(accesses.end(open(A, ToDevice)), (Some(NotBegun), None));
-        accesses.begin(open(A, FromDevice));
-        accesses.begin(open(B, ToDevice));
-        // What another one began, as it was begun.
-        assert_eq!(accesses.end(open(A, ToDevice)), (None, Some(WHOLE)));
+        accesses.begin(open(A, FromDevice), SITE);
+        accesses.begin(open(B, ToDevice), SITE);
+        // What another one began is theirs.
+        let ended = accesses.end(open(A, ToDevice));
+        assert_eq!(ended, (Some(EndsAsOther), None));
+        assert_eq!(accesses.end(open(A, ToDevice)), (Some(NotBegun), None));
+        assert_eq!(accesses.judge(0, true), grant(0..4, true));
         assert_eq!(accesses.open().len(), 1);
-        assert_eq!(accesses.open_to(0), Some(FromDevice));
-        assert_eq!(
-            accesses.end(open(A, Bidirectional)),
-            (Some(EndsAsOther), Some(WHOLE))
-        );
-        assert_eq!(accesses.end(open(A, FromDevice)), (Some(NotBegun), None));
+        assert_eq!(accesses.open_to(0), Some(ToDevice));
+        assert_eq!(accesses.end(open(B, ToDevice)), (None, Some(WHOLE)));
     }
 
     #[test]
-    fn the_same_bytes_rather_than_ones_own() -> Result {
+    fn the_same_bytes_rather_than_the_last() -> Result {
         let mut accesses = Accesses::new();
         let size = kernel::page::PAGE_SIZE as u64;
-        let part = |process, page| -> Result<Open> {
+        let part = |page| -> Result<Open> {
             let span = Span::new(page * size, size, 4)?;
             Ok(Open {
                 span,
-                ..open(process, ToDevice)
+                ..open(A, ToDevice)
             })
         };
-        accesses.begin(part(A, 0)?);
-        accesses.begin(part(B, 1)?);
-        let ended = part(B, 0)?;
+        accesses.begin(part(0)?, SITE);
+        accesses.begin(part(1)?, SITE);
+        let ended = part(0)?;
         assert_eq!(accesses.end(ended), (None, Some(ended.span)));
         assert_eq!(accesses.judge(0, true), Err(Outside));
         assert_eq!(accesses.judge(1, true), grant(1..2, true));
@@ -316,7 +330,7 @@ mod tests {
     fn rights_that_somebody_else_has_stay() {
         let mut accesses = Accesses::new();
         for process in [A, B] {
-            accesses.begin(open(process, ToDevice));
+            accesses.begin(open(process, ToDevice), SITE);
         }
         assert_eq!(accesses.end(open(A, ToDevice)), (None, None));
         assert_eq!(accesses.judge(0, true), grant(0..4, true));
@@ -327,10 +341,10 @@ mod tests {
     fn who_opens_too_many_is_not_judged() {
         let mut accesses = Accesses::new();
         for _ in 0..MOST {
-            accesses.begin(open(A, FromDevice));
+            accesses.begin(open(A, FromDevice), SITE);
         }
         assert_eq!(accesses.judge(0, true), Err(WritesInRead));
-        accesses.begin(open(A, ToDevice));
+        accesses.begin(open(A, ToDevice), SITE);
         assert_eq!(accesses.judge(0, true), grant(0..1, true));
         assert_eq!(accesses.end(open(B, ToDevice)), (None, None));
         // Nor is it told of what it may well have ended.
@@ -338,15 +352,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_is_told_once_and_still_allows() {
+    fn what_is_given_up_is_told_once_and_allows_nothing() {
         let mut accesses = Accesses::new();
-        accesses.begin(open(A, ToDevice));
-        accesses.begin(open(B, FromDevice));
+        accesses.begin(open(A, ToDevice), SITE);
+        accesses.begin(open(B, FromDevice), SITE);
         let of_b = |open: &Open| open.process == B;
-        assert_eq!(accesses.give_up(of_b), Some(open(B, FromDevice)));
+        assert_eq!(accesses.give_up(of_b), Some((open(B, FromDevice), SITE)));
         assert_eq!(accesses.give_up(of_b), None);
-        assert_eq!(accesses.open_to(0), Some(Bidirectional));
-        assert_eq!(accesses.give_up(|_| true), Some(open(A, ToDevice)));
+        assert_eq!(accesses.open_to(0), Some(ToDevice));
+        assert!(accesses.take_strays());
+        assert_eq!(accesses.give_up(|_| true), Some((open(A, ToDevice), SITE)));
         assert_eq!(accesses.give_up(|_| true), None);
     }
 

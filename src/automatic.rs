@@ -15,7 +15,8 @@
 //!    access of it takes no more than that: nothing else was touched by way of the buffer, and whoever
 //!    touches something else later has a fault first. Where there are several, each is to see
 //!    what the others wrote, and all of the buffer is handed over; so it is once to who is left alone.
-//!    What is noted stays so until it has been handed over: a mapping can fail.
+//!    What is noted stays so until it has been handed over: a mapping can fail. Where a page is in the
+//!    buffer more than once, all of the buffer is handed over each time, and at each fault as well.
 //! 3. Mapping and unmapping hand over all of the buffer, as ever: the memfd has mappings of its own,
 //!    which nobody hears of. Explicit brackets do what they always do.
 //!
@@ -45,22 +46,31 @@ use kernel::prelude::*;
 /// What an automatic buffer has besides the others.
 #[pin_data]
 pub(crate) struct Automatic {
+    /// A page is in the buffer more than once: what is touched in one place has to be brought home, and
+    /// given, in all.
+    repeats: bool,
     #[pin]
     touched: Mutex<Touched>,
 }
 
 impl Automatic {
-    /// Of a buffer of `pages` pages.
+    /// Of a buffer of `pages` pages, some of which are in it more than once, or not.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(pages: usize) -> Result<Pin<KBox<Self>>> {
+    pub(crate) fn new(pages: usize, repeats: bool) -> Result<Pin<KBox<Self>>> {
         let touched = Touched::new(pages)?;
         let automatic = pin_init!(Self {
+            repeats,
             touched <- new_mutex!(c"udmabuf automatic", touched),
         });
         KBox::pin_init(automatic, GFP_KERNEL_ACCOUNT)
+    }
+
+    /// Whether a page is in the buffer more than once.
+    pub(crate) fn repeats(&self) -> bool {
+        self.repeats
     }
 
     /// Nobody makes or loses an entry while this is held.

@@ -87,6 +87,8 @@ struct Mapped {
     device: Device,
     /// It has said that it accesses the buffer.
     announces: bool,
+    /// Before it has, somebody touched the buffer outside of any bracket.
+    is_suspect: bool,
 }
 
 struct State {
@@ -130,14 +132,23 @@ impl Checker {
     }
 
     /// An access has begun, and what devices wrote is in the pages.
-    pub(crate) fn begin(&self, access: Direction, span: Span, users: UserMappings<'_>) {
+    pub(crate) fn begin(
+        &self,
+        pages: &PinnedPages,
+        access: Direction,
+        span: Span,
+        users: UserMappings<'_>,
+    ) {
         let mut state = self.state.lock();
         state.forget_strays(users);
-        state.accesses.begin(Open {
+        let open = Open {
             process: task::process(),
             access,
             span,
-        });
+        };
+        if !state.accesses.begin(open, task::site().0) {
+            state.tell(pages, Wrong::TooMany, span.start(), Some(access), false);
+        }
     }
 
     /// An access is about to end: nobody writes any more when what was written is handed over.
@@ -160,7 +171,7 @@ impl Checker {
             users.forget(gone);
         }
         if let Some(wrong) = wrong {
-            state.tell(pages, wrong, span.start(), before);
+            state.tell(pages, wrong, span.start(), before, false);
         }
     }
 
@@ -173,6 +184,7 @@ impl Checker {
             Mapped {
                 device: device.clone(),
                 announces: false,
+                is_suspect: false,
             },
             GFP_KERNEL_ACCOUNT | __GFP_NOWARN,
         );
@@ -185,9 +197,7 @@ impl Checker {
         for mapped in state.mapped.iter_mut() {
             mapped.announces |= mapped.device == *device;
         }
-        if state.all_announce() {
-            state.suspicion = None;
-        }
+        state.forget_suspicion();
     }
 
     /// A device is being unmapped.
@@ -198,11 +208,12 @@ impl Checker {
         } = &mut *state;
         let place = mapped.iter().position(|mapped| mapped.device == *device);
         let gone = place.and_then(|place| mapped.remove(place).ok());
-        if gone.is_some_and(|gone| !gone.announces) {
+        if gone.is_some_and(|gone| gone.is_suspect && !gone.announces) {
             if let Some(report) = suspicion.take() {
                 state.say(&report);
             }
         }
+        state.forget_suspicion();
     }
 
     /// A user mapping is touched where it has no entry. `make` makes those of some page indices, to be
@@ -221,7 +232,7 @@ impl Checker {
                 let end = around.end.min(grant.pages.end);
                 make(&(start..end), grant.writable)
             }
-            Err(wrong) if self.is_wrong(&mut state, fault, wrong) && self.strict => {
+            Err(wrong) if self.is_wrong(&mut state, fault, wrong, write) && self.strict => {
                 FaultResult::SIGBUS
             }
             Err(_) => {
@@ -235,7 +246,7 @@ impl Checker {
     pub(crate) fn first_write(&self, fault: &Fault<'_>) -> FaultResult {
         let mut state = self.state.lock();
         if let Err(wrong) = state.accesses.judge(fault.page(), true) {
-            if self.is_wrong(&mut state, fault, wrong) && self.strict {
+            if self.is_wrong(&mut state, fault, wrong, true) && self.strict {
                 return FaultResult::SIGBUS;
             }
             state.accesses.let_through();
@@ -244,16 +255,26 @@ impl Checker {
     }
 
     /// Tells of a touch, unless it may yet turn out to be right.
-    fn is_wrong(&self, state: &mut State, fault: &Fault<'_>, wrong: Wrong) -> bool {
+    fn is_wrong(&self, state: &mut State, fault: &Fault<'_>, wrong: Wrong, write: bool) -> bool {
         let (page, pages) = (fault.page(), fault.pages());
-        let open = state.accesses.open_to(page);
-        if self.automatic && wrong == Wrong::Outside {
-            if !state.all_announce() && state.suspicion.is_none() {
-                state.suspicion = Some(state.report(pages, wrong, page << PAGE_SHIFT, open));
+        let (offset, open) = (page << PAGE_SHIFT, state.accesses.open_to(page));
+        if self.automatic {
+            // A bracket that somebody else has open forbids nothing here either.
+            let report = match state.suspicion {
+                None if !state.all_announce() => {
+                    Some(state.report(pages, Wrong::Outside, offset, open, write))
+                }
+                _ => None,
+            };
+            for mapped in state.mapped.iter_mut() {
+                mapped.is_suspect |= !mapped.announces;
+            }
+            if report.is_some() {
+                state.suspicion = report;
             }
             return false;
         }
-        state.tell(pages, wrong, page << PAGE_SHIFT, open);
+        state.tell(pages, wrong, offset, open, write);
         true
     }
 
@@ -273,11 +294,10 @@ impl Checker {
     /// Tells of accesses that nobody will end.
     fn not_ended(&self, pages: &PinnedPages, is_one: impl Fn(&Open) -> bool) {
         let mut state = self.state.lock();
-        while let Some(open) = state.accesses.give_up(&is_one) {
-            let mut report =
-                state.report(pages, Wrong::NotEnded, open.span.start(), Some(open.access));
-            report.process = open.process;
-            (report.instruction, report.place) = (0, None);
+        while let Some((open, site)) = state.accesses.give_up(&is_one) {
+            let (at, access) = (open.span.start(), Some(open.access));
+            let mut report = state.report(pages, Wrong::NotEnded, at, access, false);
+            (report.process, report.site, report.path) = (open.process, site, None);
             state.say(&report);
         }
     }
@@ -288,6 +308,14 @@ impl State {
     fn forget_strays(&mut self, users: UserMappings<'_>) {
         if self.accesses.take_strays() {
             users.forget_all();
+        }
+    }
+
+    /// Nobody is under suspicion any more, perhaps.
+    fn forget_suspicion(&mut self) {
+        let is_one = |mapped: &Mapped| mapped.is_suspect && !mapped.announces;
+        if !self.mapped.iter().any(is_one) {
+            self.suspicion = None;
         }
     }
 
@@ -302,17 +330,17 @@ impl State {
         wrong: Wrong,
         offset: usize,
         open: Option<Direction>,
+        is_write: bool,
     ) -> Report {
-        let instruction = task::user_instruction();
+        let (site, path) = task::site();
         Report {
             inode: pages.inode(),
             wrong,
             offset,
             process: task::process(),
-            thread: task::thread(),
-            program: task::name(),
-            instruction,
-            place: task::place_of(instruction),
+            is_write,
+            site,
+            path,
             open,
             mapped: self.mapped.len(),
             devices: CString::try_from_fmt(fmt!("{}", Names(&self.mapped))).ok(),
@@ -321,17 +349,29 @@ impl State {
     }
 
     /// Tells of something wrong at `offset`.
-    fn tell(&mut self, pages: &PinnedPages, wrong: Wrong, offset: usize, open: Option<Direction>) {
-        // Who does it again and again need not wait for a report that nobody gets.
+    fn tell(
+        &mut self,
+        pages: &PinnedPages,
+        wrong: Wrong,
+        offset: usize,
+        open: Option<Direction>,
+        is_write: bool,
+    ) {
         let place = Place {
             process: task::process(),
             wrong,
             instruction: task::user_instruction(),
         };
-        if !self.told.contains(&place) {
-            let report = self.report(pages, wrong, offset, open);
+        // Who does it again and again need not wait for a report that nobody gets.
+        if self.is_new(&place) {
+            let report = self.report(pages, wrong, offset, open, is_write);
             self.say(&report);
         }
+    }
+
+    /// Whether it is to be told of: each once, and not more than there is room for.
+    fn is_new(&self, place: &Place) -> bool {
+        self.told.len() < PLACES && !self.told.contains(place)
     }
 
     /// Once for each place.
@@ -339,15 +379,13 @@ impl State {
         let place = Place {
             process: report.process,
             wrong: report.wrong,
-            instruction: report.instruction,
+            instruction: report.site.instruction,
         };
-        if self.told.contains(&place) {
+        if !self.is_new(&place) {
             return;
         }
-        if self.told.len() < PLACES {
-            // Without memory, it is told once more.
-            let _ = self.told.push(place, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-        }
+        // Without memory, it is told once more.
+        let _ = self.told.push(place, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
         trace::wrong(report);
         if let Ok(line) = CString::try_from_fmt(fmt!("{report}")) {
             task::log_wrong(&line);
@@ -356,19 +394,23 @@ impl State {
     }
 }
 
-/// The names of devices, in brackets.
+/// The names of the first devices, in brackets: anybody may have a buffer mapped very often.
 struct Names<'a>(&'a [Mapped]);
+
+/// As many are named.
+const NAMED: usize = 4;
 
 impl fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mapped) in self.0.iter().enumerate() {
+        for (index, mapped) in self.0.iter().enumerate().take(NAMED) {
             let before = if index == 0 { " (" } else { ", " };
             let name = mapped.device.name().to_str().unwrap_or("?");
             write!(f, "{before}{name}")?;
         }
-        match self.0.is_empty() {
-            true => Ok(()),
-            false => write!(f, ")"),
+        match self.0.len() {
+            0 => Ok(()),
+            1..=NAMED => write!(f, ")"),
+            _ => write!(f, ", ...)"),
         }
     }
 }

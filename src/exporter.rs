@@ -128,7 +128,10 @@ impl Udmabuf {
     ) -> Result<DmaBuf> {
         let checker = Checker::new(traits.check, traits.is_automatic)?;
         let automatic = match traits.is_automatic {
-            true => Some(Automatic::new(pages.extents().pages())?),
+            true => {
+                let extents = pages.extents();
+                Some(Automatic::new(extents.pages(), extents.has_repeats()?)?)
+            }
             false => None,
         };
         let counted = Counted::new(&pages);
@@ -247,17 +250,22 @@ impl Udmabuf {
         };
         let mut entries = automatic.hold()?;
         if self.pending.at_begin() {
-            if self
-                .attachments
-                .lock_killable()?
-                .touch(Span::of_pages(pages).within(self.whole))
-                .is_some()
-            {
+            let span = match automatic.repeats() {
+                true => self.whole,
+                false => Span::of_pages(pages).within(self.whole),
+            };
+            if self.attachments.lock_killable()?.touch(span).is_some() {
                 STATS.synced_for_cpu.add(1);
             }
             entries.make(pages);
         }
         Ok(touch())
+    }
+
+    /// Whether a page is in an automatic buffer more than once.
+    fn repeats(&self) -> bool {
+        let automatic = self.automatic.as_ref();
+        automatic.is_some_and(|automatic| automatic.repeats())
     }
 
     /// A device is not for this buffer.
@@ -383,7 +391,7 @@ impl Exporter for Udmabuf {
         if let Some(checker) = &self.checker {
             // Whoever is interrupted while core waits begins once more.
             fences.wait(access)?;
-            checker.begin(access, span, buffer.users());
+            checker.begin(buffer.pages(), access, span, buffer.users());
         }
         Ok(())
     }
@@ -433,7 +441,7 @@ impl Exporter for Udmabuf {
                 Some(automatic) => Some(automatic.hold()?),
             };
             let mut attachments = self.attachments.lock_killable()?;
-            let has_one = attachments.has_one_mapping();
+            let has_one = attachments.has_one_mapping() && !self.repeats();
             let mut give = |span| {
                 moved += attachments.begin_device_access(span).unwrap_or_default();
             };
@@ -467,7 +475,7 @@ impl Exporter for Udmabuf {
                 Some(automatic) => Some(automatic.hold()?),
             };
             let mut attachments = self.attachments.lock_killable()?;
-            let has_one = attachments.has_one_mapping();
+            let has_one = attachments.has_one_mapping() && !self.repeats();
             let mut take = |span| {
                 moved += attachments.end_device_access(span).unwrap_or_default();
             };

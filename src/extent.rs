@@ -200,6 +200,20 @@ impl Extents {
         (end - first.pfn == range.len()).then_some(first.pfn)
     }
 
+    /// Whether a page is in the buffer more than once.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn has_repeats(&self) -> Result<bool> {
+        let mut frames = KVVec::with_capacity(self.run_count(), GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+        for run in self.runs() {
+            frames.push_within_capacity((run.pfn, run.pfn + run.pages))?;
+        }
+        frames.sort_unstable();
+        Ok(frames.windows(2).any(|pair| pair[1].0 < pair[0].1))
+    }
+
     /// How many [`runs`](Self::runs) there are.
     pub(crate) fn run_count(&self) -> usize {
         self.runs

@@ -5,10 +5,10 @@
 use crate::{
     accesses::{
         Process,
+        Site,
         Wrong, //
     },
-    direction::Direction,
-    ffi::task::Place, //
+    direction::Direction, //
 };
 use kernel::{
     fmt,
@@ -23,13 +23,12 @@ pub(crate) struct Report {
     /// What was touched, or begun, or ended: its first byte in the buffer.
     pub(crate) offset: usize,
     pub(crate) process: Process,
-    pub(crate) thread: i32,
-    /// The thread's name.
-    pub(crate) program: [u8; 16],
-    /// Where the program was, in its address space.
-    pub(crate) instruction: usize,
-    /// The file that is from, and where in it.
-    pub(crate) place: Option<Place>,
+    /// Whether it was to be written.
+    pub(crate) is_write: bool,
+    /// Where the program was.
+    pub(crate) site: Site,
+    /// The file that is from, if that is known.
+    pub(crate) path: Option<CString>,
     /// What was open there.
     pub(crate) open: Option<Direction>,
     /// How many mappings devices have, and their names, if there was memory for them.
@@ -40,13 +39,15 @@ pub(crate) struct Report {
 }
 
 impl Wrong {
-    fn description(self) -> &'static str {
+    fn description(self, is_write: bool) -> &'static str {
         match self {
-            Self::Outside => "touches it outside of any bracket",
+            Self::Outside if is_write => "writes it outside of any bracket",
+            Self::Outside => "reads it outside of any bracket",
             Self::WritesInRead => "writes in a bracket for reading",
             Self::NotBegun => "END without START",
             Self::EndsAsOther => "END of another access than START",
             Self::NotEnded => "START without END",
+            Self::TooMany => "too many START without END: not checked any more",
         }
     }
 }
@@ -67,20 +68,22 @@ fn show(text: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "udmabuf {}: ", self.inode)?;
-        show(&self.program, f)?;
+        show(&self.site.program, f)?;
         write!(
             f,
             "[{}/{}] {} at byte {}, instruction {:#x}",
             self.process.0,
-            self.thread,
-            self.wrong.description(),
+            self.site.thread,
+            self.wrong.description(self.is_write),
             self.offset,
-            self.instruction,
+            self.site.instruction,
         )?;
-        if let Some(place) = &self.place {
+        if self.site.place != 0 {
             f.write_str(" (")?;
-            show(place.path.to_bytes(), f)?;
-            write!(f, "+{:#x})", place.offset)?;
+            if let Some(path) = &self.path {
+                show(path.to_bytes(), f)?;
+            }
+            write!(f, "+{:#x})", self.site.place)?;
         }
         write!(
             f,

@@ -6,7 +6,10 @@
 //! [`include/linux/ptrace.h`](srctree/include/linux/ptrace.h)
 
 use super::helpers;
-use crate::accesses::Process;
+use crate::accesses::{
+    Process,
+    Site, //
+};
 use core::{
     iter,
     ptr::NonNull, //
@@ -26,13 +29,8 @@ pub(crate) fn process() -> Process {
     Process(current!().tgid())
 }
 
-/// Its own number.
-pub(crate) fn thread() -> i32 {
-    current!().pid()
-}
-
 /// Its name, with zeros behind it.
-pub(crate) fn name() -> [u8; 16] {
+fn name() -> [u8; 16] {
     let mut name = [0; 16];
     // SAFETY: A name has as many bytes, the last of them zero.
     unsafe { helpers::get_current_name(name.as_mut_ptr().cast()) };
@@ -45,20 +43,27 @@ pub(crate) fn user_instruction() -> usize {
     unsafe { helpers::user_instruction_pointer() }
 }
 
-/// A place in a file that is mapped into an address space.
-pub(crate) struct Place {
-    /// Its path, or as much of it as there was room for.
-    pub(crate) path: CString,
-    /// In bytes, from where the first byte of the file is mapped. For a program that may be loaded at any
-    /// address, these are the addresses of its ELF file.
-    pub(crate) offset: usize,
+/// Where it is in its program, and from which file that is.
+pub(crate) fn site() -> (Site, Option<CString>) {
+    let instruction = user_instruction();
+    let (place, path) = place_of(instruction).unzip();
+    let place = place.unwrap_or(0);
+    let site = Site {
+        instruction,
+        place,
+        thread: current!().pid(),
+        program: name(),
+    };
+    (site, path)
 }
 
-/// Where the task's `address` comes from; none if that is nowhere, or its mappings are being changed.
+/// Where the task's `address` comes from: how far from where the first byte of a file is mapped, in bytes,
+/// and the file's path. For a program that may be loaded at any address, the first is the address in its
+/// ELF file. None if it is from nowhere, or its mappings are being changed.
 ///
 /// As `print_vma_addr()` in `mm/memory.c`. That writes to the log only, and has offsets in the file, from
 /// which the addresses that linkers give differ.
-pub(crate) fn place_of(address: usize) -> Option<Place> {
+fn place_of(address: usize) -> Option<(usize, CString)> {
     /// Of a path, in bytes.
     const LONGEST: usize = 256;
     /// Mappings from the start of a file to its code.
@@ -91,10 +96,7 @@ pub(crate) fn place_of(address: usize) -> Option<Place> {
     let path = from_err_ptr(path).ok()?;
     // SAFETY: It lies in `room`, and ends with a zero.
     let path = unsafe { CStr::from_char_ptr(path) };
-    Some(Place {
-        path: CString::try_from(path).ok()?,
-        offset: address - first.start(),
-    })
+    Some((address - first.start(), CString::try_from(path).ok()?))
 }
 
 /// Whether it is ending.

@@ -275,15 +275,17 @@ UDMABUF_COPY(udmabuf_publish);
 
 /* A program did something wrong with a checked buffer, at that instruction of its own. */
 TRACE_EVENT(udmabuf_wrong,
-	TP_PROTO(u64 ino, u32 wrong, size_t offset, unsigned long instruction, int process,
-		 u32 open, size_t mapped, bool memfd),
-	TP_ARGS(ino, wrong, offset, instruction, process, open, mapped, memfd),
+	TP_PROTO(u64 ino, u32 wrong, bool write, size_t offset, unsigned long instruction,
+		 size_t place, int process, u32 open, size_t mapped, bool memfd),
+	TP_ARGS(ino, wrong, write, offset, instruction, place, process, open, mapped, memfd),
 	TP_STRUCT__entry(
 		__field(u64, ino)
 		__field(u32, wrong)
 		__field(size_t, offset)
 		__field(unsigned long, instruction)
+		__field(size_t, place)
 		__field(int, process)
+		__field(bool, write)
 		__field(u32, open)
 		__field(size_t, mapped)
 		__field(bool, memfd)
@@ -293,16 +295,19 @@ TRACE_EVENT(udmabuf_wrong,
 		__entry->wrong = wrong;
 		__entry->offset = offset;
 		__entry->instruction = instruction;
+		__entry->place = place;
+		__entry->write = write;
 		__entry->process = process;
 		__entry->open = open;
 		__entry->mapped = mapped;
 		__entry->memfd = memfd;
 	),
-	TP_printk("ino=%llu wrong=%s offset=%zu instruction=0x%lx process=%d open=%s mapped=%zu memfd=%d",
+	TP_printk("ino=%llu wrong=%s write=%d offset=%zu instruction=0x%lx place=0x%zx process=%d open=%s mapped=%zu memfd=%d",
 		  __entry->ino,
 		  __print_symbolic(__entry->wrong, { 0, "outside" }, { 1, "writes-in-read" },
-				   { 2, "not-begun" }, { 3, "ends-as-other" }, { 4, "not-ended" }),
-		  __entry->offset, __entry->instruction, __entry->process,
+				   { 2, "not-begun" }, { 3, "ends-as-other" }, { 4, "not-ended" },
+				   { 5, "too-many" }),
+		  __entry->write, __entry->offset, __entry->instruction, __entry->place, __entry->process,
 		  __print_symbolic(__entry->open, { 0, "rw" }, { 1, "w" }, { 2, "r" },
 				   { 3, "none" }),
 		  __entry->mapped, __entry->memfd)

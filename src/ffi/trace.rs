@@ -115,8 +115,8 @@ events! {
         ino: u64, dev: Dev, offset: usize, length: usize, changed: usize, duration: i64
     );
     udmabuf_wrong(
-        ino: u64, wrong: u32, offset: usize, instruction: usize, process: c_int, open: u32,
-        mapped: usize, memfd: bool
+        ino: u64, wrong: u32, write: bool, offset: usize, instruction: usize, place: usize,
+        process: c_int, open: u32, mapped: usize, memfd: bool
     );
 }
 
@@ -324,8 +324,10 @@ pub(crate) fn wrong(report: &Report) {
                 report.inode,
                 // CAST: The number of a variant, here and below.
                 report.wrong as u32,
+                report.is_write,
                 report.offset,
-                report.instruction,
+                report.site.instruction,
+                report.site.place,
                 report.process.0,
                 report.open.map_or(NOTHING, |access| access as u32),
                 report.mapped,

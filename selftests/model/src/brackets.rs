@@ -7,12 +7,20 @@ use kernel::page::{PAGE_SHIFT, PAGE_SIZE};
 use proptest::{prelude::*, sample::Index};
 
 use crate::{
-    accesses::{Accesses, Open, Process, Wrong},
+    accesses::{Accesses, Open, Process, Site, Wrong},
     direction::Direction,
     span::Span,
 };
 
 const PAGES: usize = 3;
+
+/// Where everything is begun.
+const SITE: Site = Site {
+    instruction: 1,
+    place: 1,
+    thread: 1,
+    program: [0; 16],
+};
 
 /// An entry of a page: it may be read, or written as well.
 type Entry = Option<bool>;
@@ -20,8 +28,8 @@ type Entry = Option<bool>;
 #[derive(Clone, Debug)]
 enum Step {
     Begin(Open),
-    /// Ends one of those that are open, by whatever process, as it was begun.
-    EndOne(Index, Process),
+    /// Ends one of those that are open, by its process, as it was begun.
+    EndOne(Index),
     /// Ends anything.
     EndAny(Open),
     Touch {
@@ -59,7 +67,7 @@ fn touch() -> impl Strategy<Value = Step> {
 fn bracketed() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         open().prop_map(Step::Begin),
-        (any::<Index>(), process()).prop_map(|(index, process)| Step::EndOne(index, process)),
+        any::<Index>().prop_map(Step::EndOne),
         touch(),
     ];
     proptest::collection::vec(step, 0..40)
@@ -111,19 +119,19 @@ impl Buffer {
 
     fn begin(&mut self, open: Open) {
         self.forget_strays();
-        self.accesses.begin(open);
+        self.accesses.begin(open, SITE);
         self.open.push(open);
         self.check();
     }
 
-    /// Which one of those that are open an END ends, step by step: the kind decides, then the bytes, then
-    /// the process, then the order.
+    /// Which one of those that are open an END ends, step by step: of its process, the kind decides, then the
+    /// bytes, then the order.
     fn best(&self, ended: &Open) -> Option<usize> {
-        let mut left: Vec<usize> = (0..self.open.len()).collect();
-        let rules: [fn(&Open, &Open) -> bool; 3] = [
+        let own = |&at: &usize| self.open[at].process == ended.process;
+        let mut left: Vec<usize> = (0..self.open.len()).filter(own).collect();
+        let rules: [fn(&Open, &Open) -> bool; 2] = [
             |one, other| one.access == other.access,
             |one, other| one.span == other.span,
-            |one, other| one.process == other.process,
         ];
         for fits in rules {
             let fitting: Vec<usize> = left
@@ -231,9 +239,9 @@ proptest! {
         for step in steps {
             match step {
                 Step::Begin(open) => buffer.begin(open),
-                Step::EndOne(index, process) if !buffer.open.is_empty() => {
+                Step::EndOne(index) if !buffer.open.is_empty() => {
                     let open = *index.get(&buffer.open);
-                    prop_assert_eq!(buffer.end(Open { process, ..open }), None);
+                    prop_assert_eq!(buffer.end(open), None);
                 }
                 Step::Touch { page, write } if buffer.may(page, write) => {
                     prop_assert_eq!(buffer.touch(page, write), None);
@@ -279,7 +287,7 @@ fn who_brackets_well_very_often_is_not_told_of() {
     };
     let mut accesses = Accesses::new();
     for _ in 0..1000 {
-        accesses.begin(open);
+        accesses.begin(open, SITE);
     }
     for _ in 0..1000 {
         assert_eq!(accesses.end(open).0, None);

@@ -38,7 +38,7 @@ impl<'a> Exporter<'a> {
 
     /// Of which those chunks are noted, by their first pages.
     pub(crate) fn new(list: List<'a>, noted: &[usize]) -> Self {
-        let automatic = Automatic::new(PAGES).expect("there is memory");
+        let automatic = Automatic::new(PAGES, false).expect("there is memory");
         silently(|| {
             let mut entries = automatic.hold().expect("nobody is killed");
             for &page in noted {
@@ -106,13 +106,13 @@ impl<'a> Exporter<'a> {
         let mut entries = self.automatic.hold().expect("nobody is killed");
         match rules() {
             Rules::EntriesKeptAtMap | Rules::ForgottenLateAtMap => {}
-            _ => users.forget(Span::EVERYTHING),
+            _ => users.forget_all(),
         }
         access(Step::Lock);
         self.list.map(device, may);
         access(Step::Unlock);
         if rules() == Rules::ForgottenLateAtMap {
-            users.forget(Span::EVERYTHING);
+            users.forget_all();
         }
         entries.clear();
         Change::Mapped {

@@ -79,7 +79,7 @@ pub mod vma {
     use std::marker::PhantomData;
 
     use crate::{
-        run::{access, words_of},
+        run::{access, words_of, WHOLE},
         span::Span,
         world::Step,
     };
@@ -93,6 +93,10 @@ pub mod vma {
             for word in words_of(span) {
                 access(Step::Forget(word));
             }
+        }
+
+        pub(crate) fn forget_all(self) {
+            self.forget(WHOLE);
         }
     }
 }

@@ -92,6 +92,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     // For whoever wants to look at single events; --from takes it, too.
     let kept = out.with_extension("txt");
+    if let Some(directory) = kept.parent() {
+        fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    }
     fs::write(&kept, &text).with_context(|| kept.display().to_string())?;
     let title = format!("{exec}, on {}", guest.machine.name());
     Drawn::of(&text, &title, why)?.show(&layout, &out)?;

@@ -96,6 +96,7 @@ impl Buffer {
                     wrong: event.text("wrong").to_owned(),
                     offset: part().0,
                     instruction: event.text("instruction").to_owned(),
+                    place: event.text("place").to_owned(),
                 };
                 self.thread(event).touches.push(touch);
             }

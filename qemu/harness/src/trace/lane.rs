@@ -80,8 +80,9 @@ pub struct Touch {
     pub wrong: String,
     /// The page, by its first byte in the buffer.
     pub offset: u64,
-    /// Where the program was, in its address space.
+    /// Where the program was, in its address space, and in its ELF file.
     pub instruction: String,
+    pub place: String,
 }
 
 /// Something that takes no time worth drawing.

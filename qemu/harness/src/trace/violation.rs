@@ -64,10 +64,13 @@ fn describe_touch(touch: &Touch) -> String {
         "outside" => "touched outside of any bracket",
         _ => "written in a bracket for reading",
     };
-    format!(
-        "{what}, page at byte {}, instruction {}",
-        touch.offset, touch.instruction
-    )
+    let Touch {
+        offset,
+        instruction,
+        place,
+        ..
+    } = touch;
+    format!("{what}, page at byte {offset}, instruction {instruction} (+{place})")
 }
 
 /// In as few words as possible, for a picture.
@@ -127,7 +130,7 @@ mod tests {
             (
                 "a-1",
                 30,
-                "wrong: ino=5 wrong=outside offset=4096 instruction=0x401234 process=1 open=none mapped=1 memfd=0",
+                "wrong: ino=5 wrong=outside offset=4096 instruction=0x401234 place=0x1234 process=1 open=none mapped=1 memfd=0",
             ),
             (
                 "a-1",
@@ -140,7 +143,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "a-1, buffer 5: touched outside of any bracket, page at byte 4096, instruction 0x401234"
+                "a-1, buffer 5: touched outside of any bracket, page at byte 4096, instruction 0x401234 (+0x1234)"
             ]
         );
     }

@@ -75,6 +75,10 @@ pub mod alloc {
             Self(Vec::new())
         }
 
+        pub fn with_capacity(capacity: usize, _: Flags) -> Result<Self> {
+            Ok(Self(Vec::with_capacity(capacity)))
+        }
+
         pub fn from_elem(value: T, count: usize, _: Flags) -> Result<Self>
         where
             T: Clone,
@@ -140,8 +144,8 @@ pub mod alloc {
 /// Nothing is pinned on the host.
 #[macro_export]
 macro_rules! pin_init {
-    (Self { $($field:ident <- $value:expr),* $(,)? }) => {
-        Self { $($field: $value),* }
+    (Self { $($field:ident $(<- $value:expr)?),* $(,)? }) => {
+        Self { $($field $(: $value)?),* }
     };
 }
 

@@ -22,6 +22,7 @@ use selftests::Window;
 use selftests::abi;
 use selftests::importer::DeviceMapping;
 use selftests::importer::Direction;
+use selftests::importer::Narrow;
 use selftests::ktap::Test;
 use selftests::outcome::equal;
 use selftests::outcome::fail;
@@ -39,7 +40,9 @@ pub const TESTS: &[Test] = tests![
     automatic_touched_meanwhile,
     automatic_two_devices,
     automatic_two_devices_then_one,
+    automatic_after_a_mapping_that_fails,
     automatic_mapped_for_each_use,
+    automatic_page_twice,
     automatic_child,
     automatic_debugger,
     automatic_through_the_memfd,
@@ -212,6 +215,38 @@ fn automatic_two_devices_then_one() -> Outcome {
     Ok(())
 }
 
+/// Another device cannot be mapped, for there is not so much memory that it reaches. What the first one
+/// is to see is not forgotten for that.
+fn automatic_after_a_mapping_that_fails() -> Outcome {
+    /// Far less than the buffer.
+    const FEW: u32 = 28;
+    const LARGE: usize = 320 << 20;
+
+    let one = setup::edu(0)?;
+    let buffer = automatic(Memfd::new(LARGE)?.whole(), 0)?;
+    let memory = buffer.map(Access::ReadWrite)?;
+    let narrow = match Narrow::new(setup::edu(1)?, FEW) {
+        Err(Errno::IO) => return skip("memory that low"),
+        narrow => narrow?,
+    };
+    let (first, second) = (one.attach(&buffer)?, narrow.attach(&buffer)?);
+    let mapping = match first.map(BOTH) {
+        // Bounced, which takes as much.
+        Err(Errno::NOMEM) => return skip("a device that reaches the memory, or less of it"),
+        mapping => mapping?,
+    };
+    let [window, ..] = WINDOWS;
+    window.fill(&memory, Pattern::new(1));
+    match second.map(BOTH) {
+        Err(Errno::NOMEM) => {}
+        Err(other) => return Err(other.into()),
+        // Behind an IOMMU it reaches everything.
+        Ok(_) => return skip("a device that cannot be mapped"),
+    }
+    device_sees_and_writes(&mapping, window, Pattern::new(1), Pattern::new(2))?;
+    Ok(window.holds(&memory, Pattern::new(2))?)
+}
+
 /// Importers that map for each use need say nothing.
 fn automatic_mapped_for_each_use() -> Outcome {
     let edu = setup::edu(0)?;
@@ -227,6 +262,40 @@ fn automatic_mapped_for_each_use() -> Outcome {
             mapping.unmap()?;
             window.holds(&memory, Pattern::new(seed + 1))?;
         }
+    }
+    Ok(())
+}
+
+/// What is written in one place is there in the other, for the CPU and for a device that works on a copy.
+fn automatic_page_twice() -> Outcome {
+    let edu = setup::edu(0)?;
+    let memfd = Memfd::with_pages_apart(SIZE)?;
+    let items = [
+        memfd.range(0, PAGE),
+        memfd.range(PAGE, SIZE - 2 * PAGE),
+        memfd.range(0, PAGE),
+    ];
+    let flags = abi::UDMABUF_FLAGS_AUTO_SYNC | abi::UDMABUF_FLAGS_CLOEXEC;
+    let made = Udmabuf::open()?.create_ext(abi::UDMABUF_MODE_DMA_API, &items, flags);
+    let buffer = match made {
+        Err(Errno::NOTTY) => return skip("a driver whose buffers hand themselves over"),
+        buffer => buffer?,
+    };
+    let memory = buffer.map(Access::ReadWrite)?;
+    let attachment = edu.attach(&buffer)?;
+    let mapping = attachment.map(BOTH)?;
+    let last = SIZE - PAGE;
+    for round in 0..2 {
+        let (ours, theirs) = ([round * 2 + 1; 64], [round * 2 + 2; 64]);
+        memory.write(100, &ours);
+        mapping.begin_access(BOTH)?;
+        let mut bytes = [0; 64];
+        mapping.device_reads(last + 100, &mut bytes)?;
+        equal("the device sees", bytes, ours)?;
+        mapping.device_writes(last + 100, &theirs)?;
+        mapping.end_access(BOTH)?;
+        memory.read(100, &mut bytes);
+        equal("the CPU sees", bytes, theirs)?;
     }
     Ok(())
 }
@@ -416,9 +485,21 @@ fn automatic_checked() -> Outcome {
     in_turns(&memory, &mapping, &WINDOWS[..1])?;
     mapping.unmap()?;
     equal("told of what is right", told()?.len(), 0)?;
+    // A bracket that another thread has open forbids nothing.
+    let mapping = attachment.map(BOTH)?;
+    mapping.begin_access(BOTH)?;
+    mapping.end_access(BOTH)?;
+    let reading = buffer.begin(Access::Read)?;
+    memory.write(PAGE, &[1]);
+    reading.end()?;
+    mapping.unmap()?;
+    equal("told of what another one reads", told()?.len(), 0)?;
     let mapping = attachment.map(BOTH)?;
     let instruction = memory.write_from(PAGE, 1);
     equal("told too early", told()?.len(), 0)?;
+    // It was not there when that happened.
+    let later = attachment.map(BOTH)?;
+    later.unmap()?;
     mapping.unmap()?;
     let told = told()?;
     let [event] = told.as_slice() else {

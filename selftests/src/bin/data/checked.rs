@@ -53,6 +53,9 @@ pub const TESTS: &[Test] = tests![
     checked_and_right_for_a_debugger,
     checked_many_open,
     checked_start_interrupted,
+    checked_end_of_another_process,
+    checked_process_that_ended,
+    checked_place_by_place,
 ];
 
 const SIZE: usize = 8 * PAGE;
@@ -236,8 +239,14 @@ fn checked_start_without_end() -> Outcome {
     buffer.start(Access::Write)?;
     drop(buffer);
     let told = told(&trace, &inode)?;
-    let told: Vec<_> = told.iter().map(|event| event.text("wrong")).collect();
-    equal("told", told, vec!["not-ended"])
+    let [event] = told.as_slice() else {
+        return fail(format_args!("told once: {told:?}"));
+    };
+    equal("what is wrong", event.text("wrong"), "not-ended")?;
+    // Where it was begun.
+    let place = event.text("place").trim_start_matches("0x");
+    let place = usize::from_str_radix(place, 16).unwrap_or(0);
+    equal("a place is said", place != 0, true)
 }
 
 /// The buffer lives on.
@@ -251,7 +260,7 @@ fn checked_start_without_end_at_exit() -> Outcome {
         std::mem::forget(memory);
         i32::from(!done)
     })?;
-    let pid = child.pid().map(|pid| i64::from(pid.as_raw_nonzero().get()));
+    let pid = pid(&child);
     equal("exit code", child.wait()?.exit_status(), Some(0))?;
     let event = checked.only("not-ended", 0)?;
     equal("process", event.number("process"), pid)
@@ -280,7 +289,7 @@ fn checked_child() -> Outcome {
         let _ = rustix::io::read(&read, &mut byte);
         touches()
     })?;
-    let pid = child.pid().map(|pid| i64::from(pid.as_raw_nonzero().get()));
+    let pid = pid(&child);
     bracket.end()?;
     rustix::io::write(&write, &[0])?;
     equal("after it", child.wait()?.exit_status(), Some(0))?;
@@ -382,6 +391,7 @@ fn checked_report_says_all() -> Outcome {
     let line = said.lines().last().unwrap_or_default();
     for part in [
         format!("udmabuf {}: ", checked.inode),
+        "] writes it outside of any bracket ".to_owned(),
         format!("[{}/", std::process::id()),
         format!(
             "at byte {}, instruction {instruction:#x} ({})",
@@ -447,15 +457,6 @@ fn checked_and_right() -> Outcome {
             .map_err(|_| Errno::CHILD)?;
         bracket.end()?;
     }
-    // One begins, another ends.
-    checked.buffer.start(Access::Write)?;
-    memory.write(0, &[1]);
-    let ends = || i32::from(checked.buffer.finish(Access::Write).is_err());
-    equal(
-        "a child ends it",
-        Child::run(ends)?.wait()?.exit_status(),
-        Some(0),
-    )?;
     checked.nothing()
 }
 
@@ -488,18 +489,83 @@ fn checked_and_right_for_a_debugger() -> Outcome {
     checked.nothing()
 }
 
-/// Who opens more than are remembered is let alone, and nothing else happens.
+/// Who opens more than are remembered is told so, and let alone afterwards.
 fn checked_many_open() -> Outcome {
     let checked = Checked::new()?;
     let memory = checked.buffer.map(Access::ReadWrite)?;
     for _ in 0..300 {
         checked.buffer.start(Access::Read)?;
     }
+    checked.only("too-many", 0)?;
     memory.write(0, &[1; SIZE]);
     for _ in 0..300 {
         checked.buffer.finish(Access::Read)?;
     }
     checked.nothing()
+}
+
+/// An END takes nothing from who has begun, whoever it is by: nobody can make another one be wrong.
+fn checked_end_of_another_process() -> Outcome {
+    let memfd = Memfd::with_pages_apart(SIZE)?;
+    let checked = Checked::of(checked(memfd.whole(), abi::UDMABUF_FLAGS_CHECK_STRICT)?)?;
+    let memory = checked.buffer.map(Access::ReadWrite)?;
+    for access in [Access::Read, Access::ReadWrite] {
+        let bracket = checked.buffer.begin(access)?;
+        memory.touch(0);
+        let child = Child::run(|| i32::from(checked.buffer.finish(access).is_err()))?;
+        let pid = pid(&child);
+        equal("exit code", child.wait()?.exit_status(), Some(0))?;
+        let event = checked.only("not-begun", 0)?;
+        equal("process", event.number("process"), pid)?;
+        memory.touch_every_page();
+        bracket.end()?;
+        checked.nothing()?;
+    }
+    Ok(())
+}
+
+/// What a process has left open allows nothing to others.
+fn checked_process_that_ended() -> Outcome {
+    let checked = Checked::new()?;
+    let memory = checked.buffer.map(Access::ReadWrite)?;
+    let child = Child::run(|| {
+        let begun = checked.buffer.start(Access::ReadWrite);
+        memory.touch(PAGE);
+        i32::from(begun.is_err())
+    })?;
+    equal("exit code", child.wait()?.exit_status(), Some(0))?;
+    checked.only("not-ended", 0)?;
+    let instruction = memory.write_from(2 * PAGE, 1);
+    is_at(&checked.only("outside", 2 * PAGE)?, instruction)
+}
+
+/// Many processes do something wrong, and one does again and again: nothing is told twice, and no more
+/// than there is room for.
+fn checked_place_by_place() -> Outcome {
+    const PLACES: usize = 64;
+    let checked = Checked::new()?;
+    let memory = checked.buffer.map(Access::ReadWrite)?;
+    for _ in 0..PLACES + 3 {
+        let touches = || {
+            memory.touch(0);
+            0
+        };
+        equal(
+            "exit code",
+            Child::run(touches)?.wait()?.exit_status(),
+            Some(0),
+        )?;
+        checked.buffer.begin(Access::Read)?.end()?;
+    }
+    for _ in 0..3 {
+        memory.touch_from(PAGE);
+        checked.buffer.begin(Access::Read)?.end()?;
+    }
+    equal("told", checked.told()?.len(), PLACES)
+}
+
+fn pid(child: &Child) -> Option<i64> {
+    child.pid().map(|pid| i64::from(pid.as_raw_nonzero().get()))
 }
 
 /// A START that is interrupted has opened nothing, and is repeated.
