@@ -93,6 +93,13 @@ struct udmabuf_create_list {
 #define UDMABUF_MODE_MEMORY_COHERENT	3
 
 /**
+ * DOC: flags of a buffer
+ *
+ * The flags below are for %UDMABUF_CREATE_EXT alone. %UDMABUF_CREATE and
+ * %UDMABUF_CREATE_LIST ignore them, as they do all that they have not known from the
+ * start: %UDMABUF_STATE_CHECKED and %UDMABUF_STATE_AUTO_SYNC tell.
+ */
+/**
  * define UDMABUF_FLAGS_CHECK - what programs do wrong with the buffer is told: who touches
  *	it outside of any bracket, or writes in one for reading, or whose START and END do
  *	not fit. The module's parameter check does so for all new buffers
@@ -108,7 +115,8 @@ struct udmabuf_create_list {
  *	when it is mapped, or says that it begins an access. Brackets may be left out where
  *	devices do one or the other; a device that keeps its mapping and says nothing
  *	needs END. What is written by way of the memfd needs END, or a map. A touch does
- *	not wait for fences: poll() does
+ *	not wait for fences: poll() does. In the coherent modes there is nothing to hand
+ *	over, and the flag does nothing
  */
 #define UDMABUF_FLAGS_AUTO_SYNC		0x08
 
