@@ -6,7 +6,7 @@
 //! was written last, and who is sure to see that: the CPU, or a device through one page of one
 //! buffer, which is a [`View`]. Only who sees a cell may read it, or write it; who writes is the only
 //! one to see it until a hand-over, START, END, map or unmap of a buffer, shows it to others. What is
-//! promised of each is in the README, and nothing more is taken for granted here: a hand-over too
+//! promised of each is in uapi/README.md, and nothing more is taken for granted here: a hand-over too
 //! many, by whomever, changes nothing.
 
 use crate::cells::ALL;
