@@ -37,9 +37,10 @@ fn buffer(flags: u32) -> Outcome<DmaBuf> {
 
 /// What is right works, and what is wrong is let through, whether it can be told or not.
 fn touch_checked() -> Outcome {
-    let buffer = buffer(abi::UDMABUF_FLAGS_CHECK)?;
     let seed = Cell::new(0);
     Sweep::over("touch_checked").run(|site| {
+        // What is wrong is told once of a buffer.
+        let buffer = buffer(abi::UDMABUF_FLAGS_CHECK)?;
         // Without page tables.
         let memory = buffer.map_aligned(Access::ReadWrite)?;
         let [outside, within] = [1, 2].map(|more| Pattern::new(seed.get() + more));
