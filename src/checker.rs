@@ -146,7 +146,7 @@ impl Checker {
             access,
             span,
         };
-        if !state.accesses.begin(open, task::site().0) {
+        if !state.accesses.begin(open, task::site()) {
             state.tell(pages, Wrong::TooMany, span.start(), Some(access), false);
         }
     }
@@ -259,18 +259,13 @@ impl Checker {
         let (page, pages) = (fault.page(), fault.pages());
         let (offset, open) = (page << PAGE_SHIFT, state.accesses.open_to(page));
         if self.automatic {
-            // A bracket that somebody else has open forbids nothing here either.
-            let report = match state.suspicion {
-                None if !state.all_announce() => {
-                    Some(state.report(pages, Wrong::Outside, offset, open, write))
-                }
-                _ => None,
-            };
+            // A bracket forbids nothing here, whoever has it open.
+            if state.suspicion.is_none() && !state.all_announce() {
+                let report = state.report(pages, Wrong::Outside, offset, open, write);
+                state.suspicion = Some(report);
+            }
             for mapped in state.mapped.iter_mut() {
                 mapped.is_suspect |= !mapped.announces;
-            }
-            if report.is_some() {
-                state.suspicion = report;
             }
             return false;
         }
@@ -332,15 +327,15 @@ impl State {
         open: Option<Direction>,
         is_write: bool,
     ) -> Report {
-        let (site, path) = task::site();
+        let site = task::site();
         Report {
             inode: pages.inode(),
             wrong,
             offset,
             process: task::process(),
             is_write,
+            path: task::path_of(site.instruction),
             site,
-            path,
             open,
             mapped: self.mapped.len(),
             devices: CString::try_from_fmt(fmt!("{}", Names(&self.mapped))).ok(),

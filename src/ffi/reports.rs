@@ -3,7 +3,7 @@
 //! The last lines that the checker has said, of all buffers.
 //!
 //! The only lock that buffers share. It is taken once for each place that is told of, of which a buffer
-//! has at most some dozens, and held while pointers move.
+//! has at most some dozens, and held while pointers move, or root reads the file.
 
 use kernel::{
     alloc::flags::__GFP_NOWARN,

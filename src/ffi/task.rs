@@ -45,29 +45,42 @@ pub(crate) fn user_instruction() -> usize {
     unsafe { helpers::user_instruction_pointer() }
 }
 
-/// Where it is in its program, and from which file that is.
-pub(crate) fn site() -> (Site, Option<CString>) {
+/// Where it is in its program.
+pub(crate) fn site() -> Site {
     let instruction = user_instruction();
-    let (place, path) = place_of(instruction).unzip();
-    let place = place.unwrap_or(0);
-    let site = Site {
+    Site {
         instruction,
-        place,
+        place: in_file(instruction, |_, place| place).unwrap_or(0),
         thread: current!().pid(),
         program: name(),
-    };
-    (site, path)
+    }
 }
 
-/// Where the task's `address` comes from: how far from where the first byte of a file is mapped, in bytes,
-/// and the file's path. For a program that may be loaded at any address, the first is the address in its
-/// ELF file. None if it is from nowhere, or its mappings are being changed.
+/// The path of the file that `address` comes from, or as much of it as there is room for.
+pub(crate) fn path_of(address: usize) -> Option<CString> {
+    /// In bytes.
+    const LONGEST: usize = 256;
+
+    in_file(address, |file, _| {
+        let mut room = KVec::from_elem(0u8, LONGEST, GFP_KERNEL | __GFP_NOWARN).ok()?;
+        // CAST: A small number.
+        let length = LONGEST as c_int;
+        // SAFETY: The file is valid, says `in_file()`; there is as much room.
+        let path = unsafe { bindings::file_path(file, room.as_mut_ptr().cast(), length) };
+        let path = from_err_ptr(path).ok()?;
+        // SAFETY: It lies in `room`, and ends with a zero.
+        CString::try_from(unsafe { CStr::from_char_ptr(path) }).ok()
+    })?
+}
+
+/// What `of` makes of where the task's `address` comes from: a file, which is valid meanwhile, and how
+/// far from where its first byte is mapped, in bytes. For a program that may be loaded at any address,
+/// the latter is the address in its ELF file. None if it is from nowhere, or its mappings are being
+/// changed.
 ///
 /// As `print_vma_addr()` in `mm/memory.c`. That writes to the log only, and has offsets in the file, from
 /// which the addresses that linkers give differ.
-fn place_of(address: usize) -> Option<(usize, CString)> {
-    /// Of a path, in bytes.
-    const LONGEST: usize = 256;
+fn in_file<T>(address: usize, of: impl FnOnce(*mut bindings::file, usize) -> T) -> Option<T> {
     /// Mappings from the start of a file to its code.
     const MOST: usize = 16;
 
@@ -90,15 +103,7 @@ fn place_of(address: usize) -> Option<(usize, CString)> {
         .take(MOST)
         // SAFETY: As above.
         .find(|one| unsafe { (*one.as_ptr()).vm_file == file && (*one.as_ptr()).vm_pgoff == 0 })?;
-    let mut room = KVec::from_elem(0u8, LONGEST, GFP_KERNEL | __GFP_NOWARN).ok()?;
-    // CAST: A small number.
-    let length = LONGEST as c_int;
-    // SAFETY: The mapping has a reference to the file; there is as much room.
-    let path = unsafe { bindings::file_path(file, room.as_mut_ptr().cast(), length) };
-    let path = from_err_ptr(path).ok()?;
-    // SAFETY: It lies in `room`, and ends with a zero.
-    let path = unsafe { CStr::from_char_ptr(path) };
-    Some((address - first.start(), CString::try_from(path).ok()?))
+    Some(of(file, address - first.start()))
 }
 
 /// Whether it is ending.

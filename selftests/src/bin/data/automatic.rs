@@ -32,6 +32,8 @@ use selftests::tests;
 use selftests::tracefs::Event;
 use selftests::tracefs::Trace;
 
+use crate::checked::Checked;
+use crate::checked::is_at;
 use crate::setup;
 
 pub const TESTS: &[Test] = tests![
@@ -464,50 +466,30 @@ fn automatic_moves_what_was_touched() -> Outcome {
     equal("copied", rest, [collected, published])
 }
 
-/// A device that says when it accesses the buffer, and one that does not.
+/// A device that says when it accesses the buffer, one that does not, and one that comes later.
 fn automatic_checked() -> Outcome {
-    let edu = setup::edu(0)?;
+    let (one, two) = (setup::edu(0)?, setup::edu(1)?);
     let memfd = Memfd::with_pages_apart(SIZE)?;
-    let buffer = automatic(memfd.whole(), abi::UDMABUF_FLAGS_CHECK)?;
+    let checked = Checked::of(automatic(memfd.whole(), abi::UDMABUF_FLAGS_CHECK)?)?;
+    let buffer = &checked.buffer;
     let memory = buffer.map(Access::ReadWrite)?;
-    let Some(trace) = Trace::of("udmabuf")? else {
-        return skip("a kernel with CONFIG_TRACEPOINTS, and a driver that has some");
-    };
-    let inode = rustix::fs::fstat(buffer.as_fd())?.st_ino.to_string();
-    let told = || -> Outcome<Vec<Event>> {
-        let all = trace.take()?.into_iter();
-        let wrong = all.filter(|event| event.name == "udmabuf_wrong");
-        Ok(wrong.filter(|event| event.text("ino") == inode).collect())
-    };
-    let attachment = edu.attach(&buffer)?;
+    let (first, second) = (one.attach(buffer)?, two.attach(buffer)?);
     memory.touch_every_page();
-    let mapping = attachment.map(BOTH)?;
+    let mapping = first.map(BOTH)?;
     in_turns(&memory, &mapping, &WINDOWS[..1])?;
-    mapping.unmap()?;
-    equal("told of what is right", told()?.len(), 0)?;
-    // A bracket that another thread has open forbids nothing.
-    let mapping = attachment.map(BOTH)?;
-    mapping.begin_access(BOTH)?;
-    mapping.end_access(BOTH)?;
+    // A bracket for reading forbids nothing.
     let reading = buffer.begin(Access::Read)?;
     memory.write(PAGE, &[1]);
     reading.end()?;
     mapping.unmap()?;
-    equal("told of what another one reads", told()?.len(), 0)?;
-    let mapping = attachment.map(BOTH)?;
+    checked.nothing()?;
+    let mapping = first.map(BOTH)?;
     let instruction = memory.write_from(PAGE, 1);
-    equal("told too early", told()?.len(), 0)?;
     // It was not there when that happened.
-    let later = attachment.map(BOTH)?;
-    later.unmap()?;
+    second.map(BOTH)?.unmap()?;
+    checked.nothing()?;
     mapping.unmap()?;
-    let told = told()?;
-    let [event] = told.as_slice() else {
-        return fail(format_args!("told once: {told:?}"));
-    };
-    equal("what is wrong", event.text("wrong"), "outside")?;
-    let expected = format!("{instruction:#x}");
-    equal("instruction", event.text("instruction"), expected.as_str())
+    is_at(&checked.only("outside", PAGE)?, instruction)
 }
 
 fn automatic_is_told() -> Outcome {

@@ -18,6 +18,7 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Udmabuf;
 use selftests::abi;
+use selftests::brackets::FILE;
 use selftests::driver::Driver;
 use selftests::importer::Direction;
 use selftests::ktap::Test;
@@ -56,16 +57,15 @@ pub const TESTS: &[Test] = tests![
     checked_end_of_another_process,
     checked_process_that_ended,
     checked_place_by_place,
+    checked_names_a_few_devices,
+    checked_program_that_began,
 ];
 
 const SIZE: usize = 8 * PAGE;
 
-/// What the checker has said, of all buffers.
-const FILE: &str = "/sys/kernel/debug/udmabuf_rs/wrong";
-
 /// A checked buffer, and what is said of it.
-struct Checked {
-    buffer: DmaBuf,
+pub struct Checked {
+    pub buffer: DmaBuf,
     inode: String,
     trace: Trace,
 }
@@ -81,7 +81,7 @@ impl Checked {
         Checked::of(checked(memfd.whole(), abi::UDMABUF_FLAGS_CHECK)?)
     }
 
-    fn of(buffer: DmaBuf) -> Outcome<Checked> {
+    pub fn of(buffer: DmaBuf) -> Outcome<Checked> {
         let Some(trace) = Trace::of("udmabuf")? else {
             return skip("a kernel with CONFIG_TRACEPOINTS, and a driver that has some");
         };
@@ -99,7 +99,7 @@ impl Checked {
     }
 
     #[track_caller]
-    fn only(&self, wrong: &str, offset: usize) -> Outcome<Event> {
+    pub fn only(&self, wrong: &str, offset: usize) -> Outcome<Event> {
         let told = self.told()?;
         match told.as_slice() {
             [event] => {
@@ -112,7 +112,7 @@ impl Checked {
     }
 
     #[track_caller]
-    fn nothing(&self) -> Outcome {
+    pub fn nothing(&self) -> Outcome {
         let told = self.told()?;
         equal(format_args!("told: {told:?}"), told.len(), 0)
     }
@@ -126,7 +126,7 @@ fn told(trace: &Trace, inode: &str) -> Outcome<Vec<Event>> {
 
 /// It was this instruction of this process.
 #[track_caller]
-fn is_at(event: &Event, instruction: usize) -> Outcome {
+pub fn is_at(event: &Event, instruction: usize) -> Outcome {
     let here = i64::from(std::process::id());
     equal("process", event.number("process"), Some(here))?;
     let expected = format!("{instruction:#x}");
@@ -387,8 +387,7 @@ fn checked_report_says_all() -> Outcome {
     is_at(&event, instruction)?;
     equal("mapped", event.number("mapped"), Some(1))?;
     equal("memfd", event.number("memfd"), Some(0))?;
-    let said = fs::read_to_string(FILE)?;
-    let line = said.lines().last().unwrap_or_default();
+    let line = last_line()?;
     for part in [
         format!("udmabuf {}: ", checked.inode),
         "] writes it outside of any bracket ".to_owned(),
@@ -562,6 +561,45 @@ fn checked_place_by_place() -> Outcome {
         checked.buffer.begin(Access::Read)?.end()?;
     }
     equal("told", checked.told()?.len(), PLACES)
+}
+
+/// A buffer may be mapped as often as anybody likes, and a report is a line all the same.
+fn checked_names_a_few_devices() -> Outcome {
+    let edu = setup::edu(0)?;
+    let checked = Checked::new()?;
+    let attachment = edu.attach(&checked.buffer)?;
+    let mut mappings = Vec::new();
+    for _ in 0..6 {
+        mappings.push(attachment.map(Direction::ToDevice)?);
+    }
+    checked.buffer.map(Access::Read)?.touch(0);
+    let event = checked.only("outside", 0)?;
+    equal("mapped", event.number("mapped"), Some(6))?;
+    let line = last_line()?;
+    equal("named", line.matches(&edu.name()?).count(), 4)
+}
+
+/// Who began is told of, and not who closes the buffer.
+fn checked_program_that_began() -> Outcome {
+    let Checked { buffer, trace, .. } = Checked::new()?;
+    let child = Child::run(|| i32::from(buffer.start(Access::Write).is_err()))?;
+    let pid = pid(&child).unwrap_or_default();
+    equal("exit code", child.wait()?.exit_status(), Some(0))?;
+    drop(buffer);
+    drop(trace);
+    let line = last_line()?;
+    let who = format!("[{pid}/{pid}] START without END ");
+    equal(
+        format_args!("{who:?} in {line:?}"),
+        line.contains(&who),
+        true,
+    )
+}
+
+/// What was said last, of whatever buffer.
+fn last_line() -> Outcome<String> {
+    let said = fs::read_to_string(FILE)?;
+    Ok(said.lines().last().unwrap_or_default().to_owned())
 }
 
 fn pid(child: &Child) -> Option<i64> {
