@@ -82,7 +82,7 @@ clients: ## Runs programs of Debian on the driver, and compares what comes out
 	@ci/harness clients --driver '$(DRIVER)' $(if $(ONLY),--only '$(ONLY)')
 
 bench: ## What both drivers cost, in instructions, a table and plots
-	@ci/prepare x86_64-bench arm64-bench
+	@ci/prepare x86_64$(suffix) arm64-bench
 	@ci/harness bench $(ARGS)
 
 mutants: ## Broken variants of the module, which the tests have to notice

@@ -91,7 +91,12 @@ DEBIAN_KERNELS=(x86_64-debian x86_64-debian-rt x86_64-debian-7.2 x86_64-debian-s
 	arm64-debian arm64-debian-16k)
 
 # Kernels that are built here.
-OWN_KERNELS=(x86_64 x86_64-check x86_64-kcsan x86_64-bench arm64 arm64-bench)
+OWN_KERNELS=(x86_64 x86_64-check x86_64-kcsan arm64 arm64-bench)
+
+# Whether `make bench` measures with a kernel.
+measured() {
+	[[ $1 = x86_64 || $1 = x86_64-debian || $1 = arm64-bench ]]
+}
 
 # A name that no kernel has is refused before minutes are spent on set-up.
 check_kernels() {

@@ -86,6 +86,19 @@ impl Flavour {
         }
     }
 
+    /// The one that is measured on a board: the usual one, but our own for arm64, which has the system
+    /// heap.
+    ///
+    /// # Errors
+    ///
+    /// As of [`usual`](Self::usual).
+    pub fn measured(board: &Board) -> Result<Self> {
+        match board.kernel {
+            "arm64" => Ok(Flavour::Bench),
+            _ => Self::usual(),
+        }
+    }
+
     /// How much longer everything takes than in the plain kernel, at most.
     pub fn slowness(self) -> u32 {
         match self {
@@ -289,16 +302,6 @@ impl Kernel {
             fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let line = format!("{option}=y");
         Ok(configuration.lines().any(|other| other == line))
-    }
-
-    /// Where its functions are, as the linker says.
-    ///
-    /// # Errors
-    ///
-    /// When that cannot be read.
-    pub fn symbols(&self) -> Result<String> {
-        let file = self.directory.join("System.map");
-        fs::read_to_string(&file).with_context(|| file.display().to_string())
     }
 
     /// Takes one module from another place.

@@ -103,7 +103,7 @@ pub enum Line {
     Plan(usize),
     /// Something was measured.
     Record(Record),
-    /// Where a function of a module is.
+    /// Where a function of the kernel, or of a module, is.
     Symbol(u64, String),
 }
 

@@ -71,16 +71,22 @@ pub struct Measured {
 
 impl Part {
     /// The area of the report.
-    pub fn area(&self) -> Area {
+    ///
+    /// # Errors
+    ///
+    /// As of [`Flavour::measured`].
+    pub fn area(&self) -> Result<Area> {
         let program = format!("{PROGRAM} {}", self.what);
-        Area::new(self.machine.name(), Flavour::Bench, &program)
+        let flavour = Flavour::measured(self.machine.board())?;
+        Ok(Area::new(self.machine.name(), flavour, &program))
     }
 
     /// Boots and measures; `words` are further arguments of the guest program. A guest that fails
     /// is no error: it leaves its tests red.
     pub fn run(&self, layout: &Layout, words: &[String], report: &Report) -> Result<Measured> {
-        let kernel = Kernel::find(layout, self.machine, Flavour::Bench)?;
-        let program = layout.programs(self.machine.board().target, Flavour::Bench);
+        let flavour = Flavour::measured(self.machine.board())?;
+        let kernel = Kernel::find(layout, self.machine, flavour)?;
+        let program = layout.programs(self.machine.board().target, flavour);
         let program = program.join(PROGRAM);
         missing(&program)?;
         let arguments = [&[self.what.to_owned()], words].concat();
@@ -133,7 +139,7 @@ impl Part {
         }
         let mut profile = None;
         if let Some(text) = booted.model.as_ref().filter(|_| self.profile) {
-            profile = Some(Profile::new(text, &kernel.symbols()?, symbols));
+            profile = Some(Profile::new(text, symbols));
         } else if let Some(text) = &booted.model {
             let model = model::Report::parse(text);
             let problems = model.problems().into_iter();

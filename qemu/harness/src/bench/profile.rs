@@ -20,11 +20,10 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Of the plugin's report, lines of an address and a number. Functions are those of the
-    /// kernel's `System.map`, and of `modules`.
-    pub fn new(report: &str, system_map: &str, modules: Vec<(u64, String)>) -> Self {
-        let mut symbols: BTreeMap<u64, String> = modules.into_iter().collect();
-        symbols.extend(system_map.lines().filter_map(symbol));
+    /// Of the plugin's report, lines of an address and a number, and the functions of the kernel and its
+    /// modules with their addresses.
+    pub fn new(report: &str, functions: Vec<(u64, String)>) -> Self {
+        let symbols: BTreeMap<u64, String> = functions.into_iter().collect();
         let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
         for (address, count) in report.lines().filter_map(count) {
             let name = match symbols.range(..=address).next_back() {
@@ -44,14 +43,6 @@ impl Profile {
             functions,
         }
     }
-}
-
-/// A line of `System.map` that is a function.
-fn symbol(line: &str) -> Option<(u64, String)> {
-    let mut fields = line.split_ascii_whitespace();
-    let address = u64::from_str_radix(fields.next()?, 16).ok()?;
-    let is_code = matches!(fields.next()?, "t" | "T" | "w" | "W");
-    is_code.then_some((address, fields.next()?.to_owned()))
 }
 
 fn count(line: &str) -> Option<(u64, u64)> {
@@ -86,11 +77,15 @@ mod tests {
 
     #[test]
     fn blocks_belong_to_the_function_they_are_in() {
-        let map = "ffffffff81000000 T one\nffffffff81000100 t two\nffffffff81000180 D data\n";
-        let modules = vec![(0xffff_ffff_c000_0000, "three [udmabuf_rs]".to_owned())];
+        let functions = [
+            (0xffff_ffff_8100_0000, "one"),
+            (0xffff_ffff_8100_0100, "two"),
+            (0xffff_ffff_c000_0000, "three [udmabuf_rs]"),
+        ];
+        let functions = functions.map(|(address, name)| (address, name.to_owned()));
         let report = "0xffffffff81000010 5\n0xffffffff810001ff 70\n0x401000 3\n\
                       0xffffffffc0000004 20\n0xffffffff81000020 2\nnonsense\n";
-        let profile = Profile::new(report, map, modules);
+        let profile = Profile::new(report, functions.into());
         let functions: Vec<_> = profile
             .functions
             .iter()

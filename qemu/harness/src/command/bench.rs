@@ -163,7 +163,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut records = Vec::new();
     let mut kernels = Vec::new();
     for part in &parts {
-        let area = part.area();
+        let area = part.area()?;
         report.begin(&area);
         let measured = part.run(&layout, &arguments.words(), &report);
         report.pause();
@@ -224,7 +224,7 @@ fn profile(layout: &Layout, parts: &[&Part], text: &str) -> Result<ExitCode> {
     };
     let words = ["--only", text, "--symbols"].map(str::to_owned);
     let mut report = Report::open(layout, "profile")?;
-    let area = part.area();
+    let area = part.area()?;
     report.begin(&area);
     let measured = part.run(layout, &words, &report)?;
     report.end(&area, measured.tests, Some(&measured.log))?;

@@ -73,14 +73,16 @@ fn run(arguments: &Arguments) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Those of modules; the kernel's own are where its build says.
+/// All functions: where those of a distribution's kernel are, nothing else says.
 fn tell_symbols() -> Result<(), Stop> {
     for line in fs::read_to_string("/proc/kallsyms")?.lines() {
-        let mut fields = line.split_ascii_whitespace();
-        let (address, name, module) = (fields.next(), fields.nth(1), fields.next());
-        let address = address.and_then(|address| u64::from_str_radix(address, 16).ok());
-        if let (Some(address), Some(name), Some(module)) = (address, name, module) {
-            tell(&Line::Symbol(address, format!("{name} {module}")));
+        let fields: Vec<_> = line.split_ascii_whitespace().collect();
+        let [address, kind, name @ ..] = fields.as_slice() else {
+            continue;
+        };
+        let is_code = matches!(*kind, "t" | "T" | "w" | "W");
+        if let (true, Ok(address)) = (is_code, u64::from_str_radix(address, 16)) {
+            tell(&Line::Symbol(address, name.join(" ")));
         }
     }
     Ok(())
