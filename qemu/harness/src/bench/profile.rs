@@ -59,15 +59,53 @@ fn readable(name: &str) -> String {
         .to_owned()
 }
 
-impl fmt::Display for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:>16}  {:>6}  function", "instructions", "share")?;
-        for (name, sum) in self.functions.iter().take(SHOWN) {
-            let share = *sum as f64 / self.total as f64 * 100.0;
-            let sum = number::grouped(*sum);
-            writeln!(f, "{sum:>16}  {share:>5.1} %  {}", readable(name))?;
+/// Two profiles of the same, side by side: what each driver executes where.
+pub struct Comparison {
+    /// Of ours and of the C driver, by function; those first that differ most.
+    functions: Vec<(String, [u64; 2])>,
+    medians: [u64; 2],
+}
+
+impl Comparison {
+    /// Of our driver and of the C driver: a profile, and the figure that was measured, over which the
+    /// instructions are spread.
+    pub fn new(both: [(&Profile, u64); 2]) -> Self {
+        let mut sums: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
+        for (index, (profile, median)) in both.iter().enumerate() {
+            for (name, sum) in &profile.functions {
+                // CAST: Not negative, and no more than the median.
+                let share = (*sum as f64 / profile.total as f64 * *median as f64).round() as u64;
+                sums.entry(name).or_default()[index] = share;
+            }
         }
-        write!(f, "{:>16}  100.0 %  in all", number::grouped(self.total))
+        let mut functions: Vec<_> = sums
+            .into_iter()
+            .map(|(name, sums)| (readable(name), sums))
+            .collect();
+        functions.sort_by_key(|(_, [rust, c])| std::cmp::Reverse(rust.abs_diff(*c)));
+        Comparison {
+            functions,
+            medians: both.map(|(_, median)| median),
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:>11}  {:>11}  {:>11}  function",
+            "rust", "c", "difference"
+        )?;
+        let all = ("in all".to_owned(), self.medians);
+        let shown = self.functions.iter().take(SHOWN);
+        for (name, [rust, c]) in shown.chain([&all]) {
+            let sign = if rust < c { "-" } else { "" };
+            let difference = format!("{sign}{}", number::grouped(rust.abs_diff(*c)));
+            let (rust, c) = (number::grouped(*rust), number::grouped(*c));
+            writeln!(f, "{rust:>11}  {c:>11}  {difference:>11}  {name}")?;
+        }
+        Ok(())
     }
 }
 
@@ -101,7 +139,35 @@ mod tests {
             ]
         );
         assert_eq!(profile.total, 100);
-        assert!(profile.to_string().contains("70.0 %  two"));
+    }
+
+    #[test]
+    fn what_differs_most_comes_first() {
+        let profile = |functions: &[(&str, u64)]| Profile {
+            functions: functions
+                .iter()
+                .map(|(name, sum)| ((*name).to_owned(), *sum))
+                .collect(),
+            total: functions.iter().map(|(_, sum)| sum).sum(),
+        };
+        // Of ten repetitions and of five.
+        let rust = profile(&[("same", 700), ("ours", 300)]);
+        let c = profile(&[("same", 350), ("theirs", 50)]);
+        let text = Comparison::new([(&rust, 100), (&c, 80)]).to_string();
+        let lines: Vec<Vec<_>> = text
+            .lines()
+            .skip(1)
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                vec!["30", "0", "30", "ours"],
+                vec!["0", "10", "-10", "theirs"],
+                vec!["70", "70", "0", "same"],
+                vec!["100", "80", "20", "in", "all"],
+            ]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use protocol::bench::{Case, Record};
+use protocol::bench::{Case, Contender, Record};
 
 use crate::{
     bench::{
@@ -17,6 +17,7 @@ use crate::{
         part::Part,
         picture::Painter,
         plot,
+        profile::Comparison,
         results::Results,
         table::{LEGEND, Table},
         versions::Versions,
@@ -91,8 +92,8 @@ pub struct Arguments {
     /// Draws nothing.
     #[arg(long)]
     no_plots: bool,
-    /// Instead of all that: shows which functions execute the instructions of what has this in its
-    /// name, such as rust/create/base/1/4096/ (who, case, pages, ranges, bytes, devices).
+    /// Instead of all that: shows which functions execute the instructions of what has this name,
+    /// such as create/base/1/4096/0 (case, pages, ranges, bytes, devices), with both drivers.
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["cases", "quick", "no_plots"])]
     profile: Option<String>,
 }
@@ -212,7 +213,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(report.finish())
 }
 
-/// Shows where the instructions of something are executed, on the first of the machines.
+/// Shows where the instructions of something are executed, on the first of the machines: one boot for
+/// each driver.
 fn profile(layout: &Layout, parts: &[&Part], text: &str) -> Result<ExitCode> {
     let Some(part) = parts.first() else {
         bail!("no machine to measure on");
@@ -222,21 +224,28 @@ fn profile(layout: &Layout, parts: &[&Part], text: &str) -> Result<ExitCode> {
         profile: true,
         ..**part
     };
-    let words = ["--only", text, "--symbols"].map(str::to_owned);
     let mut report = Report::open(layout, "profile")?;
-    let area = part.area()?;
-    report.begin(&area);
-    let measured = part.run(layout, &words, &report)?;
-    report.end(&area, measured.tests, Some(&measured.log))?;
-    if measured.records.is_empty() {
-        refuse!("nothing has '{text}' in its name: see the names in build/results/bench-*.jsonl");
+    let mut profiles = Vec::new();
+    for contender in [Contender::Rust, Contender::C] {
+        let words = [
+            "--only".into(),
+            format!("{contender}/{text}"),
+            "--symbols".into(),
+        ];
+        let area = part.area()?;
+        report.begin(&area);
+        let measured = part.run(layout, &words, &report)?;
+        report.end(&area, measured.tests, Some(&measured.log))?;
+        match (measured.records.as_slice(), measured.profile) {
+            ([record], Some(profile)) => profiles.push((profile, record.median().unwrap_or(0))),
+            _ => refuse!(
+                "'{text}' is the name of no row, or of several: see those in build/results/bench-*.jsonl"
+            ),
+        }
     }
-    for record in &measured.records {
-        let figure = record.median().unwrap_or_default();
-        println!("{}: {figure} instructions, the median", record.name());
-    }
-    if let Some(profile) = measured.profile {
-        println!("\nAll repetitions together:\n{profile}\n");
+    if let [rust, c] = profiles.as_slice() {
+        let both = [(&rust.0, rust.1), (&c.0, c.1)];
+        println!("\nInstructions of {text}:\n\n{}", Comparison::new(both));
     }
     Ok(report.finish())
 }
