@@ -5,7 +5,8 @@
 //!
 //! The guest program `bench` measures and says what it found ([`listener`]), in one boot for each
 //! machine ([`part`]). [Contenders](protocol::bench::Contender) that did the same meet in a
-//! [`row`]. Rows become a [`table`]; and [`chart`]s, each drawn as a [`plot`], an SVG, of which a
+//! [`row`]. Rows become a [`table`]; those in which the C driver is cheaper are listed once more
+//! ([`slower`]); and [`chart`]s, each drawn as a [`plot`], an SVG, of which a
 //! [`picture`] is made. Nothing here judges a figure. Where the instructions of one figure went is
 //! told by a [`profile`].
 
@@ -18,6 +19,7 @@ pub mod plot;
 pub mod profile;
 pub mod results;
 pub mod row;
+pub mod slower;
 pub mod table;
 pub mod versions;
 

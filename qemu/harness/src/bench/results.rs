@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use protocol::bench::Record;
 use serde::Serialize;
 
-use super::{table::Table, versions::Versions};
+use super::{slower::Slower, table::Table, versions::Versions};
 use crate::layout::Layout;
 
 /// The files of one run, which nobody else writes meanwhile.
@@ -51,10 +51,14 @@ impl Results {
         for record in records {
             text += &line(record)?;
         }
+        let slower = Slower::new(records);
+        text += &line(&slower)?;
         let whole = |path: &Path| format!("cannot write {}", path.display());
         let written = self.file.write_all(text.as_bytes());
         written.with_context(|| whole(&self.lines))?;
-        let (path, markdown) = (self.markdown(), Table::new(records).markdown(versions));
+        let path = self.markdown();
+        let table = Table::new(records).markdown(versions);
+        let markdown = format!("{table}\n{}", slower.markdown());
         fs::write(&path, markdown).with_context(|| whole(&path))
     }
 }
@@ -85,6 +89,8 @@ mod tests {
             (&first["qemu"], &first["rustc"]),
             (&"10.0.2".into(), &"1.95.0".into())
         );
+        let (rest, last) = rest.trim_end().rsplit_once('\n').unwrap();
+        assert_eq!(last, r#"{"slower":[]}"#);
         let read: Vec<Record> = rest
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -92,6 +98,7 @@ mod tests {
         assert_eq!(read, records);
         let markdown = fs::read_to_string(results.markdown()).unwrap();
         assert!(markdown.contains("| close | 4k | 1 | 1 GiB |"));
+        assert!(markdown.ends_with("than C:\n\n- none\n"), "{markdown}");
         results.discard();
         assert!(!fs::exists(scratch.path().join(results_of(&layout))).unwrap());
     }

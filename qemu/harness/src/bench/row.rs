@@ -2,7 +2,7 @@
 
 //! A row: all contenders that did the same.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use protocol::bench::{Case, Contender, Pages, Record};
 
@@ -50,6 +50,21 @@ impl Key {
             (number, true) => format!("{number} coherent"),
             (number, false) => format!("{number} noncoherent"),
         }
+    }
+}
+
+/// What is not as usual, in words.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", case(self.case), pages(self.pages))?;
+        if self.items > 1 {
+            write!(f, ", {} items", number::grouped(self.items.into()))?;
+        }
+        write!(f, ", {}", number::size(self.bytes))?;
+        if self.attachments > 0 {
+            write!(f, ", {}", self.attached())?;
+        }
+        Ok(())
     }
 }
 
@@ -188,6 +203,16 @@ mod tests {
         other.contender = Contender::Floor;
         other.coherent = false;
         assert_eq!(Row::by_machine(&[plain, other])[0].1.len(), 1);
+    }
+
+    #[test]
+    fn a_row_has_a_name_of_what_is_not_as_usual() {
+        let mut one = record(Case::BeginEnd, Contender::Rust, 4096, 1);
+        assert_eq!(Key::of(&one).to_string(), "begin end, 4k, 4 KiB");
+        one.items = 1024;
+        one.attachments = 8;
+        let name = Key::of(&one).to_string();
+        assert_eq!(name, "begin end, 4k, 1,024 items, 4 KiB, 8 coherent");
     }
 
     #[test]

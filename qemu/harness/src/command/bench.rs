@@ -19,6 +19,7 @@ use crate::{
         plot,
         profile::Comparison,
         results::Results,
+        slower::Slower,
         table::{LEGEND, Table},
         versions::Versions,
     },
@@ -195,8 +196,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         results.write(&versions, &records)?;
         let table = Table::new(&records);
         println!(
-            "\n{}\n{LEGEND}\n{versions}",
-            table.text(io::stdout().is_terminal())
+            "\n{}\n{LEGEND}\n{versions}\n\n{}",
+            table.text(io::stdout().is_terminal()),
+            Slower::new(&records)
         );
         for file in [results.lines(), &results.markdown()] {
             println!("The same is in {}.", layout.short(file).display());
