@@ -36,6 +36,8 @@ pub enum Case {
     EveryPage,
     /// Touching one page at a random place in every 2 MiB of a fresh user mapping.
     ScatteredTouch,
+    /// Unmapping a user mapping all of whose pages were touched.
+    Munmap,
     /// Mapping it into the kernel and unmapping it again.
     Vmap,
     /// A bracket for reading and writing; the floor is two such calls that are refused at once.

@@ -94,7 +94,7 @@ impl Ground {
             Case::Create | Case::Close => true,
             // Where caches have to be maintained, the lines are the floor.
             Case::BeginEnd => step.attachments == 0 || self.snooped,
-            Case::FirstTouch | Case::EveryPage | Case::ScatteredTouch => {
+            Case::FirstTouch | Case::EveryPage | Case::ScatteredTouch | Case::Munmap => {
                 self.frames.is_some() && step.shape.items == 1 && step.shape.bytes <= LARGEST
             }
             Case::MapUnmap | Case::Vmap | Case::PageTouched | Case::Checked | Case::Memory => false,

@@ -152,6 +152,10 @@ fn once(
                 }
             })
         }
+        Case::Munmap => mapped(step, maker, subject, times, |mapping| {
+            mapping.touch_every_page();
+            clock::time(|| drop(mapping)).1
+        }),
         Case::Vmap => {
             let buffer = maker.make(subject)?;
             let edu = Edu::open(DEVICE)?;
@@ -267,6 +271,19 @@ fn touched(
     times: usize,
     touch: impl Fn(&Mapping),
 ) -> Result<u64, Stop> {
+    mapped(step, maker, subject, times, |mapping| {
+        clock::time(|| touch(black_box(&mapping))).1
+    })
+}
+
+/// Does something with a fresh mapping each time, and says how long it took.
+fn mapped(
+    step: &Step,
+    maker: &Maker,
+    subject: &Subject,
+    times: usize,
+    action: impl Fn(Mapping) -> u64,
+) -> Result<u64, Stop> {
     let buffer = match maker {
         Maker::Floor(_) => None,
         _ => Some(maker.make(subject)?),
@@ -277,7 +294,7 @@ fn touched(
             (_, Some(buffer)) => buffer.map_aligned(Access::ReadWrite)?,
             (_, None) => return outcome::fail("no buffer"),
         };
-        Ok(clock::time(|| touch(black_box(&mapping))).1)
+        Ok(action(mapping))
     })
 }
 

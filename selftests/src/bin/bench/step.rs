@@ -73,7 +73,7 @@ fn steps(arguments: &Arguments, huge: usize) -> Vec<Step> {
     steps
 }
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 12] = [
     Case::Create,
     Case::Close,
     Case::Memory,
@@ -81,6 +81,7 @@ const CASES: [Case; 11] = [
     Case::FirstTouch,
     Case::EveryPage,
     Case::ScatteredTouch,
+    Case::Munmap,
     Case::Vmap,
     Case::BeginEnd,
     Case::PageTouched,
@@ -125,6 +126,8 @@ fn attachments(case: Case, shape: Shape) -> &'static [u32] {
         Case::BeginEnd => &[0, 1, 4, 8],
         Case::PageTouched | Case::Checked if shape.pages != Pages::Base || shape.items > 1 => &[],
         Case::PageTouched => &[1],
+        // Touching every page comes before, and takes long.
+        Case::Munmap if shape.items > 1 || shape.bytes > 64 * MIB => &[],
         // Where one fault never fills more than a page table.
         Case::ScatteredTouch if shape.pages != Pages::Base || shape.bytes < 16 * MIB => &[],
         _ => &[0],
