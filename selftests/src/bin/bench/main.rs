@@ -10,8 +10,10 @@
 
 mod arguments;
 mod contender;
+mod descriptors;
 mod ground;
 mod measure;
+mod memory;
 mod step;
 mod subject;
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Stop> {
+    descriptors::raise()?;
     let contenders = Contenders::open(&arguments.only)?;
     let mut steps = step::plan(arguments)?;
     steps.retain(|step| contenders.for_step(step).next().is_some());

@@ -2,9 +2,7 @@
 
 //! How each case is measured.
 
-use std::fs;
 use std::hint::black_box;
-use std::ops::RangeInclusive;
 
 use protocol::bench::Case;
 use protocol::bench::Contender;
@@ -25,6 +23,7 @@ use selftests::sys::clock;
 
 use crate::contender::Contenders;
 use crate::contender::Maker;
+use crate::memory;
 use crate::step::Step;
 use crate::subject::Subject;
 
@@ -65,7 +64,7 @@ pub fn step(step: &Step, subject: &Subject, contenders: &Contenders) -> Result<V
     }
     if step.case == Case::Memory {
         for (maker, record) in contenders.for_step(step).zip(&mut records) {
-            record.memory = Some(memory(maker, subject)?);
+            record.memory = Some(memory::of_each(maker, subject)?);
         }
         return Ok(records);
     }
@@ -296,36 +295,4 @@ fn mapped(
         };
         Ok(action(mapping))
     })
-}
-
-/// Kernel memory that a buffer takes beside its pages, in bytes.
-fn memory(maker: &Maker, subject: &Subject) -> Result<u64, Stop> {
-    /// Memory is counted by the page only, so there have to be several of whatever size, and many
-    /// small ones, as many as a process can have open.
-    const BUFFERS: RangeInclusive<usize> = 8..=450;
-
-    let count = (WORK / subject.shape.bytes).clamp(*BUFFERS.start(), *BUFFERS.end());
-    let all = || -> Result<Vec<DmaBuf>, Stop> { (0..count).map(|_| maker.make(subject)).collect() };
-    // These take what was kept for the next ones, so that the others need memory of their own.
-    let first = all()?;
-    let before = held()?;
-    let others = all()?;
-    let after = held()?;
-    drop((first, others));
-    Ok(after.saturating_sub(before) / count as u64)
-}
-
-/// What the kernel holds in slabs and in vmalloc areas, in bytes.
-fn held() -> Result<u64, Stop> {
-    // Each CPU keeps what it has counted to itself for a while; reading this makes it hand it in.
-    fs::read("/proc/sys/vm/stat_refresh")?;
-    let meminfo = fs::read_to_string("/proc/meminfo")?;
-    let field = |name: &str| -> Option<u64> {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_ascii_whitespace().next()?.parse().ok()
-    };
-    match (field("Slab:"), field("VmallocUsed:")) {
-        (Some(slab), Some(vmalloc)) => Ok((slab + vmalloc) * 1024),
-        _ => Err(Stop::Fail("/proc/meminfo lacks Slab or VmallocUsed".into())),
-    }
 }
