@@ -60,11 +60,14 @@ struct Hardware {
     engine: Engine,
 }
 
-/// An attachment, and whether it has ever been mapped: then its exporter knows the address bits.
+/// An attachment.
 #[derive(Clone)]
 struct Attached {
     attachment: Arc<Attachment>,
+    /// Whether it has ever been mapped: then its exporter knows the address bits.
     mapped: bool,
+    /// How many mappings it has. Counted, not looked for, as in [`Table`].
+    mappings: usize,
 }
 
 /// A mapping, and the number of the attachment it belongs to.
@@ -148,6 +151,7 @@ impl Device {
         let attached = Attached {
             attachment: Arc::new(Attachment::new(buffer, device, importer)?, GFP_KERNEL)?,
             mapped: false,
+            mappings: 0,
         };
         // A clone, so that a failure drops nothing under the lock.
         self.with(|hardware| hardware.attachments.insert(attached.clone()))
@@ -158,8 +162,7 @@ impl Device {
     /// Fails with [`ENOENT`] if there is none, with [`EBUSY`] while it is mapped.
     pub(crate) fn detach(&self, number: u32) -> Result {
         let attached = self.with(|hardware| {
-            let mut mapped = hardware.mappings.values();
-            if mapped.any(|mapped| mapped.attachment == number) {
+            if hardware.attachments.get(number)?.mappings > 0 {
                 return Err(EBUSY);
             }
             hardware.attachments.remove(number)
@@ -198,11 +201,14 @@ impl Device {
         let mapped = Arc::new(mapped, GFP_KERNEL)?;
         let mapping = self.with(|hardware| {
             // Somebody may have detached it meanwhile, and the number is another one's.
-            if !Arc::ptr_eq(&hardware.attachments.get(number)?.attachment, &attachment) {
+            let attached = hardware.attachments.get_mut(number)?;
+            if !Arc::ptr_eq(&attached.attachment, &attachment) {
                 return Err(ENOENT);
             }
             // A clone, as in `attach`.
-            hardware.mappings.insert(mapped.clone())
+            let mapping = hardware.mappings.insert(mapped.clone())?;
+            attached.mappings += 1;
+            Ok(mapping)
         })?;
         Ok((mapping, mapped.mapping.segments()))
     }
@@ -211,7 +217,12 @@ impl Device {
     ///
     /// Fails with [`ENOENT`] if there is none.
     pub(crate) fn unmap(&self, number: u32) -> Result {
-        let mapped = self.with(|hardware| hardware.mappings.remove(number))?;
+        let mapped = self.with(|hardware| {
+            let mapped = hardware.mappings.remove(number)?;
+            // It keeps its attachment from being detached.
+            hardware.attachments.get_mut(mapped.attachment)?.mappings -= 1;
+            Ok(mapped)
+        })?;
         drop(mapped);
         Ok(())
     }
