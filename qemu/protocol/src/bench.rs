@@ -47,6 +47,8 @@ pub enum Case {
     PageTouched,
     /// A bracket in which one page is written; ours is checked.
     Checked,
+    /// Closing many buffers that are mapped for a device, with that device's file: what each takes.
+    CloseAll,
     /// Kernel memory held while the buffer exists, beside the pages themselves.
     Memory,
 }
@@ -85,6 +87,10 @@ pub struct Record {
     pub attachments: u32,
     /// Whether the attached devices snoop the CPU's caches.
     pub coherent: bool,
+    /// How many other buffers of the same contender are alive and mapped for a device meanwhile; for
+    /// [`Case::CloseAll`], how many are closed.
+    #[serde(default)]
+    pub others: u32,
     /// Physically contiguous pieces that the buffer consists of; 0 if nobody knows.
     pub pieces: u64,
     /// Instructions, a number for each repetition. Empty for [`Case::Memory`].
@@ -123,17 +129,27 @@ impl Record {
             items,
             bytes,
             attachments,
+            others,
             ..
         } = self;
+        let circumstances = circumstances(*others);
         let device = if self.coherent {
             "coherent"
         } else {
             "noncoherent"
         };
         format!(
-            "bench/{}/{}/{}/{items}/{bytes}/{attachments}/{device}",
+            "bench/{}/{circumstances}{}/{}/{items}/{bytes}/{attachments}/{device}",
             self.contender, self.case, self.pages
         )
+    }
+}
+
+/// What in a name is not as usual, between contender and case: so that the usual name is no part of it.
+pub fn circumstances(others: u32) -> String {
+    match others {
+        0 => String::new(),
+        _ => format!("beside-{others}/"),
     }
 }
 
@@ -164,6 +180,7 @@ mod tests {
             bytes: 4096,
             attachments: 8,
             coherent: false,
+            others: 0,
             pieces: 1,
             instructions: instructions.to_vec(),
             memory: None,
@@ -181,5 +198,12 @@ mod tests {
     fn name_tells_records_apart() {
         let name = record(&[]).name();
         assert_eq!(name, "bench/rust/begin_end/thp/1/4096/8/noncoherent");
+        let mut beside = record(&[]);
+        beside.others = 100;
+        let name = beside.name();
+        assert_eq!(
+            name,
+            "bench/rust/beside-100/begin_end/thp/1/4096/8/noncoherent"
+        );
     }
 }

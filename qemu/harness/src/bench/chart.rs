@@ -50,6 +50,10 @@ impl<'a> Chart<'a> {
     pub fn all(records: &'a [Record]) -> Vec<Chart<'a>> {
         let mut charts = Vec::new();
         for (machine, rows) in Row::by_machine(records) {
+            let rows: Vec<_> = rows
+                .into_iter()
+                .filter(|row| row.key.is_of_sizes())
+                .collect();
             for rows in rows.chunk_by(|one, next| one.key.case == next.key.case) {
                 let series = series(rows);
                 if series.iter().any(|series| series.points.len() > 1) {
@@ -238,6 +242,13 @@ mod tests {
             "4 KiB pages, 8 noncoherent",
         ];
         assert_eq!(labels.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn others_are_not_among_the_lines() {
+        let mut records = sweep(Case::Create);
+        records.iter_mut().for_each(|record| record.others = 100);
+        assert!(Chart::all(&records).is_empty());
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Key {
     pub attachments: u32,
     /// Whether these snoop; false if there are none.
     pub coherent: bool,
+    /// How many others are alive meanwhile, or closed.
+    pub others: u32,
     /// Ranges that it consists of.
     pub items: u32,
     /// Its size.
@@ -38,9 +40,15 @@ impl Key {
             pages: record.pages,
             attachments: record.attachments,
             coherent: record.coherent && record.attachments > 0,
+            others: record.others,
             items: record.items,
             bytes: record.bytes,
         }
+    }
+
+    /// Whether it is part of a sweep over sizes, rather than over something else.
+    pub fn is_of_sizes(&self) -> bool {
+        self.others == 0
     }
 
     /// The devices that the buffer is mapped for, in words; empty if there are none.
@@ -63,6 +71,9 @@ impl fmt::Display for Key {
         write!(f, ", {}", number::size(self.bytes))?;
         if self.attachments > 0 {
             write!(f, ", {}", self.attached())?;
+        }
+        if self.others > 0 {
+            write!(f, ", {} others", number::grouped(self.others.into()))?;
         }
         Ok(())
     }
@@ -213,6 +224,9 @@ mod tests {
         one.attachments = 8;
         let name = Key::of(&one).to_string();
         assert_eq!(name, "begin end, 4k, 1,024 items, 4 KiB, 8 coherent");
+        one.others = 10_000;
+        let name = Key::of(&one).to_string();
+        assert!(name.ends_with("8 coherent, 10,000 others"), "{name}");
     }
 
     #[test]

@@ -12,12 +12,13 @@ use super::{
 use crate::number;
 
 /// What the columns are.
-const HEADING: [&str; 15] = [
+const HEADING: [&str; 16] = [
     "case",
     "pages",
     "items",
     "size",
     "attached",
+    "others",
     "rust",
     "c",
     "heap",
@@ -34,7 +35,7 @@ const HEADING: [&str; 15] = [
 const WORDS: [usize; 3] = [0, 1, 4];
 
 /// The column whose cells may be coloured.
-const RATIO: usize = 8;
+const RATIO: usize = 9;
 
 /// What was not measured.
 const NOTHING: &str = "-";
@@ -47,6 +48,7 @@ const DEARER: f64 = 1.05;
 pub const LEGEND: &str = "Instructions, medians; memory in bytes. rust is udmabuf-rs, c the driver in the kernel tree, \
                           heap the system dma-buf heap, floor the least that the kernel permits. \
                           spread: (max - min) / median where it is above 1 %. \
+                          others: how many more buffers of the same driver are mapped for a device meanwhile, or are closed. \
                           ops: cache maintenance operations by the cache model, and for each line of 64 bytes.";
 
 /// The texts of a row.
@@ -162,6 +164,7 @@ fn line(row: &Row<'_>) -> Line {
             number::grouped(key.items.into()),
             number::size(key.bytes),
             key.attached(),
+            others(key.others),
             rust,
             c,
             heap,
@@ -175,6 +178,14 @@ fn line(row: &Row<'_>) -> Line {
         ],
         ratio: row.ratio(C),
         case: key.case,
+    }
+}
+
+/// How many others there are; nothing of none.
+fn others(others: u32) -> String {
+    match others {
+        0 => String::new(),
+        _ => number::grouped(others.into()),
     }
 }
 
@@ -281,6 +292,15 @@ x86_64-direct
         );
         let without = sweep(Case::Create);
         assert!(!Table::new(&without).text(false).contains("ops"));
+    }
+
+    #[test]
+    fn others_have_a_column_where_there_are_some() {
+        let mut records = records();
+        assert!(!Table::new(&records).text(false).contains("others"));
+        records[0].others = 10_000;
+        let text = Table::new(&records).text(false);
+        assert!(text.contains("others") && text.contains("10,000"), "{text}");
     }
 
     #[test]

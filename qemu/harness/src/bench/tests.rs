@@ -15,6 +15,7 @@ pub fn record(case: Case, contender: Contender, bytes: u64, instructions: u64) -
         bytes,
         attachments: 0,
         coherent: true,
+        others: 0,
         pieces: 0,
         instructions: vec![instructions; 3],
         memory: None,

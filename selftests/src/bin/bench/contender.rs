@@ -5,9 +5,11 @@
 use protocol::bench::Case;
 use protocol::bench::Contender;
 use protocol::bench::Pages;
+use protocol::bench::circumstances;
 use rustix::fs::OFlags;
 use selftests::DmaBuf;
 use selftests::Heap;
+use selftests::Item;
 use selftests::Udmabuf;
 use selftests::abi;
 use selftests::outcome::Stop;
@@ -33,12 +35,17 @@ pub enum Maker {
 impl Maker {
     /// A buffer of the subject's memory; the heap's is of its own.
     pub fn make(&self, subject: &Subject) -> Result<DmaBuf, Stop> {
+        self.make_of(&subject.items, subject.shape.bytes)
+    }
+
+    /// A buffer of some ranges, of so many bytes together.
+    pub fn make_of(&self, items: &[Item], bytes: usize) -> Result<DmaBuf, Stop> {
         Ok(match self {
-            Maker::Driver(_, driver) => match subject.items.as_slice() {
+            Maker::Driver(_, driver) => match items {
                 [one] => driver.create(*one)?,
                 many => driver.create_list(many)?,
             },
-            Maker::Heap(heap) => heap.allocate(subject.shape.bytes)?,
+            Maker::Heap(heap) => heap.allocate(bytes)?,
             Maker::Floor(_) => return Err(Stop::Fail("there is no buffer on the floor".into())),
         })
     }
@@ -72,14 +79,18 @@ impl Maker {
                     bytes,
                 },
             attachments,
+            others,
         } = step;
+        let circumstances = circumstances(*others);
         let name = format!(
-            "{}/{case}/{pages}/{items}/{bytes}/{attachments}",
+            "{}/{circumstances}{case}/{pages}/{items}/{bytes}/{attachments}",
             self.contender()
         );
         name.contains(only)
             && match self {
                 Maker::Driver(..) => true,
+                // Whoever has no others stands for those who have.
+                Maker::Heap(_) | Maker::Floor(_) if *others > 0 => false,
                 // It has one kind of memory, in one piece.
                 Maker::Heap(_) => {
                     step.shape.pages == Pages::Base

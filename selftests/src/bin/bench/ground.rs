@@ -97,7 +97,8 @@ impl Ground {
             Case::FirstTouch | Case::EveryPage | Case::ScatteredTouch | Case::Munmap => {
                 self.frames.is_some() && step.shape.items == 1 && step.shape.bytes <= LARGEST
             }
-            Case::MapUnmap | Case::Vmap | Case::PageTouched | Case::Checked | Case::Memory => false,
+            Case::MapUnmap | Case::Vmap | Case::PageTouched | Case::Checked => false,
+            Case::CloseAll | Case::Memory => false,
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod arguments;
 mod contender;
+mod crowd;
 mod descriptors;
 mod ground;
 mod measure;
@@ -25,6 +26,7 @@ use selftests::outcome::Stop;
 
 use crate::arguments::Arguments;
 use crate::contender::Contenders;
+use crate::crowd::Crowd;
 use crate::subject::Subject;
 
 fn main() -> ExitCode {
@@ -45,15 +47,26 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Stop> {
-    descriptors::raise()?;
+    let files = descriptors::raise()?;
     let contenders = Contenders::open(&arguments.only)?;
-    let mut steps = step::plan(arguments)?;
+    let mut steps = step::plan(arguments, files)?;
     steps.retain(|step| contenders.for_step(step).next().is_some());
     let records = |step: &step::Step| contenders.for_step(step).count();
     tell(&Line::Plan(steps.iter().map(records).sum()));
 
     let mut subject: Option<Subject> = None;
+    let mut crowds = Vec::new();
+    let mut others = 0;
     for step in &steps {
+        // Made once for all steps that follow each other with as many.
+        if step.others_alive() != others {
+            others = step.others_alive();
+            // The descriptors of the old ones are needed.
+            crowds.clear();
+            for maker in contenders.for_step(step).filter(|_| others > 0) {
+                crowds.push(Crowd::new(maker, others)?);
+            }
+        }
         // Made once for all steps that follow each other with the same.
         if subject
             .as_ref()

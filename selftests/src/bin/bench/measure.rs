@@ -23,6 +23,7 @@ use selftests::sys::clock;
 
 use crate::contender::Contenders;
 use crate::contender::Maker;
+use crate::crowd::Crowd;
 use crate::memory;
 use crate::step::Step;
 use crate::subject::Subject;
@@ -33,11 +34,14 @@ const REPETITIONS: usize = 5;
 /// Work of one repetition, in bytes of buffers: what is small is done several times.
 const WORK: usize = 16 << 20;
 
+/// As many, where each takes long.
+const FEW: usize = 2;
+
 /// Most times that something is done in one repetition. Ticks of the clock fall into some.
 const MOST: usize = 64;
 
 /// The device that buffers are mapped for.
-const DEVICE: u32 = 0;
+pub const DEVICE: u32 = 0;
 
 /// Measures one step: a record for each contender.
 pub fn step(step: &Step, subject: &Subject, contenders: &Contenders) -> Result<Vec<Record>, Stop> {
@@ -53,6 +57,7 @@ pub fn step(step: &Step, subject: &Subject, contenders: &Contenders) -> Result<V
             bytes: step.shape.bytes as u64,
             attachments: step.attachments,
             coherent: machine::devices_snoop()?,
+            others: step.others,
             pieces: match maker {
                 Maker::Driver(..) => pieces,
                 Maker::Heap(_) | Maker::Floor(_) => 0,
@@ -74,7 +79,7 @@ pub fn step(step: &Step, subject: &Subject, contenders: &Contenders) -> Result<V
     };
     let mut turns: Vec<_> = contenders.for_step(step).zip(&mut records).collect();
     // Before all that counts, each does it once: what is allocated once is there then.
-    for repetition in 0..=REPETITIONS {
+    for repetition in 0..=repetitions(step) {
         let mut able = Vec::new();
         for (maker, record) in turns {
             let watched = (repetition == 0).then_some(&*record);
@@ -96,6 +101,14 @@ pub fn step(step: &Step, subject: &Subject, contenders: &Contenders) -> Result<V
         turns = able;
     }
     Ok(records)
+}
+
+/// How many repetitions of a step count.
+fn repetitions(step: &Step) -> usize {
+    match step.case {
+        Case::CloseAll if step.others > 1000 => FEW,
+        _ => REPETITIONS,
+    }
 }
 
 /// One repetition. With a record, the cache model counts it under the record's name.
@@ -249,6 +262,7 @@ fn once(
                 Ok(took)
             })
         }
+        Case::CloseAll => Ok(Crowd::new(maker, step.others)?.close()),
         Case::Memory => unreachable!("not counted in instructions"),
     }
 }

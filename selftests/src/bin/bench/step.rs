@@ -34,6 +34,9 @@ pub struct Step {
     pub shape: Shape,
     /// Mappings for a device meanwhile.
     pub attachments: u32,
+    /// Other buffers of the same contender that are mapped for a device; those that are closed, for
+    /// [`Case::CloseAll`].
+    pub others: u32,
 }
 
 impl Step {
@@ -44,12 +47,22 @@ impl Step {
             Case::MapUnmap | Case::BeginEnd | Case::PageTouched
         )
     }
+
+    /// How many others there are while it is measured.
+    pub fn others_alive(&self) -> u32 {
+        match self.case {
+            Case::CloseAll => 0,
+            _ => self.others,
+        }
+    }
 }
 
-/// Everything that is to be measured and for which there are enough huge pages.
-pub fn plan(arguments: &Arguments) -> Result<Vec<Step>, Stop> {
+/// Everything that is to be measured and for which there are enough huge pages and descriptors.
+pub fn plan(arguments: &Arguments, files: usize) -> Result<Vec<Step>, Stop> {
     let huge = hugepage::free()? * HUGE_PAGE;
-    Ok(steps(arguments, huge))
+    let mut steps = steps(arguments, huge);
+    steps.extend(beside_others(arguments, files));
+    Ok(steps)
 }
 
 fn steps(arguments: &Arguments, huge: usize) -> Vec<Step> {
@@ -66,12 +79,51 @@ fn steps(arguments: &Arguments, huge: usize) -> Vec<Step> {
                     case: *case,
                     shape,
                     attachments,
+                    others: 0,
                 });
             }
         }
     }
     steps
 }
+
+/// Small buffers beside few and many others, which the figures beside none are to be compared with; and
+/// those others closed.
+fn beside_others(arguments: &Arguments, files: usize) -> Vec<Step> {
+    const SIZES: [usize; 2] = [4 * KIB, 64 * KIB];
+    const CASES: [Case; 3] = [Case::Create, Case::Close, Case::MapUnmap];
+
+    let step = |case, bytes, others| Step {
+        case,
+        shape: Shape {
+            pages: Pages::Base,
+            items: 1,
+            bytes,
+        },
+        attachments: 0,
+        others,
+    };
+    let mut steps = Vec::new();
+    if arguments.part != Part::All {
+        return steps;
+    }
+    // Both drivers have their own, and the program has some files as well.
+    let possible = |others: u32| others as usize * 2 + MANY <= files;
+    let all = OTHERS.iter().copied().filter(|others| possible(*others));
+    let all = all.filter(|others| !arguments.quick || *others <= 10_000);
+    for others in all.clone() {
+        for bytes in SIZES {
+            steps.extend(CASES.map(|case| step(case, bytes, others)));
+        }
+    }
+    let few = all.filter(|others| *others <= 10_000);
+    steps.extend(few.map(|others| step(Case::CloseAll, 4 * KIB, others)));
+    steps.retain(|step| arguments.wants(step.case));
+    steps
+}
+
+/// How many others there are.
+const OTHERS: [u32; 3] = [100, 10_000, 100_000];
 
 const CASES: [Case; 12] = [
     Case::Create,
@@ -170,6 +222,26 @@ mod tests {
         }
         let quick = steps(&arguments(Part::All, true), GIB);
         assert!(quick.iter().all(|step| step.shape.bytes <= 16 * MIB));
+    }
+
+    #[test]
+    fn others_are_as_many_as_files_can_be_open() {
+        let most = |quick, files| {
+            let steps = beside_others(&arguments(Part::All, quick), files);
+            steps.iter().map(Step::others_alive).max()
+        };
+        assert_eq!(most(false, 1 << 20), Some(100_000));
+        assert_eq!(most(true, 1 << 20), Some(10_000));
+        assert_eq!(most(false, 100_000), Some(10_000));
+        assert_eq!(most(false, 1024), None);
+        assert!(beside_others(&arguments(Part::Map, false), 1 << 20).is_empty());
+    }
+
+    #[test]
+    fn those_who_are_closed_are_not_there_before() {
+        let steps = beside_others(&arguments(Part::All, false), 1 << 20);
+        let mut closed = steps.iter().filter(|step| step.case == Case::CloseAll);
+        assert!(closed.clone().count() == 2 && closed.all(|step| step.others_alive() == 0));
     }
 
     #[test]
