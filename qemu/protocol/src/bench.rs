@@ -61,6 +61,8 @@ pub enum Pages {
     Base,
     /// 4 KiB, no two of them side by side.
     Apart,
+    /// 4 KiB, in a number of contiguous pieces of the same size, which the record has.
+    Pieces,
     /// 2 MiB, transparent.
     Thp,
     /// 2 MiB, from the hugetlb pool.
@@ -123,6 +125,14 @@ impl Record {
         sorted.get(sorted.len() / 2).copied()
     }
 
+    /// Its pieces, if they were wanted so; 0 if they came about.
+    pub fn pieces_wanted(&self) -> u64 {
+        match self.pages {
+            Pages::Pieces => self.pieces,
+            Pages::Base | Pages::Apart | Pages::Thp | Pages::Hugetlb => 0,
+        }
+    }
+
     /// Names the record among those of one machine; also the name of its scope for the cache model.
     pub fn name(&self) -> String {
         let Record {
@@ -132,7 +142,7 @@ impl Record {
             others,
             ..
         } = self;
-        let circumstances = circumstances(*others);
+        let circumstances = circumstances(*others, self.pieces_wanted());
         let device = if self.coherent {
             "coherent"
         } else {
@@ -146,11 +156,12 @@ impl Record {
 }
 
 /// What in a name is not as usual, between contender and case: so that the usual name is no part of it.
-pub fn circumstances(others: u32) -> String {
-    match others {
+pub fn circumstances(others: u32, pieces: u64) -> String {
+    let word = |name, number| match number {
         0 => String::new(),
-        _ => format!("beside-{others}/"),
-    }
+        _ => format!("{name}-{number}/"),
+    };
+    word("beside", others.into()) + &word("pieces", pieces)
 }
 
 /// The word that serde knows a value by.
@@ -198,6 +209,14 @@ mod tests {
     fn name_tells_records_apart() {
         let name = record(&[]).name();
         assert_eq!(name, "bench/rust/begin_end/thp/1/4096/8/noncoherent");
+        let mut pieces = record(&[]);
+        pieces.pages = Pages::Pieces;
+        pieces.pieces = 16;
+        assert!(
+            pieces
+                .name()
+                .starts_with("bench/rust/pieces-16/begin_end/pieces/")
+        );
         let mut beside = record(&[]);
         beside.others = 100;
         let name = beside.name();

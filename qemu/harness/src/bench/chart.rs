@@ -109,7 +109,7 @@ impl<'a> Chart<'a> {
         }
         let pages = match kind.pages {
             Pages::Base => 0,
-            Pages::Apart => 2,
+            Pages::Apart | Pages::Pieces => 2,
             Pages::Thp => 4,
             Pages::Hugetlb => 6,
         };
@@ -125,6 +125,7 @@ impl<'a> Chart<'a> {
         let mut words = vec![match kind.pages {
             Pages::Base => "4 KiB pages".to_owned(),
             Pages::Apart => "4 KiB pages apart".to_owned(),
+            Pages::Pieces => "4 KiB pages in pieces".to_owned(),
             Pages::Thp => "THP".to_owned(),
             Pages::Hugetlb => "hugetlb".to_owned(),
         }];

@@ -31,6 +31,8 @@ pub struct Key {
     pub items: u32,
     /// Its size.
     pub bytes: u64,
+    /// The contiguous pieces that were wanted of it; 0 if none were.
+    pub pieces: u64,
 }
 
 impl Key {
@@ -43,12 +45,13 @@ impl Key {
             others: record.others,
             items: record.items,
             bytes: record.bytes,
+            pieces: record.pieces_wanted(),
         }
     }
 
     /// Whether it is part of a sweep over sizes, rather than over something else.
     pub fn is_of_sizes(&self) -> bool {
-        self.others == 0
+        self.others == 0 && self.pieces == 0
     }
 
     /// The devices that the buffer is mapped for, in words; empty if there are none.
@@ -69,6 +72,9 @@ impl fmt::Display for Key {
             write!(f, ", {} items", number::grouped(self.items.into()))?;
         }
         write!(f, ", {}", number::size(self.bytes))?;
+        if self.pieces > 0 {
+            write!(f, " in {}", number::grouped(self.pieces))?;
+        }
         if self.attachments > 0 {
             write!(f, ", {}", self.attached())?;
         }
@@ -131,6 +137,12 @@ impl<'a> Row<'a> {
         number::ratio(self.value(Contender::Rust)?, self.value(other)?)
     }
 
+    /// The contiguous pieces of the buffer, as counted.
+    pub fn pieces(&self) -> Option<u64> {
+        let record = self.records.get(&Contender::Rust)?;
+        Some(record.pieces).filter(|pieces| *pieces > 0)
+    }
+
     /// How far repetitions are apart, in percent of their median, of the contender of which they are the
     /// farthest; none if that is little.
     pub fn spread(&self) -> Option<f64> {
@@ -159,6 +171,7 @@ pub fn pages(pages: Pages) -> &'static str {
     match pages {
         Pages::Base => "4k",
         Pages::Apart => "4k apart",
+        Pages::Pieces => "4k pieces",
         Pages::Thp => "thp",
         Pages::Hugetlb => "hugetlb",
     }
@@ -224,9 +237,12 @@ mod tests {
         one.attachments = 8;
         let name = Key::of(&one).to_string();
         assert_eq!(name, "begin end, 4k, 1,024 items, 4 KiB, 8 coherent");
+        one.pages = Pages::Pieces;
+        one.pieces = 4;
         one.others = 10_000;
         let name = Key::of(&one).to_string();
-        assert!(name.ends_with("8 coherent, 10,000 others"), "{name}");
+        let expected = "begin end, 4k pieces, 1,024 items, 4 KiB in 4, 8 coherent, 10,000 others";
+        assert_eq!(name, expected);
     }
 
     #[test]

@@ -12,11 +12,12 @@ use super::{
 use crate::number;
 
 /// What the columns are.
-const HEADING: [&str; 16] = [
+const HEADING: [&str; 17] = [
     "case",
     "pages",
     "items",
     "size",
+    "pieces",
     "attached",
     "others",
     "rust",
@@ -32,10 +33,10 @@ const HEADING: [&str; 16] = [
 ];
 
 /// The columns with words in them, which begin at the left.
-const WORDS: [usize; 3] = [0, 1, 4];
+const WORDS: [usize; 3] = [0, 1, 5];
 
 /// The column whose cells may be coloured.
-const RATIO: usize = 9;
+const RATIO: usize = 10;
 
 /// What was not measured.
 const NOTHING: &str = "-";
@@ -48,7 +49,7 @@ const DEARER: f64 = 1.05;
 pub const LEGEND: &str = "Instructions, medians; memory in bytes. rust is udmabuf-rs, c the driver in the kernel tree, \
                           heap the system dma-buf heap, floor the least that the kernel permits. \
                           spread: (max - min) / median where it is above 1 %. \
-                          others: how many more buffers of the same driver are mapped for a device meanwhile, or are closed. \
+                          pieces: contiguous ones. others: how many more buffers of the same driver are mapped for a device meanwhile, or are closed. \
                           ops: cache maintenance operations by the cache model, and for each line of 64 bytes.";
 
 /// The texts of a row.
@@ -163,6 +164,7 @@ fn line(row: &Row<'_>) -> Line {
             row::pages(key.pages).into(),
             number::grouped(key.items.into()),
             number::size(key.bytes),
+            row.pieces().map(number::grouped).unwrap_or_default(),
             key.attached(),
             others(key.others),
             rust,
@@ -292,6 +294,18 @@ x86_64-direct
         );
         let without = sweep(Case::Create);
         assert!(!Table::new(&without).text(false).contains("ops"));
+    }
+
+    #[test]
+    fn pieces_are_those_that_were_counted() {
+        let mut records = records();
+        assert!(!Table::new(&records).text(false).contains("pieces"));
+        records[0].pieces = 13_094;
+        let text = Table::new(&records).text(false);
+        assert!(
+            text.contains("size  pieces") && text.contains("1 GiB  13,094"),
+            "{text}"
+        );
     }
 
     #[test]

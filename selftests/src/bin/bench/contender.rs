@@ -77,11 +77,12 @@ impl Maker {
                     pages,
                     items,
                     bytes,
+                    pieces,
                 },
             attachments,
             others,
         } = step;
-        let circumstances = circumstances(*others);
+        let circumstances = circumstances(*others, *pieces as u64);
         let name = format!(
             "{}/{circumstances}{case}/{pages}/{items}/{bytes}/{attachments}",
             self.contender()

@@ -125,7 +125,7 @@ impl Ground {
             return outcome::fail("no floor of mappings");
         };
         let first = match step.shape.pages {
-            Pages::Base | Pages::Apart => frames.first + 1,
+            Pages::Base | Pages::Apart | Pages::Pieces => frames.first + 1,
             Pages::Thp | Pages::Hugetlb => frames.first,
         };
         let access = Access::ReadWrite;

@@ -15,6 +15,7 @@ mod descriptors;
 mod ground;
 mod measure;
 mod memory;
+mod pool;
 mod step;
 mod subject;
 

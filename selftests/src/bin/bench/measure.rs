@@ -8,7 +8,6 @@ use protocol::bench::Case;
 use protocol::bench::Contender;
 use protocol::bench::Record;
 use selftests::Access;
-use selftests::DmaBuf;
 use selftests::Errno;
 use selftests::HUGE_PAGE;
 use selftests::Mapping;
@@ -46,6 +45,10 @@ pub const DEVICE: u32 = 0;
 /// Measures one step: a record for each contender.
 pub fn step(step: &Step, subject: &Subject, contenders: &Contenders) -> Result<Vec<Record>, Stop> {
     let pieces = contenders.pieces(subject)?;
+    let wanted = step.shape.pieces as u64;
+    if wanted > 0 {
+        outcome::equal("pieces", pieces, wanted)?;
+    }
     let mut records = Vec::new();
     for maker in contenders.for_step(step) {
         records.push(Record {
@@ -60,7 +63,7 @@ pub fn step(step: &Step, subject: &Subject, contenders: &Contenders) -> Result<V
             others: step.others,
             pieces: match maker {
                 Maker::Driver(..) => pieces,
-                Maker::Heap(_) | Maker::Floor(_) => 0,
+                Maker::Heap(_) | Maker::Floor(_) => wanted,
             },
             instructions: Vec::new(),
             memory: None,

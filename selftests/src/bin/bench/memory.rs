@@ -40,7 +40,7 @@ pub fn of_each(maker: &Maker, subject: &Subject) -> Result<u64, Stop> {
 fn buffers(shape: Shape) -> usize {
     let sum = match shape.pages {
         Pages::Thp | Pages::Hugetlb => SUM_OF_HUGE,
-        Pages::Base | Pages::Apart => SUM,
+        Pages::Base | Pages::Apart | Pages::Pieces => SUM,
     };
     (sum / shape.bytes).clamp(*BUFFERS.start(), *BUFFERS.end())
 }
@@ -71,6 +71,7 @@ mod tests {
                 pages,
                 items: 1,
                 bytes,
+                pieces: 0,
             })
         };
         assert_eq!(of(Pages::Base, 4 << 10), 4096);

@@ -5,6 +5,7 @@
 use protocol::bench::Case;
 use protocol::bench::Pages;
 use selftests::HUGE_PAGE;
+use selftests::PAGE;
 use selftests::hugepage;
 use selftests::outcome::Stop;
 
@@ -25,6 +26,8 @@ pub struct Shape {
     /// Ranges of the memfd, of the same size each.
     pub items: usize,
     pub bytes: usize,
+    /// Contiguous pieces, if they are wanted so; else 0.
+    pub pieces: usize,
 }
 
 /// One thing to be measured, with all contenders.
@@ -61,6 +64,7 @@ impl Step {
 pub fn plan(arguments: &Arguments, files: usize) -> Result<Vec<Step>, Stop> {
     let huge = hugepage::free()? * HUGE_PAGE;
     let mut steps = steps(arguments, huge);
+    steps.extend(grid(arguments));
     steps.extend(beside_others(arguments, files));
     Ok(steps)
 }
@@ -87,19 +91,50 @@ fn steps(arguments: &Arguments, huge: usize) -> Vec<Step> {
     steps
 }
 
+/// What pages and contiguous pieces cost, each for itself.
+fn grid(arguments: &Arguments) -> Vec<Step> {
+    const PAGES: [usize; 5] = [1, 4, 16, 64, 256];
+
+    let mut steps = Vec::new();
+    if !matches!(arguments.part, Part::All | Part::Map) {
+        return steps;
+    }
+    for pages in PAGES {
+        for pieces in PAGES.into_iter().filter(|pieces| *pieces <= pages) {
+            let cases = OF_THE_GRID
+                .into_iter()
+                .filter(|case| arguments.wants(*case));
+            steps.extend(cases.map(|case| Step {
+                case,
+                shape: in_pieces(pages * PAGE, pieces),
+                attachments: 0,
+                others: 0,
+            }));
+        }
+    }
+    steps
+}
+
+/// The cases of the grid.
+const OF_THE_GRID: [Case; 3] = [Case::Create, Case::Close, Case::MapUnmap];
+
+fn in_pieces(bytes: usize, pieces: usize) -> Shape {
+    Shape {
+        pages: Pages::Pieces,
+        items: 1,
+        bytes,
+        pieces,
+    }
+}
+
 /// Small buffers beside few and many others, which the figures beside none are to be compared with; and
 /// those others closed.
 fn beside_others(arguments: &Arguments, files: usize) -> Vec<Step> {
-    const SIZES: [usize; 2] = [4 * KIB, 64 * KIB];
-    const CASES: [Case; 3] = [Case::Create, Case::Close, Case::MapUnmap];
-
-    let step = |case, bytes, others| Step {
+    // Of the grid, so that they differ in nothing else.
+    let sizes = [(4 * KIB, 1), (64 * KIB, 4)].map(|(bytes, pieces)| in_pieces(bytes, pieces));
+    let step = |case, shape, others| Step {
         case,
-        shape: Shape {
-            pages: Pages::Base,
-            items: 1,
-            bytes,
-        },
+        shape,
         attachments: 0,
         others,
     };
@@ -112,12 +147,12 @@ fn beside_others(arguments: &Arguments, files: usize) -> Vec<Step> {
     let all = OTHERS.iter().copied().filter(|others| possible(*others));
     let all = all.filter(|others| !arguments.quick || *others <= 10_000);
     for others in all.clone() {
-        for bytes in SIZES {
-            steps.extend(CASES.map(|case| step(case, bytes, others)));
+        for shape in sizes {
+            steps.extend(OF_THE_GRID.map(|case| step(case, shape, others)));
         }
     }
     let few = all.filter(|others| *others <= 10_000);
-    steps.extend(few.map(|others| step(Case::CloseAll, 4 * KIB, others)));
+    steps.extend(few.map(|others| step(Case::CloseAll, in_pieces(4 * KIB, 1), others)));
     steps.retain(|step| arguments.wants(step.case));
     steps
 }
@@ -145,6 +180,7 @@ fn shapes(part: Part) -> Vec<Shape> {
         pages,
         items,
         bytes,
+        pieces: 0,
     };
     let one = |pages, sizes: &[usize]| -> Vec<Shape> {
         sizes.iter().map(|&bytes| shape(pages, 1, bytes)).collect()
@@ -222,6 +258,25 @@ mod tests {
         }
         let quick = steps(&arguments(Part::All, true), GIB);
         assert!(quick.iter().all(|step| step.shape.bytes <= 16 * MIB));
+    }
+
+    #[test]
+    fn the_grid_has_every_number_of_pieces_of_every_size() {
+        let create = |part| {
+            let steps = grid(&arguments(part, false)).into_iter();
+            steps.filter(|step| step.case == Case::Create)
+        };
+        assert_eq!(create(Part::All).count(), 15);
+        assert!(create(Part::All).all(|step| step.shape.pieces * PAGE <= step.shape.bytes));
+        // Others are beside buffers of the grid.
+        for step in beside_others(&arguments(Part::All, false), 1 << 20) {
+            assert!(
+                create(Part::All).any(|alone| alone.shape == step.shape),
+                "{step:?}"
+            );
+        }
+        assert_eq!(create(Part::Map).count(), 0);
+        assert_eq!(grid(&arguments(Part::Map, false)).len(), 15);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use selftests::Memfd;
 use selftests::PAGE;
 use selftests::outcome::Stop;
 
+use crate::pool;
 use crate::step::Shape;
 
 /// A memfd, all of whose pages are there, and the ranges to be taken of it.
@@ -24,10 +25,11 @@ pub struct Subject {
 
 impl Subject {
     pub fn new(shape: Shape) -> Result<Subject, Stop> {
-        let of = |backing| Memfd::builder(shape.bytes).backing(backing).create();
+        let of = |backing| Ok(Memfd::builder(shape.bytes).backing(backing).create()?);
         let memfd = match shape.pages {
             Pages::Base => of(Backing::Base),
-            Pages::Apart => Memfd::with_pages_apart(shape.bytes),
+            Pages::Apart => Ok(Memfd::with_pages_apart(shape.bytes)?),
+            Pages::Pieces => pool::memfd(shape.bytes, shape.pieces),
             Pages::Thp => of(Backing::Transparent),
             Pages::Hugetlb => of(Backing::Huge),
         }?;
