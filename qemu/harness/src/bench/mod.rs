@@ -7,11 +7,13 @@
 //! machine ([`part`]). [Contenders](protocol::bench::Contender) that did the same meet in a
 //! [`row`]. Rows become a [`table`]; those in which the C driver is cheaper are listed once more
 //! ([`slower`]); and [`chart`]s, each drawn as a [`plot`], an SVG, of which a
-//! [`picture`] is made. Nothing here judges a figure. Where the instructions of one figure went is
+//! [`picture`] is made; sizes by contiguous pieces become a [`grid`], drawn as [`heat`]. Nothing here judges a figure. Where the instructions of one figure went is
 //! told by a [`profile`].
 
 pub mod axis;
 pub mod chart;
+pub mod grid;
+pub mod heat;
 pub mod listener;
 pub mod part;
 pub mod picture;

@@ -23,7 +23,8 @@ const LEGEND: u32 = 230;
 /// Any font that has no serifs.
 pub const FONT: &str = "sans-serif";
 
-const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+/// What is written.
+pub const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const FAINT_INK: RGBColor = RGBColor(0x77, 0x77, 0x77);
 const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 const FAINT_GRID: RGBColor = RGBColor(0xf3, 0xf3, 0xf3);
@@ -32,7 +33,7 @@ const FAINT_GRID: RGBColor = RGBColor(0xf3, 0xf3, 0xf3);
 const LEADING: i32 = 22;
 
 /// The file says its licence, since it may become a part of the source tree.
-const LICENCE: &str = "<!-- SPDX-License-Identifier: GPL-2.0 -->\n";
+pub const LICENCE: &str = "<!-- SPDX-License-Identifier: GPL-2.0 -->\n";
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;

@@ -39,3 +39,17 @@ pub fn sweep(case: Case) -> Vec<Record> {
     }
     records
 }
+
+/// Two sizes, the larger one in two numbers of pieces, with both drivers.
+pub fn pieces(case: Case) -> Vec<Record> {
+    let mut records = Vec::new();
+    for (bytes, pieces) in [(4 << 10, 1), (16 << 10, 1), (16 << 10, 4)] {
+        for (contender, cost) in [(Contender::Rust, 1300), (Contender::C, 1000)] {
+            let mut record = record(case, contender, bytes, cost);
+            record.pages = Pages::Pieces;
+            record.pieces = pieces;
+            records.push(record);
+        }
+    }
+    records
+}

@@ -14,6 +14,8 @@ use protocol::bench::{Case, Contender, Record};
 use crate::{
     bench::{
         chart::Chart,
+        grid::Grid,
+        heat,
         part::Part,
         picture::Painter,
         plot,
@@ -252,22 +254,28 @@ fn profile(layout: &Layout, parts: &[&Part], text: &str) -> Result<ExitCode> {
     Ok(report.finish())
 }
 
-/// Draws every chart there is into build/bench/.
+/// Draws every chart and every grid there is into build/bench/.
 fn plots(layout: &Layout, painter: &Painter, records: &[Record]) -> Result<()> {
     let directory = layout.build().join("bench");
     fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-    let charts = Chart::all(records);
-    for chart in &charts {
-        let svg = plot::svg(chart)?;
+    let mut drawings = Vec::new();
+    for chart in Chart::all(records) {
+        drawings.push((chart.name(), plot::svg(&chart)?));
+    }
+    for grid in Grid::all(records) {
+        drawings.push((grid.name(), heat::svg(&grid)?));
+    }
+    let count = drawings.len();
+    for (name, svg) in drawings {
         let png = painter.png(&svg)?;
         let texts = [("svg", svg.into_bytes()), ("png", png)];
         for (suffix, bytes) in texts {
-            let file = directory.join(format!("{}.{suffix}", chart.name()));
+            let file = directory.join(format!("{name}.{suffix}"));
             fs::write(&file, bytes).with_context(|| file.display().to_string())?;
         }
     }
     let directory = layout.short(&directory).display();
-    println!("The plots, {}, are in {directory}/.", charts.len());
+    println!("The plots, {count}, are in {directory}/.");
     Ok(())
 }
 
@@ -276,7 +284,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::bench::tests::sweep;
+    use crate::bench::tests::{pieces, sweep};
 
     #[derive(Parser)]
     struct Line {
@@ -326,21 +334,19 @@ mod tests {
     }
 
     #[test]
-    fn each_chart_is_two_files() {
+    fn each_chart_and_each_grid_is_two_files() {
         let scratch = tempfile::tempdir().unwrap();
         let layout = Layout::for_tests(scratch.path());
         let painter = Painter::new().unwrap();
-        plots(&layout, &painter, &sweep(Case::Vmap)).unwrap();
-        let file = |suffix| {
-            scratch
-                .path()
-                .join(format!("build/bench/x86_64-direct-vmap.{suffix}"))
-        };
-        assert!(
-            fs::read_to_string(file("svg"))
-                .unwrap()
-                .contains("vmap, x86_64-direct")
-        );
-        assert!(fs::read(file("png")).unwrap().starts_with(b"\x89PNG"));
+        let records = [sweep(Case::Vmap), pieces(Case::Create)].concat();
+        plots(&layout, &painter, &records).unwrap();
+        for (name, title) in [("vmap", "vmap, x86"), ("create-pieces", "create, x86")] {
+            let file = |suffix| {
+                let name = format!("build/bench/x86_64-direct-{name}.{suffix}");
+                scratch.path().join(name)
+            };
+            assert!(fs::read_to_string(file("svg")).unwrap().contains(title));
+            assert!(fs::read(file("png")).unwrap().starts_with(b"\x89PNG"));
+        }
     }
 }
