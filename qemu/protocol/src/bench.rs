@@ -49,6 +49,8 @@ pub enum Case {
     Checked,
     /// Closing many buffers that are mapped for a device, with that device's file: what each takes.
     CloseAll,
+    /// Making, mapping for a device, unmapping and closing by several threads at once: a round.
+    Threads,
     /// Kernel memory held while the buffer exists, beside the pages themselves.
     Memory,
 }
@@ -93,6 +95,12 @@ pub struct Record {
     /// [`Case::CloseAll`], how many are closed.
     #[serde(default)]
     pub others: u32,
+    /// How many threads are at work, for [`Case::Threads`].
+    #[serde(default)]
+    pub threads: u32,
+    /// How often one of them slept in 512 rounds.
+    #[serde(default)]
+    pub waits: Option<u64>,
     /// Physically contiguous pieces that the buffer consists of; 0 if nobody knows.
     pub pieces: u64,
     /// Instructions, a number for each repetition. Empty for [`Case::Memory`].
@@ -140,9 +148,10 @@ impl Record {
             bytes,
             attachments,
             others,
+            threads,
             ..
         } = self;
-        let circumstances = circumstances(*others, self.pieces_wanted());
+        let circumstances = circumstances(*others, self.pieces_wanted(), *threads);
         let device = if self.coherent {
             "coherent"
         } else {
@@ -156,12 +165,12 @@ impl Record {
 }
 
 /// What in a name is not as usual, between contender and case: so that the usual name is no part of it.
-pub fn circumstances(others: u32, pieces: u64) -> String {
+pub fn circumstances(others: u32, pieces: u64, threads: u32) -> String {
     let word = |name, number| match number {
         0 => String::new(),
         _ => format!("{name}-{number}/"),
     };
-    word("beside", others.into()) + &word("pieces", pieces)
+    word("beside", others.into()) + &word("pieces", pieces) + &word("threads", threads.into())
 }
 
 /// The word that serde knows a value by.
@@ -192,6 +201,8 @@ mod tests {
             attachments: 8,
             coherent: false,
             others: 0,
+            threads: 0,
+            waits: None,
             pieces: 1,
             instructions: instructions.to_vec(),
             memory: None,

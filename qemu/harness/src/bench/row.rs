@@ -27,6 +27,8 @@ pub struct Key {
     pub coherent: bool,
     /// How many others are alive meanwhile, or closed.
     pub others: u32,
+    /// How many threads are at work; 0 where it is about one thing at a time.
+    pub threads: u32,
     /// Ranges that it consists of.
     pub items: u32,
     /// Its size.
@@ -43,6 +45,7 @@ impl Key {
             attachments: record.attachments,
             coherent: record.coherent && record.attachments > 0,
             others: record.others,
+            threads: record.threads,
             items: record.items,
             bytes: record.bytes,
             pieces: record.pieces_wanted(),
@@ -51,7 +54,7 @@ impl Key {
 
     /// Whether it is part of a sweep over sizes, rather than over something else.
     pub fn is_of_sizes(&self) -> bool {
-        self.others == 0 && self.pieces == 0
+        self.others == 0 && self.pieces == 0 && self.threads == 0
     }
 
     /// The devices that the buffer is mapped for, in words; empty if there are none.
@@ -80,6 +83,9 @@ impl fmt::Display for Key {
         }
         if self.others > 0 {
             write!(f, ", {} others", number::grouped(self.others.into()))?;
+        }
+        if self.threads > 0 {
+            write!(f, ", threads: {}", self.threads)?;
         }
         Ok(())
     }
@@ -141,6 +147,11 @@ impl<'a> Row<'a> {
     pub fn pieces(&self) -> Option<u64> {
         let record = self.records.get(&Contender::Rust)?;
         Some(record.pieces).filter(|pieces| *pieces > 0)
+    }
+
+    /// How often threads of a contender slept.
+    pub fn waits(&self, contender: Contender) -> Option<u64> {
+        self.records.get(&contender)?.waits
     }
 
     /// How far repetitions are apart, in percent of their median, of the contender of which they are the
@@ -239,9 +250,11 @@ mod tests {
         assert_eq!(name, "begin end, 4k, 1,024 items, 4 KiB, 8 coherent");
         one.pages = Pages::Pieces;
         one.pieces = 4;
+        one.threads = 8;
         one.others = 10_000;
         let name = Key::of(&one).to_string();
-        let expected = "begin end, 4k pieces, 1,024 items, 4 KiB in 4, 8 coherent, 10,000 others";
+        let expected =
+            "begin end, 4k pieces, 1,024 items, 4 KiB in 4, 8 coherent, 10,000 others, threads: 8";
         assert_eq!(name, expected);
     }
 

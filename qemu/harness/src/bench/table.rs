@@ -12,7 +12,7 @@ use super::{
 use crate::number;
 
 /// What the columns are.
-const HEADING: [&str; 17] = [
+const HEADING: [&str; 20] = [
     "case",
     "pages",
     "items",
@@ -20,12 +20,15 @@ const HEADING: [&str; 17] = [
     "pieces",
     "attached",
     "others",
+    "threads",
     "rust",
     "c",
     "heap",
     "rust/c",
     "rust/floor",
     "spread",
+    "rust waits",
+    "c waits",
     "rust ops",
     "per line",
     "c ops",
@@ -36,7 +39,7 @@ const HEADING: [&str; 17] = [
 const WORDS: [usize; 3] = [0, 1, 5];
 
 /// The column whose cells may be coloured.
-const RATIO: usize = 10;
+const RATIO: usize = 11;
 
 /// What was not measured.
 const NOTHING: &str = "-";
@@ -50,6 +53,7 @@ pub const LEGEND: &str = "Instructions, medians; memory in bytes. rust is udmabu
                           heap the system dma-buf heap, floor the least that the kernel permits. \
                           spread: (max - min) / median where it is above 1 %. \
                           pieces: contiguous ones. others: how many more buffers of the same driver are mapped for a device meanwhile, or are closed. \
+                          waits: how often one of the threads slept in 512 rounds of making, mapping, unmapping and closing. \
                           ops: cache maintenance operations by the cache model, and for each line of 64 bytes.";
 
 /// The texts of a row.
@@ -158,6 +162,7 @@ fn line(row: &Row<'_>) -> Line {
         None if modelled => (NOTHING.into(), NOTHING.into()),
         None => Default::default(),
     });
+    let waits = |of| row.waits(of).map(number::count).unwrap_or_default();
     Line {
         cells: [
             row::case(key.case),
@@ -166,13 +171,16 @@ fn line(row: &Row<'_>) -> Line {
             number::size(key.bytes),
             row.pieces().map(number::grouped).unwrap_or_default(),
             key.attached(),
-            others(key.others),
+            some(key.others),
+            some(key.threads),
             rust,
             c,
             heap,
             of_c,
             of_floor,
             spread.unwrap_or_default(),
+            waits(Rust),
+            waits(C),
             ops,
             per_line,
             c_ops,
@@ -183,11 +191,11 @@ fn line(row: &Row<'_>) -> Line {
     }
 }
 
-/// How many others there are; nothing of none.
-fn others(others: u32) -> String {
-    match others {
+/// How many there are; nothing of none.
+fn some(count: u32) -> String {
+    match count {
         0 => String::new(),
-        _ => number::grouped(others.into()),
+        _ => number::grouped(count.into()),
     }
 }
 
@@ -306,6 +314,19 @@ x86_64-direct
             text.contains("size  pieces") && text.contains("1 GiB  13,094"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn threads_and_their_waits_have_columns_where_there_are_some() {
+        let mut records = records();
+        let text = Table::new(&records).text(false);
+        assert!(!text.contains("threads") && !text.contains("waits"));
+        records[0].threads = 64;
+        records[0].waits = Some(17);
+        let text = Table::new(&records).text(false);
+        assert!(text.contains("threads") && text.contains("rust waits"));
+        let waits = |line: &str| line.contains(" 64 ") && line.ends_with(" 17");
+        assert!(text.lines().any(waits), "{text}");
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub fn record(case: Case, contender: Contender, bytes: u64, instructions: u64) -
         attachments: 0,
         coherent: true,
         others: 0,
+        threads: 0,
+        waits: None,
         pieces: 0,
         instructions: vec![instructions; 3],
         memory: None,

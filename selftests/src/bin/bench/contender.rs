@@ -81,8 +81,9 @@ impl Maker {
                 },
             attachments,
             others,
+            threads,
         } = step;
-        let circumstances = circumstances(*others, *pieces as u64);
+        let circumstances = circumstances(*others, *pieces as u64, *threads);
         let name = format!(
             "{}/{circumstances}{case}/{pages}/{items}/{bytes}/{attachments}",
             self.contender()

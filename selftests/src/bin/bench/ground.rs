@@ -98,7 +98,7 @@ impl Ground {
                 self.frames.is_some() && step.shape.items == 1 && step.shape.bytes <= LARGEST
             }
             Case::MapUnmap | Case::Vmap | Case::PageTouched | Case::Checked => false,
-            Case::CloseAll | Case::Memory => false,
+            Case::CloseAll | Case::Threads | Case::Memory => false,
         }
     }
 

@@ -18,6 +18,7 @@ mod memory;
 mod pool;
 mod step;
 mod subject;
+mod team;
 
 use std::fs;
 use std::process::ExitCode;

@@ -26,6 +26,7 @@ use crate::crowd::Crowd;
 use crate::memory;
 use crate::step::Step;
 use crate::subject::Subject;
+use crate::team;
 
 /// Repetitions that count.
 const REPETITIONS: usize = 5;
@@ -61,6 +62,8 @@ pub fn step(step: &Step, subject: &Subject, contenders: &Contenders) -> Result<V
             attachments: step.attachments,
             coherent: machine::devices_snoop()?,
             others: step.others,
+            threads: step.threads,
+            waits: None,
             pieces: match maker {
                 Maker::Driver(..) => pieces,
                 Maker::Heap(_) | Maker::Floor(_) => wanted,
@@ -102,6 +105,9 @@ pub fn step(step: &Step, subject: &Subject, contenders: &Contenders) -> Result<V
         }
         able.reverse();
         turns = able;
+    }
+    for (maker, record) in turns.into_iter().filter(|_| step.case == Case::Threads) {
+        record.waits = Some(team::waits(maker, subject, step.threads)?);
     }
     Ok(records)
 }
@@ -266,6 +272,7 @@ fn once(
             })
         }
         Case::CloseAll => Ok(Crowd::new(maker, step.others)?.close()),
+        Case::Threads => team::work(maker, subject, step.threads),
         Case::Memory => unreachable!("not counted in instructions"),
     }
 }

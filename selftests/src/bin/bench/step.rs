@@ -40,6 +40,8 @@ pub struct Step {
     /// Other buffers of the same contender that are mapped for a device; those that are closed, for
     /// [`Case::CloseAll`].
     pub others: u32,
+    /// Threads at work, for [`Case::Threads`].
+    pub threads: u32,
 }
 
 impl Step {
@@ -47,7 +49,7 @@ impl Step {
     pub fn maps(&self) -> bool {
         matches!(
             self.case,
-            Case::MapUnmap | Case::BeginEnd | Case::PageTouched
+            Case::MapUnmap | Case::BeginEnd | Case::PageTouched | Case::Threads
         )
     }
 
@@ -65,6 +67,7 @@ pub fn plan(arguments: &Arguments, files: usize) -> Result<Vec<Step>, Stop> {
     let huge = hugepage::free()? * HUGE_PAGE;
     let mut steps = steps(arguments, huge);
     steps.extend(grid(arguments));
+    steps.extend(at_once(arguments));
     steps.extend(beside_others(arguments, files));
     Ok(steps)
 }
@@ -84,6 +87,7 @@ fn steps(arguments: &Arguments, huge: usize) -> Vec<Step> {
                     shape,
                     attachments,
                     others: 0,
+                    threads: 0,
                 });
             }
         }
@@ -109,6 +113,7 @@ fn grid(arguments: &Arguments) -> Vec<Step> {
                 shape: in_pieces(pages * PAGE, pieces),
                 attachments: 0,
                 others: 0,
+                threads: 0,
             }));
         }
     }
@@ -137,6 +142,7 @@ fn beside_others(arguments: &Arguments, files: usize) -> Vec<Step> {
         shape,
         attachments: 0,
         others,
+        threads: 0,
     };
     let mut steps = Vec::new();
     if arguments.part != Part::All {
@@ -155,6 +161,23 @@ fn beside_others(arguments: &Arguments, files: usize) -> Vec<Step> {
     steps.extend(few.map(|others| step(Case::CloseAll, in_pieces(4 * KIB, 1), others)));
     steps.retain(|step| arguments.wants(step.case));
     steps
+}
+
+/// Few and many threads.
+fn at_once(arguments: &Arguments) -> Vec<Step> {
+    const THREADS: [u32; 3] = [1, 8, 64];
+
+    if arguments.part != Part::All || !arguments.wants(Case::Threads) {
+        return Vec::new();
+    }
+    let steps = THREADS.map(|threads| Step {
+        case: Case::Threads,
+        shape: in_pieces(PAGE, 1),
+        attachments: 0,
+        others: 0,
+        threads,
+    });
+    steps.into()
 }
 
 /// How many others there are.
@@ -277,6 +300,14 @@ mod tests {
         }
         assert_eq!(create(Part::Map).count(), 0);
         assert_eq!(grid(&arguments(Part::Map, false)).len(), 15);
+    }
+
+    #[test]
+    fn threads_are_few_and_many() {
+        let steps = at_once(&arguments(Part::All, true));
+        let threads: Vec<_> = steps.iter().map(|step| step.threads).collect();
+        assert_eq!(threads, [1, 8, 64]);
+        assert!(at_once(&arguments(Part::Sync, true)).is_empty());
     }
 
     #[test]
