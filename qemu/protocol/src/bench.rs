@@ -26,6 +26,11 @@ pub enum Contender {
 pub enum Case {
     /// Making a buffer; the floor is pinning its pages.
     Create,
+    /// The same with `UDMABUF_CREATE_EXT` and the mode of any device; the C driver has `UDMABUF_CREATE`
+    /// only.
+    CreateExt,
+    /// The same with the mode of devices that see what the CPU sees.
+    CreateCoherent,
     /// Closing it, the last reference; the floor is unpinning its pages.
     Close,
     /// Mapping it for a device and unmapping it again.
@@ -42,6 +47,8 @@ pub enum Case {
     Vmap,
     /// A bracket for reading and writing; the floor is two such calls that are refused at once.
     BeginEnd,
+    /// A bracket around one page, in the middle: ours of that page only, others of everything.
+    BeginEndPage,
     /// Writing to one page between two accesses of a device that keeps its mapping: to a buffer of ours
     /// that hands itself over, or in a bracket around all of it.
     PageTouched,

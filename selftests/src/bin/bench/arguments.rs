@@ -79,9 +79,15 @@ impl Arguments {
         let part = match self.part {
             Part::All => true,
             Part::Map => case == Case::MapUnmap,
-            Part::Sync => matches!(case, Case::BeginEnd | Case::PageTouched | Case::Checked),
+            Part::Sync => matches!(
+                case,
+                Case::BeginEnd | Case::BeginEndPage | Case::PageTouched | Case::Checked
+            ),
             Part::Shadow => {
-                matches!(case, Case::BeginEnd | Case::PageTouched | Case::MapUnmap)
+                matches!(
+                    case,
+                    Case::BeginEnd | Case::BeginEndPage | Case::PageTouched | Case::MapUnmap
+                )
             }
         };
         part && (self.cases.is_empty() || self.cases.contains(&case))

@@ -2,14 +2,18 @@
 
 //! Those who make buffers.
 
+use std::ops::Range;
+
 use protocol::bench::Case;
 use protocol::bench::Contender;
 use protocol::bench::Pages;
 use protocol::bench::circumstances;
 use rustix::fs::OFlags;
+use selftests::Access;
 use selftests::DmaBuf;
 use selftests::Heap;
 use selftests::Item;
+use selftests::Mode;
 use selftests::Udmabuf;
 use selftests::abi;
 use selftests::outcome::Stop;
@@ -52,12 +56,28 @@ impl Maker {
 
     /// The same with flags of our driver's, which the others do not have.
     pub fn make_with(&self, subject: &Subject, flags: u32) -> Result<DmaBuf, Stop> {
+        self.make_in(subject, Mode::DmaApi, flags)
+    }
+
+    /// The same in a mode as well.
+    pub fn make_in(&self, subject: &Subject, mode: Mode, flags: u32) -> Result<DmaBuf, Stop> {
         match self {
             Maker::Driver(Contender::Rust, driver) => {
                 let flags = flags | abi::UDMABUF_FLAGS_CLOEXEC;
-                Ok(driver.create_ext(abi::UDMABUF_MODE_DMA_API, &subject.items, flags)?)
+                Ok(driver.create_ext(mode.number(), &subject.items, flags)?)
             }
             _ => self.make(subject),
+        }
+    }
+
+    /// Begins and ends an access to a part of a buffer; to all of it where parts cannot be said.
+    pub fn bracket(&self, buffer: &DmaBuf, part: Range<usize>) -> rustix::io::Result<()> {
+        match self {
+            Maker::Driver(Contender::Rust, driver) => {
+                driver.start_range(buffer, Access::ReadWrite, part.clone())?;
+                driver.finish_range(buffer, Access::ReadWrite, part)
+            }
+            _ => buffer.begin(Access::ReadWrite)?.end(),
         }
     }
 

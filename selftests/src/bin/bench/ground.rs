@@ -97,6 +97,7 @@ impl Ground {
             Case::FirstTouch | Case::EveryPage | Case::ScatteredTouch | Case::Munmap => {
                 self.frames.is_some() && step.shape.items == 1 && step.shape.bytes <= LARGEST
             }
+            Case::CreateExt | Case::CreateCoherent | Case::BeginEndPage => false,
             Case::MapUnmap | Case::Vmap | Case::PageTouched | Case::Checked => false,
             Case::CloseAll | Case::Threads | Case::Memory => false,
         }

@@ -8,10 +8,13 @@ use protocol::bench::Case;
 use protocol::bench::Contender;
 use protocol::bench::Record;
 use selftests::Access;
+use selftests::DmaBuf;
 use selftests::Errno;
 use selftests::HUGE_PAGE;
 use selftests::Mapping;
+use selftests::Mode;
 use selftests::Model;
+use selftests::PAGE;
 use selftests::abi;
 use selftests::importer::Direction;
 use selftests::importer::Edu;
@@ -143,6 +146,17 @@ fn once(
             drop(buffer?);
             Ok(took)
         }),
+        Case::CreateExt | Case::CreateCoherent => {
+            let mode = match step.case {
+                Case::CreateExt => Mode::DmaApi,
+                _ => Mode::CpuCoherent,
+            };
+            repeat(times, || {
+                let (buffer, took) = clock::time(|| maker.make_in(subject, mode, 0));
+                drop(buffer?);
+                Ok(took)
+            })
+        }
         Case::Close => repeat(times, || {
             let buffer = maker.make(subject)?;
             Ok(clock::time(|| drop(buffer)).1)
@@ -187,7 +201,12 @@ fn once(
                 Ok(took)
             })
         }
-        Case::BeginEnd => {
+        Case::BeginEnd | Case::BeginEndPage => {
+            let middle = step.shape.bytes / 2;
+            let bracket = |buffer: &DmaBuf| match step.case {
+                Case::BeginEnd => buffer.begin(Access::ReadWrite)?.end(),
+                _ => maker.bracket(buffer, middle..middle + PAGE),
+            };
             let buffer = maker.make(subject)?;
             let edu = Edu::open(DEVICE)?;
             let mut attachments = Vec::new();
@@ -204,7 +223,7 @@ fn once(
                 let model = Model::open()?;
                 let _watch = model.watch(&subject.memory)?;
                 let scope = model.scope(&record.name())?;
-                buffer.begin(Access::ReadWrite)?.end()?;
+                bracket(&buffer)?;
                 drop(scope);
             }
             // Where caches are maintained it takes long, and always as long.
@@ -214,8 +233,7 @@ fn once(
                 times
             };
             repeat(times, || {
-                let bracket = || buffer.begin(Access::ReadWrite)?.end();
-                let (done, took) = clock::time(bracket);
+                let (done, took) = clock::time(|| bracket(&buffer));
                 done?;
                 Ok(took)
             })

@@ -49,7 +49,11 @@ impl Step {
     pub fn maps(&self) -> bool {
         matches!(
             self.case,
-            Case::MapUnmap | Case::BeginEnd | Case::PageTouched | Case::Threads
+            Case::MapUnmap
+                | Case::BeginEnd
+                | Case::BeginEndPage
+                | Case::PageTouched
+                | Case::Threads
         )
     }
 
@@ -183,8 +187,10 @@ fn at_once(arguments: &Arguments) -> Vec<Step> {
 /// How many others there are.
 const OTHERS: [u32; 3] = [100, 10_000, 100_000];
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 15] = [
     Case::Create,
+    Case::CreateExt,
+    Case::CreateCoherent,
     Case::Close,
     Case::Memory,
     Case::MapUnmap,
@@ -194,6 +200,7 @@ const CASES: [Case; 12] = [
     Case::Munmap,
     Case::Vmap,
     Case::BeginEnd,
+    Case::BeginEndPage,
     Case::PageTouched,
     Case::Checked,
 ];
@@ -235,6 +242,16 @@ fn attachments(case: Case, shape: Shape) -> &'static [u32] {
         // Does not depend on what the buffer is made of.
         Case::BeginEnd if shape.pages != Pages::Base || shape.items > 1 => &[],
         Case::BeginEnd => &[0, 1, 4, 8],
+        // Where there are shadows, nothing larger can be mapped.
+        Case::BeginEndPage if shape.pages != Pages::Base || shape.items > 1 => &[],
+        Case::BeginEndPage if ![MIB, 64 * MIB].contains(&shape.bytes) => &[],
+        Case::BeginEndPage => &[0, 1, 8],
+        // What a mode takes does not depend on the size.
+        Case::CreateExt | Case::CreateCoherent
+            if shape.pages != Pages::Base || shape.items > 1 || shape.bytes > MIB =>
+        {
+            &[]
+        }
         Case::PageTouched | Case::Checked if shape.pages != Pages::Base || shape.items > 1 => &[],
         Case::PageTouched => &[1],
         // Touching every page comes before, and takes long.
