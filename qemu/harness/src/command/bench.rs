@@ -96,7 +96,8 @@ pub struct Arguments {
     #[arg(long)]
     no_plots: bool,
     /// Instead of all that: shows which functions execute the instructions of what has this name,
-    /// such as create/base/1/4096/0 (case, pages, ranges, bytes, devices), with both drivers.
+    /// such as create/base/1/4096/0 (case, pages, ranges, bytes, devices), with both drivers. What is not
+    /// as usual comes before: pieces-4/create/pieces/1/65536/0, beside-100/, threads-8/.
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["cases", "quick", "no_plots"])]
     profile: Option<String>,
 }

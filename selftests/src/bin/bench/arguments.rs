@@ -28,7 +28,8 @@ pub struct Arguments {
     pub part: Part,
     /// Only these; all of the part if there are none.
     pub cases: Vec<Case>,
-    /// Only what has this in its name: contender/case/pages/items/bytes/attachments.
+    /// Only what has this in its name: contender/case/pages/items/bytes/attachments, with
+    /// [`protocol::bench::circumstances`] before the case.
     pub only: String,
     /// Small buffers only.
     pub quick: bool,
