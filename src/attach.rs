@@ -37,6 +37,7 @@
 
 use crate::{
     direction::Direction,
+    ffi::memory::Array,
     merge::Stands,
     pending::Pending,
     span::Span, //
@@ -109,11 +110,11 @@ impl<D, S> Attached<D, S> {
 
 /// The devices of a buffer.
 pub(crate) struct Attachments<D, M, S> {
-    attached: KVVec<Attached<D, S>>,
+    attached: Array<Attached<D, S>>,
     /// How many mappings of class [`Coherent`](crate::coherency::Coherency::Coherent) there are.
     coherent: usize,
     /// The mappings of class [`Cache`](crate::coherency::Coherency::Cache).
-    cached: KVVec<Arc<M>>,
+    cached: Array<Arc<M>>,
     /// Somebody has been unmapped since all of the buffer was given to a device that is still mapped:
     /// that one may lack what the other wrote, and what the CPU did while there were two.
     is_owed: bool,
@@ -207,9 +208,9 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     /// Of a buffer; `whole` is all of it.
     pub(crate) const fn new(whole: Span) -> Self {
         Self {
-            attached: KVVec::new(),
+            attached: Array::new(),
             coherent: 0,
-            cached: KVVec::new(),
+            cached: Array::new(),
             is_owed: false,
             generation: 0,
             whole,
@@ -472,6 +473,9 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
 
     /// Brings everything to everybody. Returns what was done, if there was anything to do.
     fn hand_over(&mut self, purpose: Purpose, stands: Stands, span: Span) -> Option<Moved> {
+        if !self.is_pending() {
+            return None;
+        }
         let passes = self.passes(purpose);
         let mut moved = Moved::default();
         let Self {

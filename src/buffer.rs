@@ -10,10 +10,10 @@ use crate::ffi::{
     memfd::Sealed,
     signal, //
 };
+use core::mem;
 use kernel::{
     page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// A buffer in the making: dropping it unpins what it has so far.
@@ -55,14 +55,11 @@ impl Builder {
         }
     }
 
-    /// The finished buffer.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn finish(mut self) -> Result<Arc<PinnedPages>> {
+    /// The finished buffer; the next one is empty.
+    // By reference: a batch is large, and need not be moved.
+    pub(crate) fn finish(&mut self) -> PinnedPages {
         self.pages.shrink();
-        Ok(Arc::new(self.pages, GFP_KERNEL_ACCOUNT)?)
+        mem::replace(&mut self.pages, PinnedPages::new())
     }
 }
 
@@ -70,6 +67,7 @@ impl Builder {
 pub(crate) mod test {
     use super::*;
     use crate::ffi::memfd::Memfd;
+    use kernel::sync::Arc;
 
     /// Pins items of `memfd`: first page and number of pages.
     pub(crate) fn pinned(memfd: &Memfd, items: &[(u64, u64)]) -> Result<Arc<PinnedPages>> {
@@ -79,7 +77,7 @@ pub(crate) mod test {
         for &(first, pages) in items {
             builder.append(&sealed, first << PAGE_SHIFT, pages << PAGE_SHIFT)?;
         }
-        builder.finish()
+        Ok(Arc::new(builder.finish(), GFP_KERNEL)?)
     }
 }
 

@@ -73,7 +73,7 @@ pub(crate) fn create(items: &[Item], flags: u32, traits: Traits, limits: Limits)
         builder.append(&locked.check_seals()?, item.offset, item.size)?;
     }
 
-    let dma_buf = Udmabuf::export(builder.finish()?, traits, locked)?;
+    let dma_buf = Udmabuf::export(builder.finish(), traits, locked)?;
 
     STATS.created.add(1);
     Ok(dma_buf.install(fd))

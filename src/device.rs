@@ -25,6 +25,7 @@ use crate::{
         misc::Registration,
         params, signal,
         uaccess::{
+            read_more,
             read_struct,
             write_struct, //
         },
@@ -35,7 +36,6 @@ use crate::{
 };
 use core::mem::size_of;
 use kernel::{
-    alloc::flags::__GFP_NOWARN,
     fs::File,
     ioctl::{
         _IOC_DIR,
@@ -243,19 +243,14 @@ fn create_list(arg: UserPtr) -> Result<isize> {
 fn read_items(from: UserPtr, count: u32) -> Result<KVVec<Item>> {
     // CAST: 32 bits.
     let count = count as usize;
-    let bytes = count.checked_mul(size_of::<Item>()).ok_or(EINVAL)?;
-    let mut reader = UserSlice::new(from, bytes).reader();
     let mut items = KVVec::new();
     // Very many may be allowed: room is made as they come, so that a number without items behind it
     // costs nothing.
     while items.len() < count {
         signal::check_killed()?;
         let more = (count - items.len()).min(ITEMS_AT_ONCE);
-        // Too many are the caller's mistake, not the kernel's.
-        items.reserve(more, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
-        for _ in 0..more {
-            items.push_within_capacity(reader.read::<Item>()?)?;
-        }
+        let next = from.wrapping_byte_add(items.len() * size_of::<Item>());
+        read_more(&mut items, more, next)?;
     }
     Ok(items)
 }

@@ -50,6 +50,7 @@ use crate::{
             new_mutex,
             Mutex, //
         },
+        shared_pages::SharedPages,
         trace,
         user::LockedPages,
         vma::{
@@ -105,7 +106,7 @@ pub(crate) struct Udmabuf {
     attachments: Mutex<Attachments<Device, Mapping, DeviceShadow>>,
     /// The kernel mapping, while there is one.
     #[pin]
-    vmap: Mutex<Option<Vmap>>,
+    vmap: Mutex<Option<Vmap<SharedPages>>>,
     /// Judges what programs do, if that is wanted.
     checker: Option<Pin<KBox<Checker>>>,
     /// Knows which user mappings have entries, if the buffer hands itself over.
@@ -122,7 +123,7 @@ impl Udmabuf {
     ///
     /// `ENOMEM`, `ENFILE`.
     pub(crate) fn export(
-        pages: Arc<PinnedPages>,
+        pages: PinnedPages,
         traits: Traits,
         locked: Option<LockedPages>,
     ) -> Result<DmaBuf> {
@@ -191,7 +192,7 @@ impl Udmabuf {
     /// Maps for a device of that coherency.
     fn map_as(
         &self,
-        pages: &Arc<PinnedPages>,
+        buffer: Buffer<'_>,
         device: &Device,
         direction: Direction,
         coherency: Coherency,
@@ -200,16 +201,16 @@ impl Udmabuf {
         let atomics = mode == Mode::AtomicCoherent
             && (self.attachments.lock_killable()?.has_atomics(device) || device.has_atomics());
         if !mode.may_map(coherency, atomics) {
-            return Err(self.refuse(pages, device));
+            return Err(self.refuse(buffer.pages(), device));
         }
         if coherency == Coherency::Shadow {
             return self.attachments.lock_killable()?.map_shadow(
                 &self.pending,
                 device,
                 direction,
-                || DeviceShadow::new(device.clone(), pages.clone()),
+                || DeviceShadow::new(device.clone(), buffer.keep()),
                 |shadow| {
-                    Mapping::of_shadow(device.clone(), pages.clone(), direction, shadow.memory())
+                    Mapping::of_shadow(device.clone(), buffer.keep(), direction, shadow.memory())
                 },
             );
         }
@@ -217,7 +218,7 @@ impl Udmabuf {
         // wait for that.
         let mapping = Mapping::new(
             device.clone(),
-            pages.clone(),
+            buffer.keep(),
             direction,
             coherency,
             mode != Mode::DmaApi,
@@ -283,16 +284,16 @@ impl Exporter for Udmabuf {
     // Clients and a kernel selftest look for the C driver's name.
     const NAME: &'static CStr = c"udmabuf";
 
-    fn attach(&self, buffer: Buffer<'_>, device: Device) -> Result {
+    fn attach(&self, buffer: Buffer<'_>, device: &Device) -> Result {
         let (mode, pages) = (self.traits.mode, buffer.pages());
         // Without a DMA mask, it is not known yet.
         if mode != Mode::DmaApi
             && device.has_dma_mask()
             && !mode.may_attach(device.coherency(pages))
         {
-            return Err(self.refuse(pages, &device));
+            return Err(self.refuse(pages, device));
         }
-        self.attachments.lock_killable()?.attach(device)
+        self.attachments.lock_killable()?.attach(device.clone())
     }
 
     fn detach(&self, device: &Device) {
@@ -302,7 +303,7 @@ impl Exporter for Udmabuf {
     fn map(
         &self,
         buffer: Buffer<'_>,
-        device: Device,
+        device: &Device,
         direction: Direction,
         _: &Held<'_>,
     ) -> Result<Arc<Mapping>> {
@@ -311,20 +312,20 @@ impl Exporter for Udmabuf {
         }
         let pages = buffer.pages();
         let coherency = device.coherency(pages);
-        let mapping = trace::map(pages, &device, direction, coherency, || {
+        let mapping = trace::map(pages, device, direction, coherency, || {
             let automatic = self.automatic.as_ref();
             let Some(automatic) = automatic.filter(|_| coherency != Coherency::Coherent) else {
-                return self.map_as(pages, &device, direction, coherency);
+                return self.map_as(buffer, device, direction, coherency);
             };
             let mut entries = automatic.hold()?;
             entries.forget_all(buffer.users());
             // If that fails, other devices still lack what is noted.
-            let mapping = self.map_as(pages, &device, direction, coherency)?;
+            let mapping = self.map_as(buffer, device, direction, coherency)?;
             entries.clear();
             Ok(mapping)
         })?;
         if let Some(checker) = &self.checker {
-            checker.map(&device, buffer.users());
+            checker.map(device, buffer.users());
         }
         STATS.mappings.add(1);
         Ok(mapping)
@@ -494,7 +495,7 @@ impl Exporter for Udmabuf {
     }
 
     fn vmap(&self, buffer: Buffer<'_>, _: &Held<'_>) -> Result<NonNull<c_void>> {
-        let vmap = Vmap::new(buffer.pages().clone())?;
+        let vmap = Vmap::new(buffer.keep())?;
         let address = vmap.address();
         *self.vmap.lock() = Some(vmap);
         Ok(address)

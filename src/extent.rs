@@ -2,9 +2,11 @@
 
 //! The pages of a buffer as runs of physically contiguous ones.
 
+use crate::ffi::memory::Array;
 use core::{
     mem::size_of,
-    ops::Range, //
+    ops::Range,
+    slice, //
 };
 use kernel::{
     alloc::flags::__GFP_NOWARN,
@@ -13,6 +15,7 @@ use kernel::{
 };
 
 /// Where an extent lies, and where the buffer goes on behind it.
+#[derive(Clone, Copy)]
 struct Extent {
     /// First page frame.
     pfn: usize,
@@ -40,8 +43,11 @@ pub(crate) struct Run {
 ///   by walking one extent.
 /// - `pages` is the last `end`, and `behind` the page frame behind the last extent.
 /// - `runs` is the number of extents that do not begin where the one before them ends.
+/// - While `many` is empty, there is at most one extent: `first`, if there are pages.
 pub(crate) struct Extents {
-    extents: KVVec<Extent>,
+    /// Most buffers are one piece, which takes no memory of its own.
+    first: Extent,
+    many: Array<Extent>,
     pages: usize,
     behind: usize,
     runs: usize,
@@ -56,11 +62,20 @@ impl Extents {
     pub(crate) const fn new() -> Self {
         // INVARIANT: There are no extents.
         Self {
-            extents: KVVec::new(),
+            first: Extent { pfn: 0, end: 0 },
+            many: Array::new(),
             pages: 0,
             behind: NOWHERE,
             runs: 0,
             open: false,
+        }
+    }
+
+    fn as_slice(&self) -> &[Extent] {
+        match (self.many.is_empty(), self.pages) {
+            (false, _) => &self.many,
+            (true, 0) => &[],
+            (true, _) => slice::from_ref(&self.first),
         }
     }
 
@@ -71,7 +86,7 @@ impl Extents {
 
     /// Number of extents.
     pub(crate) fn len(&self) -> usize {
-        self.extents.len()
+        self.as_slice().len()
     }
 
     /// What comes next belongs to another item of the request.
@@ -79,64 +94,136 @@ impl Extents {
         self.open = false;
     }
 
-    /// Appends `pages` > 0 pages from page frame `pfn` on.
+    /// Appends `count` stretches of page frames: the first one of each, and how many there are, which
+    /// is not 0.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; nothing was appended then.
-    pub(crate) fn push(&mut self, pfn: usize, pages: usize) -> Result {
-        let end = self.pages + pages;
-        let continues = pfn == self.behind;
-        match self.extents.last_mut() {
-            // INVARIANT: Still of the same item, since `open` is; `end` has grown.
-            Some(last) if continues && self.open => last.end = end,
-            _ => {
-                if self.extents.len() == self.extents.capacity() {
-                    self.grow()?;
-                }
-                // INVARIANT: `pages` > 0, so `end` grows; a new extent is of one item.
-                self.extents.push_within_capacity(Extent { pfn, end })?;
-                self.runs += usize::from(!continues);
+    pub(crate) fn append(
+        &mut self,
+        count: usize,
+        mut stretches: impl Iterator<Item = (usize, usize)>,
+    ) -> Result {
+        let Some((pfn, pages)) = stretches.next() else {
+            return Ok(());
+        };
+        let mut end = self.pages + pages;
+        let first = Extent { pfn, end };
+        let mut behind = pfn + pages;
+        let mut runs = self.runs + usize::from(pfn != self.behind);
+        // INVARIANT: Still of the same item, since `open` is; `end` grows.
+        let continues = pfn == self.behind && self.open;
+        let is_only = self.pages == 0 && count == 1;
+        if !is_only {
+            self.make_room(count - usize::from(continues))?;
+        }
+        let old = self.many.len();
+        if !is_only && !continues {
+            // INVARIANT: A new extent is of one item, here and below.
+            self.many.push_within_capacity(first)?;
+        }
+        for (pfn, pages) in stretches {
+            end += pages;
+            runs += usize::from(pfn != behind);
+            behind = pfn + pages;
+            if let Err(error) = self.many.push_within_capacity(Extent { pfn, end }) {
+                // There are more than was said.
+                self.many.truncate(old);
+                return Err(error.into());
+            }
+        }
+        if is_only {
+            self.first = first;
+        } else if continues {
+            match self.many.get_mut(old.wrapping_sub(1)) {
+                Some(last) => last.end = first.end,
+                None => self.first.end = first.end,
             }
         }
         self.pages = end;
-        self.behind = pfn + pages;
+        self.behind = behind;
+        self.runs = runs;
         self.open = true;
         Ok(())
     }
 
-    /// Most buffers need one extent, or few, or very many. All sizes are powers of two, which the
-    /// allocator would round up to anyway.
-    // Out of the way of the many that need no more room.
+    /// Appends `pages` > 0 pages from page frame `pfn` on: one stretch, in few steps.
+    ///
+    /// # Errors
+    ///
+    /// As of [`append`](Self::append).
+    #[inline]
+    pub(crate) fn push(&mut self, pfn: usize, pages: usize) -> Result {
+        let end = self.pages + pages;
+        let extent = Extent { pfn, end };
+        let follows = pfn == self.behind;
+        // INVARIANT: As in `append()`.
+        match (follows && self.open, self.many.last_mut()) {
+            (true, Some(last)) => last.end = end,
+            (true, None) => self.first.end = end,
+            (false, None) if self.pages == 0 => self.first = extent,
+            (false, _) => {
+                self.make_room(1)?;
+                self.many.push_within_capacity(extent)?;
+            }
+        }
+        self.pages = end;
+        self.behind = pfn + pages;
+        self.runs += usize::from(!follows);
+        self.open = true;
+        Ok(())
+    }
+
+    fn make_room(&mut self, more: usize) -> Result {
+        match more > self.many.capacity() - self.many.len() {
+            true => self.grow(more),
+            false => Ok(()),
+        }
+    }
+
+    /// As many again, so that growing takes little of the time; the first ones at once, for most buffers
+    /// come in one batch.
     #[cold]
     #[inline(never)]
-    fn grow(&mut self) -> Result {
-        let more = match self.extents.len() {
-            0 => 1,
-            few @ ..64 => 3 * few,
-            many => many,
-        };
-        Ok(self
-            .extents
-            .reserve(more, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?)
+    fn grow(&mut self, more: usize) -> Result {
+        let old = self.len();
+        let additional = more.max(old) + (old - self.many.len());
+        self.many
+            .reserve(additional, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+        if self.many.len() < old {
+            // INVARIANT: There is one extent, and it moves.
+            self.many.push_within_capacity(self.first)?;
+        }
+        Ok(())
     }
 
     /// Gives back the memory kept for growing.
     pub(crate) fn shrink(&mut self) {
-        let unused = self.extents.capacity() - self.extents.len();
-        // Below that there is nothing to be had: see `grow()`.
+        let unused = self.many.capacity() - self.many.len();
         if unused * size_of::<Extent>() >= PAGE_SIZE {
-            // Failure means that the memory is kept, which harms nobody.
-            let _ = self.extents.shrink_to(0, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+            self.shrink_to_fit();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn shrink_to_fit(&mut self) {
+        // Failure means that the memory is kept, which harms nobody.
+        let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+        if let Ok(mut fitting) = Array::with_capacity(self.many.len(), flags) {
+            if fitting.extend_from_slice(&self.many, flags).is_ok() {
+                self.many = fitting;
+            }
         }
     }
 
     fn run(&self, index: usize) -> Run {
         let page = match index {
             0 => 0,
-            _ => self.extents[index - 1].end,
+            _ => self.as_slice()[index - 1].end,
         };
-        let Extent { pfn, end } = self.extents[index];
+        let Extent { pfn, end } = self.as_slice()[index];
         Run {
             page,
             pfn,
@@ -147,11 +234,11 @@ impl Extents {
     /// The extent that holds page index `page`, whole.
     pub(crate) fn find(&self, page: usize) -> Option<Run> {
         let index = self.index(page);
-        (index < self.extents.len()).then(|| self.run(index))
+        (index < self.len()).then(|| self.run(index))
     }
 
     /// All extents, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Run> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Run> + Clone + '_ {
         self.iter_from(0)
     }
 
@@ -162,7 +249,7 @@ impl Extents {
 
     /// All pages, in as few pieces as there can be: one may span several items of the request.
     pub(crate) fn runs(&self) -> impl Iterator<Item = Run> + '_ {
-        let mut rest = self.extents.as_slice();
+        let mut rest = self.as_slice();
         let mut page = 0;
         core::iter::from_fn(move || {
             let (&Extent { pfn, mut end }, mut others) = rest.split_first()?;
@@ -219,12 +306,12 @@ impl Extents {
         self.runs
     }
 
-    fn iter_from(&self, index: usize) -> impl Iterator<Item = Run> + '_ {
+    fn iter_from(&self, index: usize) -> impl Iterator<Item = Run> + Clone + '_ {
         let mut page = match index {
             0 => 0,
-            _ => self.extents[index - 1].end,
+            _ => self.as_slice()[index - 1].end,
         };
-        self.extents[index..]
+        self.as_slice()[index..]
             .iter()
             .map(move |&Extent { pfn, end }| {
                 let run = Run {
@@ -239,7 +326,7 @@ impl Extents {
 
     /// Which extent holds page index `page`; behind the last there is none.
     fn index(&self, page: usize) -> usize {
-        self.extents.partition_point(|extent| extent.end <= page)
+        self.as_slice().partition_point(|extent| extent.end <= page)
     }
 }
 
@@ -308,8 +395,8 @@ mod tests {
         let mut extents = Extents::new();
         for item in items {
             extents.start_item();
-            for &(pfn, pages) in *item {
-                extents.push(pfn, pages)?;
+            for &stretch in *item {
+                extents.push(stretch.0, stretch.1)?;
             }
         }
         Ok(extents)
@@ -364,6 +451,37 @@ mod tests {
             next += run.pages;
         }
         assert_eq!(next, e.pages());
+        Ok(())
+    }
+
+    #[test]
+    fn many_at_once_are_as_one_by_one() -> Result {
+        let stretches = [(100, 2), (102, 1), (7, 1), (8, 4), (3, 1)];
+        let one_by_one = extents(&[&stretches])?;
+        for cut in 0..=stretches.len() {
+            let (some, others) = stretches.split_at(cut);
+            let mut e = Extents::new();
+            e.start_item();
+            for part in [some, others] {
+                // Within a batch, what lies side by side is one stretch.
+                let merged = extents(&[part])?;
+                let merged = merged.iter().map(|run| (run.pfn, run.pages));
+                e.append(merged.clone().count(), merged)?;
+            }
+            assert!(e.iter().eq(one_by_one.iter()));
+            assert_eq!(e.run_count(), one_by_one.run_count());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn more_than_was_said_is_not_appended() -> Result {
+        let mut e = extents(&[&[(100, 1), (200, 1)]])?;
+        let many = (0..1000).map(|page| (page * 2, 1));
+        assert!(e.append(1, many).is_err());
+        assert!(e.iter().eq([run(0, 100, 1), run(1, 200, 1)]));
+        e.push(201, 1)?;
+        assert!(e.iter().eq([run(0, 100, 1), run(1, 200, 2)]));
         Ok(())
     }
 

@@ -10,8 +10,8 @@ use crate::{
     ffi::{
         device::Device,
         device_memory::DeviceMemory,
-        folio::PinnedPages,
         kvmalloc::Zeroes,
+        shared_pages::SharedPages,
         signal::check_killed,
         trace,
         words::WORDS, //
@@ -31,7 +31,6 @@ use kernel::{
     },
     page::PAGE_SHIFT,
     prelude::*,
-    sync::Arc, //
 };
 
 /// Pages of a twin that are allocated at once: 2 MiB, so that a process that is being killed does not
@@ -74,7 +73,7 @@ pub(crate) struct DeviceShadow {
     twin: Option<Twin>,
     /// Whether there is anything in the memory that a twin could be made of.
     filled: bool,
-    pages: Arc<PinnedPages>,
+    pages: SharedPages,
 }
 
 impl DeviceShadow {
@@ -83,7 +82,7 @@ impl DeviceShadow {
     /// # Errors
     ///
     /// `ENOMEM`; `EINTR` if the process is being killed.
-    pub(crate) fn new(device: Device, pages: Arc<PinnedPages>) -> Result<Self> {
+    pub(crate) fn new(device: Device, pages: SharedPages) -> Result<Self> {
         let memory = DeviceMemory::new(device, pages.extents().pages())?;
         STATS.shadows.add(1);
         STATS.shadow_pages.add(memory.pages());

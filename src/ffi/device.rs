@@ -46,6 +46,7 @@ const LAST_BYTE: u64 = PAGE_SIZE as u64 - 1;
 /// # Invariants
 ///
 /// Owns a reference to the device.
+#[repr(transparent)]
 pub(crate) struct Device(NonNull<bindings::device>);
 
 // SAFETY: A device may be used and released from any task.
@@ -62,6 +63,16 @@ impl Device {
         unsafe { bindings::get_device(device.as_ptr()) };
         // INVARIANT: The reference was just taken.
         Self(device)
+    }
+
+    /// What `device` points to, as long as somebody else has a reference to it.
+    ///
+    /// # Safety
+    ///
+    /// So it is, for all of `'a`, and `device` does not change.
+    pub(super) unsafe fn borrow<'a>(device: *const NonNull<bindings::device>) -> &'a Self {
+        // SAFETY: It is the only field, and the reference lives, says the caller.
+        unsafe { &*device.cast() }
     }
 
     pub(super) fn as_raw(&self) -> *mut bindings::device {

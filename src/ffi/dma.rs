@@ -8,9 +8,9 @@ use super::{
     cache,
     device::Device,
     device_memory::DeviceMemory,
-    folio::PinnedPages,
     helpers,
-    scatterlist::SgTable, //
+    scatterlist::SgTable,
+    shared_pages::SharedPages, //
 };
 use crate::{
     coherency::Coherency,
@@ -57,6 +57,7 @@ impl Direction {
 ///
 /// If `coherency` is not [`Coherency::Shadow`], `table` is mapped for `device` in direction
 /// `mapped`, with `attrs`; nothing of it is bounced.
+#[pin_data(PinnedDrop)]
 pub(crate) struct Mapping {
     /// What the importer asked for.
     direction: Direction,
@@ -66,8 +67,9 @@ pub(crate) struct Mapping {
     coherency: Coherency,
     device: Device,
     // Dropped after it was unmapped: the table, and then the pages that it is made of.
+    #[pin]
     table: SgTable,
-    pages: Arc<PinnedPages>,
+    pages: SharedPages,
 }
 
 /// That several mappings lie over the same cache lines is what a dma-buf is for. Hand-overs do what
@@ -98,7 +100,7 @@ impl Mapping {
     /// after all: nobody would bring home what the device wrote.
     pub(crate) fn new(
         device: Device,
-        pages: Arc<PinnedPages>,
+        pages: SharedPages,
         direction: Direction,
         coherency: Coherency,
         required: bool,
@@ -112,25 +114,35 @@ impl Mapping {
             (Direction::FromDevice, Coherency::Cache) => Direction::Bidirectional,
             _ => direction,
         };
-        let table = SgTable::new(&pages, device.segment_limits())?;
-        // SAFETY: The device is valid, and the table is filled with pages that are pinned.
-        to_result(unsafe {
-            bindings::dma_map_sgtable(device.as_raw(), table.as_raw(), mapped.as_raw(), attrs)
-        })?;
-        // INVARIANT: Just mapped so.
-        let mapping = Self {
-            direction,
-            mapped,
-            attrs,
-            coherency,
-            device,
-            table,
-            pages,
-        };
-        if mapping.device.has_bounced(&mapping.table) {
-            return Err(EIO);
+        let limits = device.segment_limits();
+        let mapping = Arc::pin_init(
+            // INVARIANT: The last step maps.
+            try_pin_init!(Self {
+                direction,
+                mapped,
+                attrs,
+                coherency,
+                device,
+                pages,
+                table <- SgTable::new(pages, limits),
+                _: {
+                    // SAFETY: The device is valid, and the table is filled with pages that are pinned.
+                    to_result(unsafe {
+                        bindings::dma_map_sgtable(
+                            device.as_raw(),
+                            table.as_raw(),
+                            mapped.as_raw(),
+                            *attrs,
+                        )
+                    })?;
+                },
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        match mapping.device.has_bounced(&mapping.table) {
+            true => Err(EIO),
+            false => Ok(mapping),
         }
-        Ok(Arc::new(mapping, GFP_KERNEL_ACCOUNT)?)
     }
 
     /// Shows `device` the memory of its shadow instead of `pages`; the table has these as its
@@ -141,21 +153,24 @@ impl Mapping {
     /// `ENOMEM`; `EINVAL` if there are more segments than a table can have.
     pub(crate) fn of_shadow(
         device: Device,
-        pages: Arc<PinnedPages>,
+        pages: SharedPages,
         direction: Direction,
         shadow: &DeviceMemory,
     ) -> Result<Arc<Self>> {
-        // INVARIANT: A shadow is not mapped.
-        let mapping = Self {
-            direction,
-            mapped: direction,
-            attrs: ATTRS,
-            coherency: Coherency::Shadow,
-            table: SgTable::of_shadow(&pages, shadow, device.segment_limits())?,
-            device,
-            pages,
-        };
-        Ok(Arc::new(mapping, GFP_KERNEL_ACCOUNT)?)
+        let limits = device.segment_limits();
+        Arc::pin_init(
+            // INVARIANT: A shadow is not mapped.
+            try_pin_init!(Self {
+                direction,
+                mapped: *direction,
+                attrs: ATTRS,
+                coherency: Coherency::Shadow,
+                device,
+                pages,
+                table <- SgTable::of_shadow(pages, shadow, limits),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
     }
 
     /// What the device may do, as its driver said.
@@ -203,7 +218,7 @@ impl Mapping {
     ///
     /// `this` points to a mapping.
     pub(super) unsafe fn table(this: *const Self) -> *mut bindings::sg_table {
-        // SAFETY: It is a mapping; `SgTable` is a transparent wrapper.
+        // SAFETY: It is a mapping; an `SgTable` begins with the table.
         unsafe { &raw const (*this).table }.cast_mut().cast()
     }
 
@@ -219,8 +234,9 @@ impl Mapping {
     }
 }
 
-impl Drop for Mapping {
-    fn drop(&mut self) {
+#[pinned_drop]
+impl PinnedDrop for Mapping {
+    fn drop(self: Pin<&mut Self>) {
         if self.coherency == Coherency::Shadow {
             return;
         }

@@ -16,6 +16,8 @@ use super::{
         Held, //
     },
     folio::PinnedPages,
+    memory::Boxed,
+    shared_pages::SharedPages,
     trace,
     vma::{
         self,
@@ -59,7 +61,7 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
     const NAME: &'static CStr;
 
     /// An importer attaches its device (`attach`).
-    fn attach(&self, buffer: Buffer<'_>, device: Device) -> Result;
+    fn attach(&self, buffer: Buffer<'_>, device: &Device) -> Result;
 
     /// Undoes [`attach`](Self::attach) (`detach`).
     fn detach(&self, device: &Device);
@@ -68,7 +70,7 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
     fn map(
         &self,
         buffer: Buffer<'_>,
-        device: Device,
+        device: &Device,
         direction: Direction,
         held: &Held<'_>,
     ) -> Result<Arc<Mapping>>;
@@ -120,13 +122,19 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
 /// The buffer is live for all of `'a`, and `pages` are its own.
 #[derive(Clone, Copy)]
 pub(crate) struct Buffer<'a> {
-    raw: *mut bindings::dma_buf,
-    pages: &'a Arc<PinnedPages>,
+    raw: NonNull<bindings::dma_buf>,
+    pages: &'a PinnedPages,
 }
 
 impl<'a> Buffer<'a> {
-    pub(crate) fn pages(self) -> &'a Arc<PinnedPages> {
+    pub(crate) fn pages(self) -> &'a PinnedPages {
         self.pages
+    }
+
+    /// Its pages, for whoever needs them longer.
+    pub(crate) fn keep(self) -> SharedPages {
+        // SAFETY: By the type invariant.
+        unsafe { SharedPages::new(self.raw, self.pages) }
     }
 
     /// All of it.
@@ -137,13 +145,13 @@ impl<'a> Buffer<'a> {
     /// What devices have not finished yet.
     pub(crate) fn fences(self) -> Fences<'a> {
         // SAFETY: By the type invariant; a buffer has a reservation object for all its life.
-        unsafe { Fences::of((*self.raw).resv) }
+        unsafe { Fences::of((*self.raw.as_ptr()).resv) }
     }
 
     /// The user mappings of it, whoever has them.
     pub(crate) fn users(self) -> UserMappings<'a> {
         // SAFETY: By the type invariant; a buffer has a file for all its life.
-        unsafe { UserMappings::of((*self.raw).file) }
+        unsafe { UserMappings::of((*self.raw.as_ptr()).file) }
     }
 }
 
@@ -152,8 +160,8 @@ impl<'a> Buffer<'a> {
 struct Private<T> {
     #[pin]
     exporter: T,
-    // Outlives the exporter, which may have mapped them, and every user mapping of the buffer.
-    pages: Arc<PinnedPages>,
+    // Outlives the exporter, and every user mapping of the buffer.
+    pages: PinnedPages,
 }
 
 impl<T: FaultHandler> Source for Private<T> {
@@ -182,11 +190,11 @@ impl DmaBuf {
     ///
     /// `ENOMEM`, `ENFILE`, or `ENOENT` if the module is being unloaded.
     pub(crate) fn export<T: Exporter>(
-        pages: Arc<PinnedPages>,
+        pages: PinnedPages,
         exporter: impl PinInit<T>,
     ) -> Result<Self> {
         let size = pages.extents().pages() << PAGE_SHIFT;
-        let private = KBox::pin_init(
+        let private = Boxed::pin_init(
             pin_init!(Private {
                 exporter <- exporter,
                 pages,
@@ -217,7 +225,7 @@ impl DmaBuf {
             }
             Err(error) => {
                 // SAFETY: It came from `into_foreign()`, and nobody has it: the export failed.
-                drop(unsafe { Pin::<KBox<Private<T>>>::from_foreign(private) });
+                drop(unsafe { Pin::<Boxed<Private<T>>>::from_foreign(private) });
                 Err(error)
             }
         }
@@ -332,7 +340,7 @@ pub(super) fn errno(result: Result) -> c_int {
     result.map_or_else(|error| error.to_errno(), |()| 0)
 }
 
-/// The operations of a dma-buf whose `priv` is a `Pin<KBox<Private<T>>>`.
+/// The operations of a dma-buf whose `priv` is a `Pin<Boxed<Private<T>>>`.
 pub(super) struct Operations<T>(PhantomData<T>);
 
 impl<T: Exporter> Operations<T> {
@@ -364,7 +372,7 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: The buffer is valid, and its `priv` does not change.
         let private = unsafe { (*buf).priv_ };
         // SAFETY: `priv` came from `into_foreign()`, and is taken back in `release()` only.
-        unsafe { Pin::<KBox<Private<T>>>::borrow(private.cast()) }.get_ref()
+        unsafe { Pin::<Boxed<Private<T>>>::borrow(private.cast()) }.get_ref()
     }
 
     /// # Safety
@@ -375,7 +383,8 @@ impl<T: Exporter> Operations<T> {
         let private = unsafe { Self::private(buf) };
         // INVARIANT: Live, says the caller; the pages are what it was made with.
         let buffer = Buffer {
-            raw: buf,
+            // SAFETY: What is live is somewhere.
+            raw: unsafe { NonNull::new_unchecked(buf) },
             pages: &private.pages,
         };
         Exported {
@@ -451,7 +460,7 @@ impl<T: Exporter> Operations<T> {
         // Whatever it will do: a device that only writes leaves bytes as they are.
         exported
             .exporter()
-            .begin_device_access(exported.buffer(), &device)
+            .begin_device_access(exported.buffer(), device)
     }
 
     /// # Safety
@@ -467,7 +476,7 @@ impl<T: Exporter> Operations<T> {
         let device = unsafe { Self::device(attachment) }?;
         exported
             .exporter()
-            .end_device_access(exported.buffer(), &device, direction)
+            .end_device_access(exported.buffer(), device, direction)
     }
 
     /// # Safety
@@ -478,19 +487,23 @@ impl<T: Exporter> Operations<T> {
         let exported = unsafe { Self::imported(attachment) }?;
         // SAFETY: As above.
         let device = unsafe { Self::device(attachment) }?;
-        exported.exporter().declare_atomics(&device)
+        exported.exporter().declare_atomics(device)
     }
 
     /// The device of an attachment.
     ///
     /// # Safety
     ///
-    /// `attachment` is valid.
-    unsafe fn device(attachment: *mut bindings::dma_buf_attachment) -> Result<Device> {
+    /// `attachment` is valid for all of `'a`.
+    unsafe fn device<'a>(attachment: *mut bindings::dma_buf_attachment) -> Result<&'a Device> {
         // SAFETY: The attachment is valid.
-        let device = NonNull::new(unsafe { (*attachment).dev }).ok_or(EINVAL)?;
-        // SAFETY: An importer keeps its device while it is attached.
-        Ok(unsafe { Device::get(device) })
+        let device = unsafe { &raw const (*attachment).dev };
+        // SAFETY: As above.
+        if unsafe { *device }.is_null() {
+            return Err(EINVAL);
+        }
+        // SAFETY: It is not null, and an importer keeps its device while it is attached.
+        Ok(unsafe { Device::borrow(device.cast()) })
     }
 
     /// # Safety
@@ -519,7 +532,7 @@ impl<T: Exporter> Operations<T> {
         let private = unsafe { Self::private(buf) };
         // SAFETY: As above.
         if let Ok(device) = unsafe { Self::device(attachment) } {
-            private.exporter.detach(&device);
+            private.exporter.detach(device);
         }
     }
 
@@ -580,7 +593,7 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: The buffer is valid.
         let private = unsafe { (*buf).priv_ };
         // SAFETY: It came from `into_foreign()`, and this is the one place that takes it back.
-        let private = unsafe { Pin::<KBox<Private<T>>>::from_foreign(private.cast()) };
+        let private = unsafe { Pin::<Boxed<Private<T>>>::from_foreign(private.cast()) };
         private.exporter.release(&private.pages);
         trace::release(&private.pages);
     }

@@ -9,14 +9,21 @@
 //! wants no references but its own (`folio_expected_ref_count()` in `mm/huge_memory.c`), so the
 //! folios of an extent can be found again by walking its page frames.
 
-use super::helpers;
+use super::{
+    helpers,
+    memory::Array, //
+};
 use crate::extent::{
     Extents,
     Run, //
 };
 use core::{
-    mem::size_of,
-    ptr, //
+    mem::{
+        size_of,
+        MaybeUninit, //
+    },
+    ptr,
+    slice, //
 };
 use kernel::{
     alloc::flags::GFP_KERNEL,
@@ -82,6 +89,21 @@ impl Memmap {
     }
 }
 
+/// Whether a folio has one page (`!folio_test_large()`).
+///
+/// # Safety
+///
+/// `folio` is valid.
+#[inline]
+unsafe fn folio_is_single(folio: *mut bindings::folio) -> bool {
+    // SAFETY: A folio begins with its first page.
+    let flags = unsafe { &raw const (*folio.cast::<bindings::page>()).flags.f };
+    // SAFETY: The flags are valid. Others change at any time, so they are loaded once and whole, as
+    // `const_folio_flags()` has it; `PG_head` does not while the folio is held.
+    let flags = unsafe { flags.read_volatile() };
+    flags & (1 << bindings::pageflags_PG_head) == 0
+}
+
 /// Number of pages of a folio. For those of one page, which there may be many of, without a call.
 ///
 /// # Safety
@@ -89,16 +111,12 @@ impl Memmap {
 /// `folio` is valid.
 #[inline]
 unsafe fn folio_pages(folio: *mut bindings::folio) -> usize {
-    // SAFETY: A folio begins with its first page.
-    let flags = unsafe { &raw const (*folio.cast::<bindings::page>()).flags.f };
-    // SAFETY: The flags are valid. Others change at any time, so they are loaded once and whole, as
-    // `const_folio_flags()` has it; `PG_head` does not while the folio is held.
-    let flags = unsafe { flags.read_volatile() };
-    if flags & (1 << bindings::pageflags_PG_head) == 0 {
-        return 1;
+    // SAFETY: The folio is valid, here and below.
+    match unsafe { folio_is_single(folio) } {
+        true => 1,
+        // SAFETY: As above.
+        false => unsafe { helpers::folio_nr_pages(folio) },
     }
-    // SAFETY: As above.
-    unsafe { helpers::folio_nr_pages(folio) }
 }
 
 /// Whether a folio, which the caller has pinned, has room for more pins.
@@ -129,12 +147,12 @@ const MOST_REFERENCES: c_int = c_int::MAX / 2;
 /// Of all places for folios, those in `next..count` are valid, and pinned once each for this batch.
 pub(crate) struct FolioBatch {
     /// The places, if these are enough: an allocation takes longer than pinning a page.
-    few: [*mut bindings::folio; Self::FEW],
-    /// The places otherwise; empty if not.
-    many: KVec<*mut bindings::folio>,
+    few: [MaybeUninit<*mut bindings::folio>; Self::FEW],
+    /// The places otherwise, as memory that is written by C; none if not.
+    many: Array<*mut bindings::folio>,
     next: usize,
     count: usize,
-    /// Pages of `folios[next]` in front of the range.
+    /// Pages of the first folio in front of the range.
     skip: usize,
     /// Pages of the range that are not yet handed out; folios beyond them are cut short.
     pages: usize,
@@ -143,13 +161,13 @@ pub(crate) struct FolioBatch {
 impl FolioBatch {
     /// Most folios pinned by one call: 4 KiB of pointers, however large the buffer.
     const MAX: usize = 512;
-    const FEW: usize = 4;
+    const FEW: usize = 16;
 
     pub(crate) const fn new() -> Self {
         // INVARIANT: `next` is `count`: nothing is pinned.
         Self {
-            few: [ptr::null_mut(); Self::FEW],
-            many: KVec::new(),
+            few: [MaybeUninit::uninit(); Self::FEW],
+            many: Array::new(),
             next: 0,
             count: 0,
             skip: 0,
@@ -157,28 +175,22 @@ impl FolioBatch {
         }
     }
 
+    /// The places.
+    fn places(&mut self) -> (*mut *mut bindings::folio, usize) {
+        match self.many.capacity() {
+            0 => (self.few.as_mut_ptr().cast(), Self::FEW),
+            room => (self.many.as_mut_ptr(), room),
+        }
+    }
+
     /// Makes places for the folios of `pages` pages, or as many as there may be at most.
     fn reserve(&mut self, pages: usize) -> Result {
         let wanted = pages.min(Self::MAX);
-        if wanted > self.folios().len() {
+        if wanted > self.places().1 {
             self.unpin_rest();
-            self.many = KVec::from_elem(ptr::null_mut(), wanted, GFP_KERNEL)?;
+            self.many = Array::with_capacity(wanted, GFP_KERNEL)?;
         }
         Ok(())
-    }
-
-    fn folios(&self) -> &[*mut bindings::folio] {
-        match self.many.is_empty() {
-            true => &self.few,
-            false => &self.many,
-        }
-    }
-
-    fn folios_mut(&mut self) -> &mut [*mut bindings::folio] {
-        match self.many.is_empty() {
-            true => &mut self.few,
-            false => &mut self.many,
-        }
     }
 
     /// Replaces the content by what `pin` pins of a range of `size` bytes.
@@ -200,9 +212,9 @@ impl FolioBatch {
         self.reserve(pages)?;
 
         let mut offset = 0;
-        // CAST: At most `MAX`.
-        let room = self.folios().len() as u32;
-        let pinned = pin(self.folios_mut().as_mut_ptr(), room, &mut offset);
+        // CAST: At most `MAX`, below.
+        let (places, room) = self.places();
+        let pinned = pin(places, room.min(Self::MAX) as u32, &mut offset);
         if pinned < 0 {
             // CAST: An errno.
             return Err(Error::from_errno(pinned as i32));
@@ -218,74 +230,98 @@ impl FolioBatch {
         Ok(())
     }
 
-    /// Hands the folios over: calls `take` with page frame and length, in pages, of each stretch of
-    /// folios that lie side by side. Returns how many pages that were, and whether each folio has
-    /// just one.
+    /// Those that are pinned.
+    fn pinned(&self) -> &[*mut bindings::folio] {
+        let places = match self.many.capacity() {
+            0 => self.few.as_ptr().cast(),
+            _ => self.many.as_ptr(),
+        };
+        // SAFETY: There are more places than that, and these are valid, by the type invariant.
+        unsafe { slice::from_raw_parts(places.add(self.next), self.count - self.next) }
+    }
+
+    /// How many stretches there are of folios that lie side by side, if each folio has just one page.
     ///
     /// # Errors
     ///
-    /// The first of `take`, or `EINVAL` for a folio that has too many references; the batch keeps
-    /// what was not taken.
-    fn hand_over(&mut self, mut take: impl FnMut(usize, usize) -> Result) -> Result<(usize, bool)> {
-        let folios = match self.many.is_empty() {
-            true => self.few.as_slice(),
-            false => self.many.as_slice(),
-        };
-        let memmap = Memmap::new();
-        let mut left = self.pages;
+    /// `EINVAL` for a folio that has too many references, as `memfd_pin_folios()` has it when the counter
+    /// has overflowed.
+    fn check(&self) -> Result<Option<usize>> {
         let mut single = true;
-        // The stretch so far, and the page behind it.
-        let (mut pfn, mut pages) = (0, 0);
-        let mut behind = ptr::null_mut();
-        let start = self.next;
-        let folios = folios.get(start..self.count).unwrap_or_default();
-        for (index, &folio) in folios.iter().enumerate() {
+        let mut stretches = 0;
+        let mut before = ptr::null_mut();
+        for &folio in self.pinned() {
             // SAFETY: The folio is valid by the type invariant.
             if !unsafe { folio_has_room(folio) } {
-                // As `memfd_pin_folios()` has it when the counter has overflowed.
                 return Err(EINVAL);
             }
             // SAFETY: As above.
-            let size = unsafe { folio_pages(folio) };
-            single &= size == 1;
-            if Memmap::IS_LINEAR && folio.cast() == behind {
-                pages += size;
-            } else {
-                if pages > 0 {
-                    take(pfn, pages)?;
-                    left -= pages;
-                    // INVARIANT: The folios leave the range, and their pins go with them.
-                    self.next = start + index;
-                    self.skip = 0;
-                }
-                // SAFETY: As above.
-                pfn = unsafe { memmap.pfn(folio) } + self.skip;
-                pages = size - self.skip;
-            }
-            behind = folio.cast::<bindings::page>().wrapping_add(size);
+            single &= unsafe { folio_is_single(folio) };
+            stretches += usize::from(!follows(before, 1, folio));
+            before = folio;
         }
-        if pages > 0 {
-            let cut = pages.min(left);
-            take(pfn, cut)?;
-            left -= cut;
-            // INVARIANT: As above.
-            self.next = self.count;
-            self.skip = 0;
-        }
-        Ok((self.pages - left, single))
+        Ok(single.then_some(stretches))
+    }
+
+    /// The stretches of folios that have just one page: page frame and length, in pages, of each.
+    #[inline]
+    fn stretches_of_single(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let memmap = Memmap::new();
+        let side_by_side = self
+            .pinned()
+            .chunk_by(|&before, &folio| follows(before, 1, folio));
+        side_by_side.map(move |folios| {
+            // SAFETY: The folios are valid by the type invariant.
+            (unsafe { memmap.pfn(folios[0]) }, folios.len())
+        })
+    }
+
+    /// The same for folios of any size, of which those at both ends may be cut, and how many there are.
+    fn stretches(&self) -> (usize, impl Iterator<Item = (usize, usize)> + '_) {
+        let memmap = Memmap::new();
+        let side_by_side = || {
+            self.pinned().chunk_by(|&before, &folio| {
+                // SAFETY: The folios are valid by the type invariant, here and below.
+                follows(before, unsafe { folio_pages(before) }, folio)
+            })
+        };
+        let (mut skip, mut left) = (self.skip, self.pages);
+        let stretches = side_by_side().map(move |folios| {
+            let (first, last) = (folios[0], folios[folios.len() - 1]);
+            // SAFETY: As above.
+            let first = unsafe { memmap.pfn(first) };
+            // SAFETY: As above.
+            let end = unsafe { memmap.pfn(last) + folio_pages(last) };
+            let pfn = first + skip;
+            let pages = (end - pfn).min(left);
+            skip = 0;
+            left -= pages;
+            (pfn, pages)
+        });
+        (side_by_side().count(), stretches)
+    }
+
+    /// Lets go of the folios, whose pins are somebody else's now.
+    fn hand_over(&mut self) {
+        // INVARIANT: The folios leave the range.
+        self.next = self.count;
     }
 
     fn unpin_rest(&mut self) {
-        let rest = self.next..self.count;
-        if let Some(rest) = self.folios_mut().get_mut(rest) {
-            if !rest.is_empty() {
-                // SAFETY: These folios are pinned for us by the type invariant.
-                unsafe { bindings::unpin_folios(rest.as_mut_ptr(), rest.len()) };
-            }
+        let rest = self.pinned();
+        if !rest.is_empty() {
+            // SAFETY: These folios are pinned for us by the type invariant; the array is only read.
+            unsafe { bindings::unpin_folios(rest.as_ptr().cast_mut(), rest.len()) };
         }
-        // INVARIANT: The range is empty.
-        self.next = self.count;
+        self.hand_over();
     }
+}
+
+/// Whether a folio lies behind another one of so many pages, in memory and among `struct page`s.
+#[inline]
+fn follows(before: *mut bindings::folio, pages: usize, folio: *mut bindings::folio) -> bool {
+    let behind = before.cast::<bindings::page>().wrapping_add(pages);
+    Memmap::IS_LINEAR && folio.cast() == behind
 }
 
 impl Drop for FolioBatch {
@@ -347,16 +383,54 @@ impl PinnedPages {
     ///
     /// `ENOMEM`, or `EINVAL` for a folio that has too many references; the batch keeps what was not
     /// moved.
-    // Its loop wants all registers.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn append(&mut self, batch: &mut FolioBatch) -> Result<usize> {
+        match (batch.pages, batch.pinned()) {
+            // A list may have very many of these.
+            (1, &[folio]) => {
+                // SAFETY: The folio is valid by the type invariant of the batch.
+                unsafe { self.append_page(folio, batch.skip) }?;
+                // INVARIANT: The pin becomes that of the extent which now ends there.
+                batch.hand_over();
+                Ok(1)
+            }
+            _ => self.append_all(batch),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `folio` is pinned, and has more than `skip` pages.
+    #[inline]
+    unsafe fn append_page(&mut self, folio: *mut bindings::folio, skip: usize) -> Result {
+        // SAFETY: The folio is valid, says the caller, here and below.
+        if !unsafe { folio_has_room(folio) } {
+            return Err(EINVAL);
+        }
+        // SAFETY: As above.
+        self.single &= unsafe { folio_is_single(folio) };
+        // SAFETY: As above.
+        let pfn = unsafe { Memmap::new().pfn(folio) };
+        self.extents.push(pfn + skip, 1)
+    }
+
+    // Its loops want all registers.
+    #[inline(never)]
+    fn append_all(&mut self, batch: &mut FolioBatch) -> Result<usize> {
+        let single = batch.check()?;
+        let before = self.extents.pages();
+        match single {
+            Some(count) => self.extents.append(count, batch.stretches_of_single())?,
+            None => {
+                let (count, stretches) = batch.stretches();
+                self.extents.append(count, stretches)?;
+                self.single = false;
+            }
+        }
         // INVARIANT: The pins become those of the extent which now ends in these folios. Pages of one
         // folio lie side by side in the file, so no other extent of this item touches them.
-        let result = batch.hand_over(|pfn, pages| self.extents.push(pfn, pages));
-        // What was moved before an error may be of any size.
-        self.single &= matches!(result, Ok((_, true)));
-        let (moved, _) = result?;
-        Ok(moved)
+        batch.hand_over();
+        Ok(self.extents.pages() - before)
     }
 
     /// Gives back the memory kept for growing.
@@ -369,24 +443,34 @@ impl PinnedPages {
         &self.extents
     }
 
+    /// Unpins the folios of an extent, each of which has one page.
+    ///
+    /// # Safety
+    ///
+    /// So it is, and the pins of this extent are not used any more.
+    #[inline]
+    unsafe fn unpin_single(memmap: Memmap, run: Run) {
+        for page in 0..run.pages {
+            // SAFETY: The page frame is of a pinned folio, by the type invariant.
+            let page = unsafe { memmap.page(run.pfn.wrapping_add(page)) };
+            // SAFETY: The page is a folio, and one pin per folio and extent is ours.
+            unsafe { bindings::unpin_folio(page.cast()) };
+        }
+    }
+
     /// Unpins the folios of an extent.
     ///
     /// # Safety
     ///
     /// The pins of this extent are not used any more.
-    unsafe fn unpin(&self, memmap: Memmap, run: Run) {
+    unsafe fn unpin(memmap: Memmap, run: Run) {
         let end = run.pfn + run.pages;
-        if self.single {
-            for pfn in run.pfn..end {
-                // SAFETY: The page frame is of a pinned folio, by the type invariant.
-                let page = unsafe { memmap.page(pfn) };
-                // SAFETY: The page is a folio, and one pin per folio and extent is ours.
-                unsafe { bindings::unpin_folio(page.cast()) };
-            }
-            return;
-        }
         // SAFETY: The page frame is of a pinned folio, by the type invariant.
         let mut folio = unsafe { helpers::pfn_folio(run.pfn) };
+        if run.pages == 1 {
+            // SAFETY: One pin per folio and extent is ours.
+            return unsafe { bindings::unpin_folio(folio) };
+        }
         // SAFETY: The folio is still pinned.
         let mut pfn = unsafe { memmap.pfn(folio) };
         loop {
@@ -405,10 +489,16 @@ impl PinnedPages {
 
 impl Drop for PinnedPages {
     fn drop(&mut self) {
+        if self.extents.pages() == 0 {
+            return;
+        }
         let memmap = Memmap::new();
-        for run in self.extents.iter() {
-            // SAFETY: Nobody has the pages any more.
-            unsafe { self.unpin(memmap, run) };
+        let extents = self.extents.iter();
+        // SAFETY: Nobody has the pages any more; `single` by the type invariant.
+        match self.single {
+            true => extents.for_each(|run| unsafe { Self::unpin_single(memmap, run) }),
+            // SAFETY: As above.
+            false => extents.for_each(|run| unsafe { Self::unpin(memmap, run) }),
         }
     }
 }
@@ -483,23 +573,21 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_keeps_what_was_refused() -> Result {
-        let memfd = memfd(4)?;
-        let pages = pinned(&memfd, &[(0, 4)])?;
+    fn a_batch_that_nobody_takes_lets_go() -> Result {
+        let memfd = memfd(32)?;
+        let pages = pinned(&memfd, &[(0, 32)])?;
 
-        let mut batch = FolioBatch::new();
         let locked = memfd.lock()?;
-        locked
-            .check_seals()?
-            .pin(0, 4 * PAGE_SIZE as u64, &mut batch)?;
-        let refused = batch.hand_over(|_, _| Err(ENOMEM)).is_err();
-        let during = (pins(&pages, 0), pins(&pages, 3));
-        drop(batch);
-        let after = (pins(&pages, 0), pins(&pages, 3));
-        drop(locked);
-
-        assert!(refused);
-        assert_eq!((during, after), ((2, 2), (1, 1)));
+        let sealed = locked.check_seals()?;
+        // In the batch itself, and in memory of its own.
+        for count in [4, 32] {
+            let mut batch = FolioBatch::new();
+            sealed.pin(0, count * PAGE_SIZE as u64, &mut batch)?;
+            let during = (pins(&pages, 0), pins(&pages, 3));
+            drop(batch);
+            let after = (pins(&pages, 0), pins(&pages, 3));
+            assert_eq!((during, after), ((2, 2), (1, 1)));
+        }
         Ok(())
     }
 

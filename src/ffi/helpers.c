@@ -189,11 +189,6 @@ void rust_helper_dma_resv_assert_held(struct dma_resv *resv)
 
 /* fs.h */
 
-struct inode *rust_helper_file_inode(const struct file *file)
-{
-	return file_inode(file);
-}
-
 bool rust_helper_file_readable(const struct file *file)
 {
 	return file->f_mode & FMODE_READ;

@@ -88,8 +88,6 @@ extern "C" {
     #[link_name = "rust_helper_dma_resv_assert_held"]
     pub(super) fn dma_resv_assert_held(resv: *mut dma_resv);
 
-    #[link_name = "rust_helper_file_inode"]
-    pub(super) fn file_inode(file: *const file) -> *mut inode;
     #[link_name = "rust_helper_file_readable"]
     pub(super) fn file_readable(file: *const file) -> bool;
     #[link_name = "rust_helper_file_writable"]

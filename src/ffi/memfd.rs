@@ -35,7 +35,17 @@ const SEALS_WANTED: u32 = bindings::F_SEAL_SHRINK;
 const SEALS_DENIED: u32 = bindings::F_SEAL_WRITE | bindings::F_SEAL_FUTURE_WRITE;
 
 /// An open file that should be a memfd.
-pub(crate) struct Memfd(ARef<LocalFile>);
+pub(crate) struct Memfd {
+    file: ARef<LocalFile>,
+    kind: Kind,
+}
+
+/// Where the seals of a file are.
+#[derive(Clone, Copy)]
+enum Kind {
+    Shmem,
+    Hugetlbfs,
+}
 
 impl Memfd {
     /// Of the calling process.
@@ -45,25 +55,19 @@ impl Memfd {
     /// `EBADFD` if the descriptor is not open (and not `EBADF`, as in C), or of a file that can have
     /// no seals: its lock is never asked for, which a file system of the user's may hold for long.
     pub(crate) fn get(fd: u32) -> Result<Self> {
-        let memfd = Self(LocalFile::fget(fd).map_err(|_| ebadfd())?);
-        match memfd.is_shmem() || memfd.is_hugetlb() {
-            true => Ok(memfd),
-            false => Err(ebadfd()),
-        }
-    }
-
-    fn is_shmem(&self) -> bool {
-        // SAFETY: The file is open.
-        unsafe { helpers::shmem_file(self.as_raw()) }
-    }
-
-    fn is_hugetlb(&self) -> bool {
-        // SAFETY: The file is open.
-        unsafe { helpers::is_file_hugepages(self.as_raw()) }
+        let file = LocalFile::fget(fd).map_err(|_| ebadfd())?;
+        // SAFETY: The file is open, here and below.
+        let kind = match unsafe { helpers::shmem_file(file.as_ptr()) } {
+            true => Kind::Shmem,
+            // SAFETY: As above.
+            false if unsafe { helpers::is_file_hugepages(file.as_ptr()) } => Kind::Hugetlbfs,
+            false => return Err(ebadfd()),
+        };
+        Ok(Self { file, kind })
     }
 
     fn as_raw(&self) -> *mut bindings::file {
-        self.0.as_ptr()
+        self.file.as_ptr()
     }
 
     /// Whether the descriptor gives all the access that a buffer gives: `mmap()` wants the same for
@@ -84,7 +88,7 @@ impl Memfd {
     /// `EINTR` if the process is to die while it waits.
     pub(crate) fn lock(&self) -> Result<Locked<'_>> {
         // SAFETY: The file is open, so it has an inode.
-        let inode = unsafe { helpers::file_inode(self.as_raw()) };
+        let inode = unsafe { (*self.as_raw()).f_inode };
         // SAFETY: The inode is valid as long as the file is open.
         to_result(unsafe { helpers::inode_lock_shared_killable(inode) })?;
         // INVARIANT: Just locked, by this task.
@@ -114,12 +118,11 @@ impl Locked<'_> {
     ///
     /// # Errors
     ///
-    /// - `EBADFD` if it is neither of shmem nor of hugetlbfs;
     /// - `EINVAL` if its seals are not as they must be;
     /// - `EACCES` if it was not opened for reading and writing. What the C driver refuses keeps
     ///   its error: this comes last.
     pub(crate) fn check_seals(&self) -> Result<Sealed<'_>> {
-        let seals = self.seals().ok_or_else(ebadfd)?;
+        let seals = self.seals();
         if seals & SEALS_WANTED != SEALS_WANTED || seals & SEALS_DENIED != 0 {
             return Err(EINVAL);
         }
@@ -130,17 +133,14 @@ impl Locked<'_> {
         Ok(Sealed(self))
     }
 
-    /// The seals, if the file can have any (`memfd_file_seals_ptr()` in `mm/memfd.c`).
-    fn seals(&self) -> Option<u32> {
-        if self.memfd.is_shmem() {
+    /// The seals (`memfd_file_seals_ptr()` in `mm/memfd.c`).
+    fn seals(&self) -> u32 {
+        match self.memfd.kind {
             // SAFETY: The inode of a shmem file is part of a `shmem_inode_info`.
-            return Some(unsafe { helpers::shmem_seals(self.inode) });
-        }
-        if self.memfd.is_hugetlb() {
+            Kind::Shmem => unsafe { helpers::shmem_seals(self.inode) },
             // SAFETY: The inode of a hugetlbfs file is part of a `hugetlbfs_inode_info`.
-            return Some(unsafe { helpers::hugetlbfs_seals(self.inode) });
+            Kind::Hugetlbfs => unsafe { helpers::hugetlbfs_seals(self.inode) },
         }
-        None
     }
 }
 
@@ -211,6 +211,10 @@ pub(crate) mod test {
         unsafe { helpers::shmem_set_seals(file, SEALS_WANTED) };
         let file = NonNull::new(file.cast::<LocalFile>()).ok_or(ENOMEM)?;
         // SAFETY: The file's only reference is ours, and there is no `fdget_pos()` on it.
-        Ok(Memfd(unsafe { ARef::from_raw(file) }))
+        let file = unsafe { ARef::from_raw(file) };
+        Ok(Memfd {
+            file,
+            kind: Kind::Shmem,
+        })
     }
 }

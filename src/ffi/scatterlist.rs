@@ -36,19 +36,46 @@ pub(super) struct SegmentLimits {
 ///
 /// # Invariants
 ///
-/// The table is allocated, and its entries are the pages it was made of, which somebody else
-/// keeps pinned.
-#[repr(transparent)]
-pub(super) struct SgTable(Opaque<bindings::sg_table>);
+/// `raw` is a table whose entries are the pages it was made of, which somebody else keeps pinned. They
+/// are either `one`, or allocated.
+#[pin_data(PinnedDrop)]
+#[repr(C)]
+pub(super) struct SgTable {
+    #[pin]
+    raw: Opaque<bindings::sg_table>,
+    /// The entry, if one is enough: then it takes no memory of its own.
+    #[pin]
+    one: Opaque<bindings::scatterlist>,
+}
 
-/// A segment in the making.
-struct Segment {
-    /// First page frame.
-    pfn: usize,
-    /// Length, in pages.
-    pages: usize,
-    /// Where the device sees it, if that is known before it is mapped.
-    address: Option<bindings::dma_addr_t>,
+/// The entries of a table, one after the other.
+struct Entries {
+    /// The next one; null behind the last.
+    next: *mut bindings::scatterlist,
+    memmap: Memmap,
+}
+
+impl Entries {
+    /// Makes the next entry of pages from frame `pfn` on, all of one buffer; `address` is where the device
+    /// sees them, if that is known before they are mapped.
+    #[inline]
+    fn add(&mut self, pfn: usize, pages: usize, address: Option<bindings::dma_addr_t>) {
+        if self.next.is_null() {
+            return;
+        }
+        // SAFETY: The pages of a buffer are pinned.
+        let page = unsafe { self.memmap.page(pfn) };
+        // CAST: `max` pages fit into 32 bits of bytes, see `SegmentLimits` in `device`.
+        let len = (pages << PAGE_SHIFT) as u32;
+        // SAFETY: It is an entry of a table.
+        unsafe { helpers::sg_set_page(self.next, page, len, 0) };
+        if let Some(address) = address {
+            // SAFETY: As above.
+            unsafe { helpers::sg_set_dma(self.next, address, len) };
+        }
+        // SAFETY: As above; behind the last comes null.
+        self.next = unsafe { bindings::sg_next(self.next) };
+    }
 }
 
 impl SgTable {
@@ -58,7 +85,10 @@ impl SgTable {
     ///
     /// - `ENOMEM`;
     /// - `EINVAL` if there are more segments than a table can have.
-    pub(super) fn new(pages: &PinnedPages, limits: SegmentLimits) -> Result<Self> {
+    pub(super) fn new(
+        pages: &PinnedPages,
+        limits: SegmentLimits,
+    ) -> impl PinInit<Self, Error> + '_ {
         let SegmentLimits { max, boundary } = limits;
         let extents = pages.extents();
         let count = match extents.pages() <= max && boundary == 0 {
@@ -68,14 +98,13 @@ impl SgTable {
                 extents.runs().map(segments).sum()
             }
         };
-        let segments = extents.runs().flat_map(|run| {
-            run.segments(max, boundary).map(|segment| Segment {
-                pfn: segment.pfn,
-                pages: segment.pages,
-                address: None,
-            })
-        });
-        Self::of(count, segments)
+        Self::of(count, move |entries| {
+            for run in extents.runs() {
+                for segment in run.segments(max, boundary) {
+                    entries.add(segment.pfn, segment.pages, None);
+                }
+            }
+        })
     }
 
     /// A table that is mapped already: of `pages`, at the addresses of their shadow.
@@ -83,13 +112,13 @@ impl SgTable {
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub(super) fn of_shadow(
-        pages: &PinnedPages,
-        shadow: &DeviceMemory,
+    pub(super) fn of_shadow<'a>(
+        pages: &'a PinnedPages,
+        shadow: &'a DeviceMemory,
         limits: SegmentLimits,
-    ) -> Result<Self> {
+    ) -> impl PinInit<Self, Error> + 'a {
         let SegmentLimits { max, boundary } = limits;
-        let segments = || {
+        let segments = move || {
             pages.extents().runs().flat_map(move |run| {
                 let blocks = shadow.blocks_at(run.page);
                 let parts = blocks.map_while(move |(page, count, address)| {
@@ -99,49 +128,84 @@ impl SgTable {
                     Some((part, Run { pfn, ..part }))
                 });
                 parts.flat_map(move |(part, seen)| {
-                    seen.segments(max, boundary).map(move |segment| Segment {
-                        pfn: part.pfn + (segment.page - part.page),
-                        pages: segment.pages,
-                        address: Some((segment.pfn as u64) << PAGE_SHIFT),
+                    seen.segments(max, boundary).map(move |segment| {
+                        let pfn = part.pfn + (segment.page - part.page);
+                        (pfn, segment.pages, (segment.pfn as u64) << PAGE_SHIFT)
                     })
                 })
             })
         };
-        Self::of(segments().count(), segments())
+        Self::of(segments().count(), move |entries| {
+            for (pfn, pages, address) in segments() {
+                entries.add(pfn, pages, Some(address));
+            }
+        })
     }
 
-    /// A table of `count` segments.
-    fn of(count: usize, segments: impl Iterator<Item = Segment>) -> Result<Self> {
-        let count = u32::try_from(count).map_err(|_| EINVAL)?;
-        let table = Opaque::zeroed();
-        // SAFETY: `table` is memory for a table; `count` is not 0, for a buffer is not empty.
-        to_result(unsafe {
-            bindings::sg_alloc_table(table.get(), count, bindings::GFP_KERNEL_ACCOUNT)
-        })?;
-        // INVARIANT: Allocated; filled just below, before anybody sees it.
-        let table = Self(table);
+    /// A table of `count` entries, each of which `fill` makes.
+    fn of<'a>(
+        count: usize,
+        fill: impl FnOnce(&mut Entries) + 'a,
+    ) -> impl PinInit<Self, Error> + 'a {
+        let init = move |slot: *mut Self| {
+            let count = u32::try_from(count).map_err(|_| EINVAL)?;
+            // SAFETY: `slot` is memory for all of it, that does not move.
+            let (table, one) = unsafe {
+                (
+                    Opaque::cast_into(&raw const (*slot).raw),
+                    Opaque::cast_into(&raw const (*slot).one),
+                )
+            };
+            // SAFETY: As above; `count` is not 0, for a buffer is not empty.
+            unsafe { Self::allocate(table, one, count) }?;
+            // INVARIANT: Allocated; filled just here, before anybody sees it.
+            fill(&mut Entries {
+                // SAFETY: It has an entry.
+                next: unsafe { (*table).sgl },
+                memmap: Memmap::new(),
+            });
+            Ok(())
+        };
+        // SAFETY: It initialises all fields, or fails with nothing to be undone.
+        unsafe { pin_init::pin_init_from_closure(init) }
+    }
 
-        let mut entry = table.first();
-        let memmap = Memmap::new();
-        for segment in segments {
-            // SAFETY: The segments of a buffer are of pinned folios.
-            let page = unsafe { memmap.page(segment.pfn) };
-            // CAST: `max` pages fit into 32 bits of bytes, see `SegmentLimits` in `device`.
-            let len = (segment.pages << PAGE_SHIFT) as u32;
-            // SAFETY: The table has as many entries as there are segments.
-            unsafe { helpers::sg_set_page(entry, page, len, 0) };
-            if let Some(address) = segment.address {
-                // SAFETY: As above.
-                unsafe { helpers::sg_set_dma(entry, address, len) };
-            }
-            // SAFETY: `entry` is one of the table; behind the last comes null, and no segment.
-            entry = unsafe { bindings::sg_next(entry) };
+    /// Makes an empty table of `count` entries.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    ///
+    /// # Safety
+    ///
+    /// `table` and `one` are memory for what they are, which does not move while the table is used, and
+    /// `count` is not 0.
+    unsafe fn allocate(
+        table: *mut bindings::sg_table,
+        one: *mut bindings::scatterlist,
+        count: u32,
+    ) -> Result {
+        if count > 1 {
+            // SAFETY: Says the caller.
+            return to_result(unsafe {
+                bindings::sg_alloc_table(table, count, bindings::GFP_KERNEL_ACCOUNT)
+            });
         }
-        Ok(table)
+        // SAFETY: Says the caller.
+        unsafe { bindings::sg_init_table(one, count) };
+        // SAFETY: As above.
+        unsafe {
+            table.write(bindings::sg_table {
+                sgl: one,
+                nents: count,
+                orig_nents: count,
+            })
+        };
+        Ok(())
     }
 
     pub(super) fn as_raw(&self) -> *mut bindings::sg_table {
-        self.0.get()
+        self.raw.get()
     }
 
     /// Whether any entry is such.
@@ -163,8 +227,12 @@ impl SgTable {
     }
 }
 
-impl Drop for SgTable {
-    fn drop(&mut self) {
+#[pinned_drop]
+impl PinnedDrop for SgTable {
+    fn drop(self: Pin<&mut Self>) {
+        if self.first() == self.one.get() {
+            return;
+        }
         // SAFETY: The table is allocated by the type invariant, and no longer mapped: `Mapping`
         // unmaps before its fields are dropped.
         unsafe { bindings::sg_free_table(self.as_raw()) };

@@ -17,6 +17,8 @@ use core::{
     ptr,
 };
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    bindings,
     error::to_result,
     prelude::*,
     transmute::{
@@ -42,6 +44,30 @@ unsafe impl FromBytes for abi::SyncRange {}
 
 // SAFETY: Without padding, whose contents could be anybody's.
 unsafe impl AsBytes for abi::Query {}
+
+/// Appends `count` values from user space (`copy_from_user()`).
+///
+/// # Errors
+///
+/// `EFAULT`, and `ENOMEM`, for which nobody is warned: too many are the caller's mistake, not the
+/// kernel's. Nothing is appended then.
+pub(crate) fn read_more<T: FromBytes>(
+    values: &mut KVVec<T>,
+    count: usize,
+    from: UserPtr,
+) -> Result {
+    values.reserve(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+    let to = values.spare_capacity_mut().as_mut_ptr();
+    let size = count * size_of::<T>();
+    // SAFETY: There is room for `count` values, and so many bytes.
+    match unsafe { bindings::copy_from_user(to.cast(), from.as_const_ptr(), size) } {
+        0 => {}
+        _ => return Err(EFAULT),
+    }
+    // SAFETY: They were just written, and may consist of any bytes.
+    unsafe { values.inc_len(count) };
+    Ok(())
+}
 
 /// Reads a structure that may be another version's, `size` bytes in the program
 /// (`copy_struct_from_user()`).

@@ -10,12 +10,12 @@ use super::{
 };
 use core::{
     ffi::c_void,
+    ops::Deref,
     ptr::NonNull, //
 };
 use kernel::{
     alloc::flags::__GFP_NOWARN,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// All pages of a buffer, side by side at a kernel address; unmapped on drop.
@@ -24,17 +24,17 @@ use kernel::{
 ///
 /// `address` maps all pages; if `area` is not 0, it is a `vm_map_ram()` area of so many pages,
 /// else part of the linear map.
-pub(crate) struct Vmap {
+pub(crate) struct Vmap<P> {
     address: NonNull<c_void>,
     area: u32,
     // The pages outlive their mapping.
-    _pages: Arc<PinnedPages>,
+    _pages: P,
 }
 
 // SAFETY: Kernel addresses are the same in every task, and may be unmapped by any.
-unsafe impl Send for Vmap {}
+unsafe impl<P: Send> Send for Vmap<P> {}
 
-impl Vmap {
+impl<P: Deref<Target = PinnedPages>> Vmap<P> {
     /// A buffer of one extent is at its place in the linear map already. Any other needs an area,
     /// and for making it, an array of page pointers that is freed again: no exported function
     /// takes the extents.
@@ -42,7 +42,7 @@ impl Vmap {
     /// # Errors
     ///
     /// `ENOMEM` if there is no memory or address space.
-    pub(crate) fn new(pages: Arc<PinnedPages>) -> Result<Self> {
+    pub(crate) fn new(pages: P) -> Result<Self> {
         let extents = pages.extents();
         if extents.len() == 1 {
             if let Some(run) = extents.find(0) {
@@ -85,7 +85,7 @@ impl Vmap {
     }
 }
 
-impl Drop for Vmap {
+impl<P> Drop for Vmap<P> {
     fn drop(&mut self) {
         if self.area != 0 {
             // SAFETY: The area is ours by the type invariant.
@@ -101,7 +101,10 @@ mod tests {
         buffer,
         ffi::memfd, //
     };
-    use kernel::page::PAGE_SIZE;
+    use kernel::{
+        page::PAGE_SIZE,
+        sync::Arc, //
+    };
 
     /// Writes a number into every page through one mapping, and counts those that another
     /// mapping of the same pages shows in the same place.

@@ -19,6 +19,10 @@ pub mod compat {
     }
 }
 
+pub mod memory {
+    pub type Array<T> = kernel::prelude::KVVec<T>;
+}
+
 /// The mutex of an automatic buffer, which is the only one that is taken in files compiled here.
 pub mod mutex {
     use std::{

@@ -92,7 +92,10 @@ pub mod alloc {
         }
 
         pub fn push_within_capacity(&mut self, value: T) -> Result {
-            self.0.push(value);
+            match self.0.len() < self.0.capacity() {
+                true => self.0.push(value),
+                false => return Err(AllocError),
+            }
             Ok(())
         }
 
@@ -105,8 +108,15 @@ pub mod alloc {
             self.0.capacity()
         }
 
-        pub fn shrink_to(&mut self, least: usize, _: Flags) -> Result {
-            self.0.shrink_to(least);
+        pub fn truncate(&mut self, len: usize) {
+            self.0.truncate(len);
+        }
+
+        pub fn extend_from_slice(&mut self, more: &[T], _: Flags) -> Result
+        where
+            T: Clone,
+        {
+            self.0.extend_from_slice(more);
             Ok(())
         }
 

@@ -2,6 +2,7 @@
 
 //! Buffers made of several ranges, overlapping ranges, and several buffers over the same pages.
 
+use rustix::fs::SealFlags;
 use selftests::Access;
 use selftests::Backing;
 use selftests::DmaBuf;
@@ -27,6 +28,7 @@ pub const TESTS: &[Test] = tests![
     pages_apart,
     list_in_reverse_order,
     neighbours_in_one_huge_page,
+    single_pages_of_huge_pages,
     list_of_1024_single_pages,
     neighbours_stay_as_they_are,
     range_of_a_large_memfd,
@@ -147,6 +149,32 @@ fn list_in_reverse_order() -> Outcome {
         in_child(&format!("{backing:?}"), || {
             pieces_are_in_place(&[&memfd], &pieces).map(drop)
         })?;
+    }
+    Ok(())
+}
+
+/// Each page is an item, and each item pins the huge page that it is of: all of these pins have to go.
+fn single_pages_of_huge_pages() -> Outcome {
+    let count = HUGE_PAGE / PAGE;
+    for backing in Backing::ALL {
+        let memfd = setup::memfd(backing, HUGE_PAGE)?;
+        // 5 and 512 have no common divisor: every page once, scattered.
+        let pieces: Vec<Piece<'_>> = (0..count)
+            .map(|index| Piece {
+                memfd: &memfd,
+                offset: index * 5 % count * PAGE,
+                size: PAGE,
+            })
+            .collect();
+        // A page that is not pinned any more has no contents that it must have.
+        in_child(&format!("{backing:?}"), || {
+            pieces_are_in_place(&[&memfd], &pieces).map(drop)
+        })?;
+        equal(
+            format_args!("sealed once there is no buffer, {backing:?}"),
+            memfd.add_seals(SealFlags::WRITE),
+            Ok(()),
+        )?;
     }
     Ok(())
 }
