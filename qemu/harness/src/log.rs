@@ -102,7 +102,7 @@ pub fn message(line: &str) -> &str {
     }
 }
 
-/// Every complaint in a log but those that are expected, and races in which the driver has no part.
+/// Every complaint in a log but those that are expected, and races that are not the driver's.
 pub fn complaints(log: &str) -> Vec<Complaint> {
     let races = race::races(log);
     let race = |line| races.iter().find(|race| race.line == line);
@@ -121,7 +121,7 @@ pub fn complaints(log: &str) -> Vec<Complaint> {
         .filter(|(_, text)| complains(text))
         .filter_map(|(line, text)| {
             let text = match race(line) {
-                Some(race) if race.driver.is_some() => race.to_string(),
+                Some(race) if race.is_the_drivers() => race.to_string(),
                 Some(_) => return None,
                 None => text.trim().to_owned(),
             };

@@ -14,6 +14,38 @@ const RULE: &str = "================";
 /// Where an interrupt begins: below are the functions that it came to, which have no part in what it does.
 const INTERRUPTS: [&str; 2] = ["asm_sysvec_", "asm_common_interrupt"];
 
+/// What a title says before the functions, if there are two of them.
+const TWO: &str = "data-race in ";
+
+/// A race between two functions of the kernel's core about memory of its own, to which a call of the
+/// driver leads as any other caller's does.
+struct OfTheCore {
+    /// The innermost functions of both stacks, as the title has them.
+    functions: [&'static str; 2],
+    /// The bytes of either access: what the same functions do to memory of the driver has other sizes.
+    bytes: usize,
+    /// Why it is not about memory of the driver.
+    why: &'static str,
+}
+
+/// Those that are known, each by reading the kernel's source. All others that have the driver in a stack
+/// are the driver's: it answers for what it has the core do with memory of the driver.
+const OF_THE_CORE: &[OfTheCore] = &[
+    // `tsk_is_kthread()` reads `p->flags`; `memalloc_pin_save()` and `memalloc_pin_restore()` set a flag
+    // there, of `current`. Folios and their offset, which are the driver's, have eight bytes.
+    OfTheCore {
+        functions: ["kthread_is_per_cpu", "memfd_pin_folios"],
+        bytes: 4,
+        why: "the scheduler reads the flags of each task, of which pinning sets one of its own task",
+    },
+    // `get_cred_many()` sets `cred->non_rcu`.
+    OfTheCore {
+        functions: ["alloc_empty_file", "alloc_empty_file"],
+        bytes: 4,
+        why: "whoever opens a file writes the same 0 to the credentials of its process",
+    },
+];
+
 /// Kinds of races that are shown; all are in the log.
 const SHOWN_KINDS: usize = 5;
 
@@ -26,6 +58,31 @@ pub struct Race {
     pub title: String,
     /// Where the driver comes in first, if it does: the stacks of both accesses are in the report.
     pub driver: Option<String>,
+    /// The bytes of each access.
+    sizes: Vec<usize>,
+}
+
+impl Race {
+    /// Why it is the core's, although a call of the driver leads there.
+    fn of_the_core(&self) -> Option<&'static str> {
+        self.driver.as_ref()?;
+        let (one, other) = self.title.strip_prefix(TWO)?.split_once(" / ")?;
+        let known = OF_THE_CORE.iter().find(|known| {
+            known.functions == [one, other] && self.sizes == [known.bytes, known.bytes]
+        });
+        known.map(|known| known.why)
+    }
+
+    /// Whether the driver has to answer for it.
+    pub fn is_the_drivers(&self) -> bool {
+        self.driver.is_some() && self.of_the_core().is_none()
+    }
+}
+
+/// The bytes of an access, where a line says that there was one.
+fn size(text: &str) -> Option<usize> {
+    let (before, _) = text.split_once(" bytes by ")?;
+    before.rsplit_once(" of ")?.1.parse().ok()
 }
 
 impl fmt::Display for Race {
@@ -51,6 +108,7 @@ pub fn races(log: &str) -> Vec<Race> {
                 line: number + 1,
                 title: title.to_owned(),
                 driver: None,
+                sizes: Vec::new(),
             });
         } else if text.starts_with(RULE) {
             inside = false;
@@ -59,19 +117,33 @@ pub fn races(log: &str) -> Vec<Race> {
             interrupted = false;
         } else if INTERRUPTS.iter().any(|entry| text.starts_with(entry)) {
             interrupted = true;
-        } else if inside
-            && !interrupted
-            && text.contains(&driver)
-            && let Some(race) = races.last_mut()
-        {
-            race.driver.get_or_insert_with(|| text.to_owned());
+        } else if inside && let Some(race) = races.last_mut() {
+            race.sizes.extend(size(text));
+            if !interrupted && text.contains(&driver) {
+                race.driver.get_or_insert_with(|| text.to_owned());
+            }
         }
     }
     races
 }
 
+/// What there is to say of the races that are not the driver's: of each kind of those that are the core's
+/// although a call of the driver leads there, and of the rest.
+pub fn not_the_drivers(races: &[Race]) -> Vec<String> {
+    let mut core: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for race in races {
+        if let Some(why) = race.of_the_core() {
+            *core.entry((&race.title, why)).or_default() += 1;
+        }
+    }
+    let core = core.into_iter().map(|((title, why), count)| {
+        format!("races of the core in calls of the driver: {count} {title}: {why}")
+    });
+    core.chain(of_others(races)).collect()
+}
+
 /// What there is to say of the races in which the driver has no part, if there were any.
-pub fn of_others(races: &[Race]) -> Option<String> {
+fn of_others(races: &[Race]) -> Option<String> {
     let others = races.iter().filter(|race| race.driver.is_none());
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for race in others {
@@ -159,6 +231,79 @@ mod tests {
             .collect();
         assert!(races(&cut)[0].driver.is_some());
         assert_eq!(races("[    1.0] kcsan: enabled early\n"), []);
+    }
+
+    const CORE: &str = "\
+[  403.8] ==================================================================
+[  403.8] BUG: KCSAN: data-race in kthread_is_per_cpu / memfd_pin_folios
+
+[  403.8] read to 0xffff88810017cb2c of 4 bytes by interrupt on cpu 0:
+[  403.8]  kthread_is_per_cpu+0x17/0x70
+[  403.8]  can_migrate_task+0xfc/0x1d0
+
+[  403.8] read-write to 0xffff88810017cb2c of 4 bytes by task 423 on cpu 1:
+[  403.8]  memfd_pin_folios+0x19c/0x600
+[  403.8]  pin+0x2a9/0x330 [udmabuf_rs]
+
+[  403.8] Reported by Kernel Concurrency Sanitizer on:
+[  403.8] ==================================================================
+";
+
+    fn is_the_drivers(report: &str) -> bool {
+        let races = races(report);
+        assert_eq!(races.len(), 1);
+        races[0].is_the_drivers()
+    }
+
+    #[test]
+    fn a_race_of_the_core_that_is_known_is_not_the_drivers() {
+        assert!(!is_the_drivers(CORE));
+        let twice = CORE
+            .replace("kthread_is_per_cpu", "alloc_empty_file")
+            .replace("memfd_pin_folios", "alloc_empty_file");
+        assert!(!is_the_drivers(&twice));
+    }
+
+    #[test]
+    fn only_both_functions_and_all_sizes_make_it_the_cores() {
+        for (what, other) in [
+            // A helper of the driver, what the compiler put into the core's, and another pair of known ones.
+            ("kthread_is_per_cpu", "rust_helper_atomic_i8_set"),
+            ("kthread_is_per_cpu", "memfd_pin_folios"),
+            ("memfd_pin_folios", "alloc_empty_file"),
+            ("memfd_pin_folios\n", "pin [udmabuf_rs]\n"),
+            ("in kthread_is_per_cpu / memfd", "in memfd"),
+            // The folios, which are the driver's.
+            ("of 4 bytes by task", "of 8 bytes by task"),
+            ("of 4 bytes by interrupt", "of 8 bytes by interrupt"),
+            // Of another kind.
+            ("data-race", "assert: race"),
+            // The second stack was lost.
+            (
+                "read-write to 0xffff88810017cb2c of 4 bytes by task",
+                "by task",
+            ),
+        ] {
+            let report = CORE.replace(what, other);
+            assert_ne!(report, CORE, "{what}");
+            assert!(is_the_drivers(&report), "{report}");
+        }
+        assert!(is_the_drivers(OURS));
+    }
+
+    #[test]
+    fn races_of_the_core_are_listed() {
+        assert_eq!(
+            not_the_drivers(&races(&format!("{CORE}{OTHERS}{OURS}{CORE}"))),
+            [
+                "races of the core in calls of the driver: 2 data-race in kthread_is_per_cpu / \
+                 memfd_pin_folios: the scheduler reads the flags of each task, of which pinning sets \
+                 one of its own task",
+                "races of the kernel alone: 1, of 1 kinds; most often \
+                 1 data-race in tick_sched_timer / tick_do_update_jiffies64",
+            ]
+        );
+        assert_eq!(not_the_drivers(&races(OURS)), Vec::<String>::new());
     }
 
     #[test]

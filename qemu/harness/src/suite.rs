@@ -150,9 +150,7 @@ pub fn health(boot: &Boot<'_>, booted: &Booted) -> Vec<Test> {
 
 /// What a boot says besides, which is nobody's failure.
 fn notes(booted: &Booted) -> Vec<String> {
-    race::of_others(&race::races(&booted.log_text))
-        .into_iter()
-        .collect()
+    race::not_the_drivers(&race::races(&booted.log_text))
 }
 
 fn shown(complaints: &[Complaint]) -> Vec<String> {
