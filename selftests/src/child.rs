@@ -2,16 +2,15 @@
 
 //! A step of a test that may never end, such as an access that faults again and again.
 
-use std::time::Duration;
-
 use crate::Outcome;
 use crate::kmsg::Kmsg;
+use crate::limit::Limit;
 use crate::outcome::equal;
 use crate::outcome::fail;
 use crate::sys::fork::Child;
 
 /// How long a step may take, after which it counts as one that never ends.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Limit = Limit::seconds(5);
 
 /// What a child returns that has done this; it prints what went wrong.
 pub fn exit_code(what: &str, body: impl FnOnce() -> Outcome) -> i32 {
@@ -31,10 +30,11 @@ pub fn exit_code(what: &str, body: impl FnOnce() -> Outcome) -> i32 {
 /// What went wrong in the child is printed by it. The step is said to have failed when the child does
 /// not end, does not succeed, or makes the kernel complain.
 pub fn in_child(what: &str, body: impl FnOnce() -> Outcome) -> Outcome {
+    let limit = LIMIT.here()?;
     let mut kmsg = Kmsg::watch()?;
     let child = Child::run(|| exit_code(what, body))?;
-    let Some(status) = child.wait_within(LIMIT)? else {
-        return fail(format_args!("{what}: not done after {} s", LIMIT.as_secs()));
+    let Some(status) = child.wait_within(limit)? else {
+        return fail(format_args!("{what}: not done after {} s", limit.as_secs()));
     };
     equal(
         format_args!("{what}: complaints of the kernel"),

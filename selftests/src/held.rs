@@ -10,10 +10,11 @@ use std::time::Instant;
 
 use crate::bufinfo;
 use crate::bufinfo::Entry;
+use crate::limit::Limit;
 use crate::pins::Pins;
 
 /// How long the kernel may take to give back what a process had, once that is gone.
-const SETTLED: Duration = Duration::from_secs(5);
+const SETTLED: Limit = Limit::seconds(5);
 
 /// What both drivers call themselves; programs look for this name.
 pub const EXPORTER: &str = "udmabuf";
@@ -46,7 +47,7 @@ impl Held {
     ///
     /// As [`Held::now`].
     pub fn wait_until(holds: impl Fn(&Held) -> bool) -> io::Result<Self> {
-        let deadline = Instant::now() + SETTLED;
+        let deadline = Instant::now() + SETTLED.here()?;
         loop {
             let now = Held::now()?;
             if holds(&now) || Instant::now() > deadline {

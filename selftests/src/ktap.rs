@@ -28,16 +28,17 @@ use rustix::process::Signal;
 use crate::PAGE;
 use crate::bufinfo;
 use crate::kmsg::Kmsg;
+use crate::limit::Limit;
 use crate::outcome::Outcome;
 use crate::outcome::Stop;
 use crate::pins::Pins;
 use crate::sys::fork;
 
 /// How long one test may take. An emulated machine with a checking kernel is slow.
-const TIMEOUT: Duration = Duration::from_secs(180);
+const TIMEOUT: Limit = Limit::seconds(180);
 
 /// How long a process may take to die.
-const LAST_GASP: Duration = Duration::from_secs(10);
+const LAST_GASP: Limit = Limit::seconds(10);
 
 /// Exit codes of the program.
 const ALL_PASSED: u8 = 0;
@@ -208,11 +209,12 @@ fn run_watched(name: &str) -> io::Result<Verdict> {
         .stderr(output.try_clone()?)
         .process_group(0)
         .spawn()?;
-    let status = wait(&mut child)?;
+    let limit = TIMEOUT.here()?;
+    let status = wait(&mut child, limit)?;
     let mut text = String::new();
     output.rewind()?;
     output.read_to_string(&mut text)?;
-    let verdict = verdict(status, text.trim_end());
+    let verdict = verdict(status, limit, text.trim_end());
 
     let mut left = Vec::new();
     let held = Pins::now()?.held();
@@ -246,27 +248,27 @@ fn run_watched(name: &str) -> io::Result<Verdict> {
 /// # Errors
 ///
 /// When it does not die either: whatever runs next would wait for the same.
-fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     let pid = Pid::from_child(child);
-    if fork::ends_within(pid, TIMEOUT)? {
+    if fork::ends_within(pid, limit)? {
         return child.wait().map(Some);
     }
     // The whole group, as the test may have children.
     process::kill_process_group(pid, Signal::KILL)?;
-    if !fork::ends_within(pid, LAST_GASP)? {
+    if !fork::ends_within(pid, LAST_GASP.here()?)? {
         return Err(io::Error::other("a test hangs in the kernel for ever"));
     }
     child.wait()?;
     Ok(None)
 }
 
-fn verdict(status: Option<ExitStatus>, output: &str) -> Verdict {
+fn verdict(status: Option<ExitStatus>, limit: Duration, output: &str) -> Verdict {
     let with_output = |why: String| match output {
         "" => Verdict::Fail(why),
         _ => Verdict::Fail(format!("{output}\n{why}")),
     };
     let Some(status) = status else {
-        return with_output(format!("did not end within {} s", TIMEOUT.as_secs()));
+        return with_output(format!("did not end within {} s", limit.as_secs()));
     };
     if let Some(signal) = status.signal() {
         return with_output(format!("killed by signal {signal}"));
@@ -297,19 +299,23 @@ mod tests {
         }
     }
 
+    fn judged(status: Option<ExitStatus>, output: &str) -> Verdict {
+        verdict(status, Duration::from_secs(180), output)
+    }
+
     fn exited(code: i32) -> Option<ExitStatus> {
         Some(ExitStatus::from_raw(code << 8))
     }
 
     #[test]
     fn verdict_follows_the_exit_status() {
-        assert_eq!(text(verdict(exited(0), "# news")), "pass: # news");
-        assert_eq!(text(verdict(exited(1), "why")), "fail: why");
+        assert_eq!(text(judged(exited(0), "# news")), "pass: # news");
+        assert_eq!(text(judged(exited(1), "why")), "fail: why");
         assert_eq!(
-            text(verdict(exited(4), "no huge pages")),
+            text(judged(exited(4), "no huge pages")),
             "skip: no huge pages"
         );
-        assert_eq!(text(verdict(exited(7), "")), "fail: exit code Some(7)");
+        assert_eq!(text(judged(exited(7), "")), "fail: exit code Some(7)");
     }
 
     #[test]
@@ -326,9 +332,9 @@ mod tests {
     fn crash_and_timeout_are_failures() {
         let crashed = Some(ExitStatus::from_raw(11));
         assert_eq!(
-            text(verdict(crashed, "said")),
+            text(judged(crashed, "said")),
             "fail: said\nkilled by signal 11"
         );
-        assert_eq!(text(verdict(None, "")), "fail: did not end within 180 s");
+        assert_eq!(text(judged(None, "")), "fail: did not end within 180 s");
     }
 }

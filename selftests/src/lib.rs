@@ -31,6 +31,7 @@ pub mod importer;
 pub mod kmsg;
 pub mod ktap;
 pub mod ledger;
+pub mod limit;
 pub mod machine;
 pub mod memfd;
 pub mod mode;

@@ -8,12 +8,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
-use rustix::event;
-use rustix::event::PollFd;
-use rustix::event::PollFlags;
-use rustix::event::Timespec;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -21,6 +16,8 @@ use rustix::io::Result;
 
 use crate::DmaBuf;
 use crate::abi;
+use crate::limit::Limit;
+use crate::limit::readable_within;
 use crate::sys;
 
 /// Where the kernel lists its video devices.
@@ -45,7 +42,7 @@ impl Format {
 }
 
 /// How long to wait for a frame; a slow machine takes much less.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Limit = Limit::seconds(10);
 
 /// A capture device, set up for frames of one size.
 #[derive(Debug)]
@@ -114,11 +111,12 @@ impl Camera {
         for (index, frame) in (0..).zip(frames) {
             sys::v4l2::queue(&self.fd, index, frame.as_fd().as_raw_fd())?;
         }
+        let patience = PATIENCE
+            .here()
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))?;
         sys::v4l2::stream_on(&self.fd)?;
         for _ in frames {
-            let patience = Timespec::try_from(PATIENCE).map_err(|_| Errno::INVAL)?;
-            let ready = event::poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], Some(&patience))?;
-            if ready == 0 {
+            if !readable_within(&self.fd, patience)? {
                 return Err(Errno::TIMEDOUT);
             }
             sys::v4l2::dequeue(&self.fd)?;

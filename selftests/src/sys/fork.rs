@@ -5,12 +5,7 @@
 use std::fs;
 use std::thread;
 use std::time::Duration;
-use std::time::Instant;
 
-use rustix::event;
-use rustix::event::PollFd;
-use rustix::event::PollFlags;
-use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::io::Result;
 use rustix::process;
@@ -20,6 +15,7 @@ use rustix::process::WaitOptions;
 use rustix::process::WaitStatus;
 
 use crate::Mapping;
+use crate::limit::readable_within;
 
 /// For how long a thread may take to disappear.
 const MOMENT: Duration = Duration::from_millis(10);
@@ -146,16 +142,7 @@ impl Drop for Child {
 /// Those of pidfd_open() and poll().
 pub fn ends_within(pid: Pid, limit: Duration) -> Result<bool> {
     let pidfd = process::pidfd_open(pid, PidfdFlags::empty())?;
-    let deadline = Instant::now() + limit;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).map_err(|_| Errno::INVAL)?;
-        match event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left)) {
-            Ok(ready) => return Ok(ready != 0),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    readable_within(&pidfd, limit)
 }
 
 fn threads() -> Result<usize> {

@@ -5,11 +5,8 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
-use rustix::event;
-use rustix::event::PollFd;
-use rustix::event::PollFlags;
-use rustix::event::Timespec;
 use rustix::io;
 use rustix::pipe;
 use rustix::process;
@@ -29,6 +26,9 @@ use selftests::child::in_child;
 use selftests::driver::Driver;
 use selftests::driver::Parameter;
 use selftests::ktap::Test;
+use selftests::limit::Limit;
+use selftests::limit::readable_within;
+use selftests::outcome::check;
 use selftests::outcome::equal;
 use selftests::outcome::errno;
 use selftests::outcome::skip;
@@ -82,14 +82,12 @@ fn in_second(what: &str, body: impl FnOnce() -> Outcome) -> Outcome {
     equal(what, child.wait()?.exit_status(), Some(0))
 }
 
+/// How long the other one may take.
+const PATIENCE: Limit = Limit::seconds(5);
+
 /// Waits for a byte, but not for ever.
-fn hear(pipe: &OwnedFd) -> Outcome {
-    let patience = Timespec {
-        tv_sec: 5,
-        tv_nsec: 0,
-    };
-    let heard = event::poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&patience))?;
-    equal("bytes heard", heard, 1)
+fn hear(pipe: &OwnedFd, patience: Duration) -> Outcome {
+    check("the other one is heard", readable_within(pipe, patience)?)
 }
 
 fn memlock_as_documented() -> Outcome {
@@ -172,16 +170,18 @@ fn memlock_of_another_user() -> Outcome {
     let (device, memfd) = (Udmabuf::open()?, Memfd::new(8 * PAGE)?);
     let (ready, tell) = pipe::pipe()?;
     let (go, release) = pipe::pipe()?;
+    // No user may look how slow the kernel is.
+    let patience = PATIENCE.here()?;
     let first = Child::run(|| {
         exit_code("one user", || {
             become_user(USER)?;
             let _all = create(&device, &memfd, MOST)?;
             errno("one more", create(&device, &memfd, 1), Errno::NOMEM)?;
             io::write(&tell, b"!")?;
-            hear(&go)
+            hear(&go, patience)
         })
     })?;
-    hear(&ready)?;
+    hear(&ready, patience)?;
     in_child("another user", || {
         become_user(OTHER)?;
         create(&device, &memfd, MOST)?;

@@ -5,8 +5,8 @@
 use std::io;
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
+use selftests::limit::Limit;
 use selftests::sys::fork::Child;
 
 use crate::order::Order;
@@ -17,7 +17,7 @@ use crate::world::PROCESSES;
 use crate::world::THREADS;
 
 /// How long an order may take. One that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Limit = Limit::seconds(30);
 
 /// Our ends of the streams of a process, by thread.
 type Ends = Vec<BufReader<UnixStream>>;
@@ -50,8 +50,9 @@ impl<'a> Crew<'a> {
         let pairs = (0..THREADS[process]).map(|_| UnixStream::pair());
         let (ours, theirs): (Vec<_>, Vec<_>) =
             pairs.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+        let patience = PATIENCE.here()?;
         for stream in &ours {
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(patience))?;
         }
         let threads: Ends = ours.into_iter().map(BufReader::new).collect();
         // Ends that are not its own would keep others waiting for orders.
@@ -94,7 +95,7 @@ impl<'a> Crew<'a> {
             Ok(Some(reply)) => Ok(reply),
             Ok(None) => Err(io::Error::other("a process has died")),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::other(
-                format!("a call hangs for {} s", PATIENCE.as_secs()),
+                format!("a call hangs for {:?}", PATIENCE.here()?),
             )),
             Err(error) => Err(error),
         }

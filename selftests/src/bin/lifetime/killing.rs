@@ -3,7 +3,6 @@
 //! A process that is killed while it makes a buffer: it ends soon, whatever it has asked for.
 
 use std::thread;
-use std::time::Duration;
 use std::time::Instant;
 
 use rustix::fs;
@@ -20,6 +19,7 @@ use selftests::Udmabuf;
 use selftests::driver::Driver;
 use selftests::hugepage;
 use selftests::ktap::Test;
+use selftests::limit::Limit;
 use selftests::machine;
 use selftests::outcome::check;
 use selftests::outcome::equal;
@@ -43,7 +43,7 @@ fn size() -> Outcome<usize> {
 }
 
 /// How long to wait for a child that has not begun.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Limit = Limit::seconds(60);
 
 /// How often a child may be done before it is killed, which happens where others are busy.
 const ATTEMPTS: usize = 20;
@@ -78,6 +78,7 @@ fn stops_early(backing: Backing, size: usize, piece: usize) -> Outcome {
     drop(device.create_list(&items(&memfd, piece))?);
     let whole = start.elapsed();
     drop(memfd);
+    let patience = PATIENCE.here()?;
     for _ in 0..ATTEMPTS {
         let before = Ledger::now()?;
         let memfd = builder.create()?;
@@ -85,7 +86,7 @@ fn stops_early(backing: Backing, size: usize, piece: usize) -> Outcome {
         let child = Child::run(|| i32::from(device.create_list(&items).is_err()))?;
         // The request is under way as soon as there is the first page.
         let start = Instant::now();
-        while allocated(&memfd)? == 0 && start.elapsed() < PATIENCE {
+        while allocated(&memfd)? == 0 && start.elapsed() < patience {
             thread::yield_now();
         }
         let start = Instant::now();

@@ -24,6 +24,7 @@ use selftests::importer::Attachment;
 use selftests::importer::Direction;
 use selftests::importer::Edu;
 use selftests::ktap::Test;
+use selftests::limit::Limit;
 use selftests::machine;
 use selftests::outcome::check;
 use selftests::outcome::equal;
@@ -45,7 +46,7 @@ const ATTEMPTS: usize = 20;
 const KILLED: usize = 3;
 
 /// How long to wait for a child that has not begun.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Limit = Limit::seconds(60);
 
 /// A process that ends an access, which takes as long as the buffer is large.
 struct HandOver {
@@ -92,7 +93,7 @@ fn state(pid: Pid) -> Outcome<char> {
 
 /// Waits until a process sleeps where only a fatal signal wakes it, if anything; false if it has ended.
 fn waits(pid: Pid) -> Outcome<bool> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE.here()?;
     while Instant::now() < deadline {
         match state(pid)? {
             'D' => return Ok(true),

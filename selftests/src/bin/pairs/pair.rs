@@ -13,6 +13,7 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::child;
 use selftests::kmsg::Kmsg;
+use selftests::limit::Limit;
 use selftests::outcome::check;
 use selftests::outcome::equal;
 use selftests::outcome::fail;
@@ -27,7 +28,7 @@ use crate::stage::Stage;
 
 /// How much longer a pair may take than it is given. An emulated machine is slow, and a round begins
 /// before the end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Limit = Limit::seconds(60);
 
 /// Rounds that there are, however little time there is.
 const FEWEST: usize = 4;
@@ -78,7 +79,7 @@ impl Pair {
                 }
             })
         })?;
-        let status = child.wait_within(duration + PATIENCE)?;
+        let status = child.wait_within(duration + PATIENCE.here()?)?;
 
         equal("complaints of the kernel", kmsg.complaints()?, Vec::new())?;
         let Some(status) = status else {

@@ -6,10 +6,6 @@ use std::convert::Infallible;
 use std::hint::black_box;
 use std::os::fd::OwnedFd;
 
-use rustix::event;
-use rustix::event::PollFd;
-use rustix::event::PollFlags;
-use rustix::event::Timespec;
 use rustix::io;
 use rustix::pipe;
 use rustix::process::Signal;
@@ -17,6 +13,8 @@ use rustix::process::Signal;
 use selftests::DmaBuf;
 use selftests::Outcome;
 use selftests::child::exit_code;
+use selftests::limit::Limit;
+use selftests::limit::readable_within;
 use selftests::outcome::equal;
 use selftests::outcome::fail;
 use selftests::sys::fork::Child;
@@ -26,10 +24,7 @@ use crate::nodes::Nodes;
 use crate::user::User;
 
 /// How long the hostile user may take to get ready.
-const PATIENCE: Timespec = Timespec {
-    tv_sec: 120,
-    tv_nsec: 0,
-};
+const PATIENCE: Limit = Limit::seconds(120);
 
 /// Where the hostile user says that what it is up to has begun.
 pub struct Ready(OwnedFd);
@@ -57,11 +52,10 @@ impl Hostile {
         })?;
         let hostile = Hostile(child);
         drop(ready);
-        let heard = event::poll(&mut [PollFd::new(&reader, PollFlags::IN)], Some(&PATIENCE))?;
         // Nothing is heard of one that has ended.
-        let bytes = match heard {
-            0 => 0,
-            _ => io::read(&reader, &mut [0; 1])?,
+        let bytes = match readable_within(&reader, PATIENCE.here()?)? {
+            false => 0,
+            true => io::read(&reader, &mut [0; 1])?,
         };
         if bytes == 0 {
             hostile.end()?;
