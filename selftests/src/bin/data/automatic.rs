@@ -220,14 +220,11 @@ fn automatic_two_devices_then_one() -> Outcome {
 /// Another device cannot be mapped, for there is not so much memory that it reaches. What the first one
 /// is to see is not forgotten for that.
 fn automatic_after_a_mapping_that_fails() -> Outcome {
-    /// Far less than the buffer.
-    const FEW: u32 = 28;
-    const LARGE: usize = 320 << 20;
-
+    let (bits, size) = setup::out_of_reach(320 << 20)?;
     let one = setup::edu(0)?;
-    let buffer = automatic(Memfd::new(LARGE)?.whole(), 0)?;
+    let buffer = automatic(Memfd::new(size)?.whole(), 0)?;
     let memory = buffer.map(Access::ReadWrite)?;
-    let narrow = match Narrow::new(setup::edu(1)?, FEW) {
+    let narrow = match Narrow::new(setup::edu(1)?, bits) {
         Err(Errno::IO) => return skip("memory that low"),
         narrow => narrow?,
     };

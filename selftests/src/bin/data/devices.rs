@@ -259,18 +259,18 @@ fn narrowed_between_mappings() -> Outcome {
     narrow
 }
 
-/// A device of 28 bits reaches 256 MiB, of which others have a part: what does not fit is an error,
-/// after which nothing is lost, and what does fit still works.
+/// A device reaches half as much, of which others have a part: what does not fit is an error, after which
+/// nothing is lost, and what does fit still works.
 fn too_much_for_a_narrow_device() -> Outcome {
-    const SIZE: usize = 512 << 20;
-    let edu = match Narrow::new(setup::edu(0)?, 28) {
+    let (bits, size) = setup::out_of_reach(512 << 20)?;
+    let edu = match Narrow::new(setup::edu(0)?, bits) {
         // No memory at all lies that low.
         Err(Errno::IO) => return Ok(()),
         edu => edu?,
     };
-    let memfd = Memfd::new(SIZE)?;
+    let memfd = Memfd::new(size)?;
     let memory = memfd.map()?;
-    let windows = setup::windows(SIZE, &[SIZE / 2]);
+    let windows = setup::windows(size, &[size / 2]);
     let ours = Pattern::new(96);
     for window in &windows {
         window.fill(&memory, ours);

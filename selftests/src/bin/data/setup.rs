@@ -10,6 +10,7 @@ use selftests::Window;
 use selftests::hugepage;
 use selftests::importer;
 use selftests::importer::Edu;
+use selftests::machine;
 use selftests::outcome::skip;
 
 /// Edu device `number`.
@@ -19,6 +20,14 @@ pub fn edu(number: u32) -> Outcome<Edu> {
         Err(Errno::NODEV) => skip(format!("edu device {number}: start QEMU with one more")),
         edu => Ok(edu?),
     }
+}
+
+/// Address bits, and bytes that are more than a device of so many reaches: 256 MiB, of `bytes`. Both are
+/// less where the copy that another device gets of all of them takes the time of many other tests.
+pub fn out_of_reach(bytes: usize) -> Outcome<(u32, usize)> {
+    const BITS: u32 = 28;
+    let size = machine::scaled(bytes, bytes)?;
+    Ok((BITS - (bytes / size).ilog2(), size))
 }
 
 /// A memfd that is entirely made of such pages.
