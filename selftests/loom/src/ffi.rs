@@ -2,6 +2,11 @@
 
 //! Stand-ins for what the module's value layer takes from its `ffi`.
 
+/// Where it matters nothing how memory is freed.
+pub mod memory {
+    pub type Array<T> = kernel::prelude::KVVec<T>;
+}
+
 pub mod atomic {
     use crate::sync::atomic::{Atomic, Relaxed};
 
