@@ -204,15 +204,7 @@ impl Udmabuf {
             return Err(self.refuse(buffer.pages(), device));
         }
         if coherency == Coherency::Shadow {
-            return self.attachments.lock_killable()?.map_shadow(
-                &self.pending,
-                device,
-                direction,
-                || DeviceShadow::new(device.clone(), buffer.keep()),
-                |shadow| {
-                    Mapping::of_shadow(device.clone(), buffer.keep(), direction, shadow.memory())
-                },
-            );
+            return self.map_shadow(buffer, device, direction);
         }
         // Behind an IOMMU it takes its time for each piece of memory: whoever brackets meanwhile need not
         // wait for that.
@@ -229,6 +221,23 @@ impl Udmabuf {
             _ => attachments.map_coherent(),
         }
         Ok(mapping)
+    }
+
+    /// Maps the shadow of a device. It copies, so that nobody minds a call; the others do.
+    #[inline(never)]
+    fn map_shadow(
+        &self,
+        buffer: Buffer<'_>,
+        device: &Device,
+        direction: Direction,
+    ) -> Result<Arc<Mapping>> {
+        self.attachments.lock_killable()?.map_shadow(
+            &self.pending,
+            device,
+            direction,
+            || DeviceShadow::new(device.clone(), buffer.keep()),
+            |shadow| Mapping::of_shadow(device.clone(), buffer.keep(), direction, shadow.memory()),
+        )
     }
 
     /// The pages that get an entry together with the faulting one.

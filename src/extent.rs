@@ -358,10 +358,17 @@ impl Run {
     /// How many [`segments`](Self::segments) there are.
     pub(crate) fn segment_count(self, max: usize, boundary: usize) -> usize {
         match boundary {
-            0 if self.pages <= max => 1,
+            _ if self.fits(max, boundary) => 1,
             0 => self.pages.div_ceil(max.max(1)),
             _ => self.segments(max, boundary).count(),
         }
+    }
+
+    /// Whether it need not be cut.
+    #[inline]
+    fn fits(self, max: usize, boundary: usize) -> bool {
+        let in_front = self.pfn & boundary.wrapping_sub(1);
+        self.pages <= max && (boundary == 0 || self.pages <= boundary - in_front)
     }
 
     /// Cuts the run where a device needs it cut: into pieces of at most `max` pages that do not
@@ -371,6 +378,11 @@ impl Run {
         core::iter::from_fn(move || {
             if rest.pages == 0 {
                 return None;
+            }
+            if rest.fits(max, boundary) {
+                let whole = rest;
+                rest.pages = 0;
+                return Some(whole);
             }
             let mut pages = rest.pages.min(max.max(1));
             if boundary != 0 {

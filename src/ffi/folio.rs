@@ -18,6 +18,7 @@ use crate::extent::{
     Run, //
 };
 use core::{
+    iter,
     mem::{
         size_of,
         MaybeUninit, //
@@ -89,6 +90,23 @@ impl Memmap {
     }
 }
 
+/// In the flags of a folio of several pages (`PG_head`).
+const HEAD: c_ulong = 1 << bindings::pageflags_PG_head;
+
+/// The flags of a folio.
+///
+/// # Safety
+///
+/// `folio` is valid.
+#[inline]
+unsafe fn folio_flags(folio: *mut bindings::folio) -> c_ulong {
+    // SAFETY: A folio begins with its first page.
+    let flags = unsafe { &raw const (*folio.cast::<bindings::page>()).flags.f };
+    // SAFETY: The flags are valid. Others change at any time, so they are loaded once and whole, as
+    // `const_folio_flags()` has it; `PG_head` does not while the folio is held.
+    unsafe { flags.read_volatile() }
+}
+
 /// Whether a folio has one page (`!folio_test_large()`).
 ///
 /// # Safety
@@ -96,12 +114,8 @@ impl Memmap {
 /// `folio` is valid.
 #[inline]
 unsafe fn folio_is_single(folio: *mut bindings::folio) -> bool {
-    // SAFETY: A folio begins with its first page.
-    let flags = unsafe { &raw const (*folio.cast::<bindings::page>()).flags.f };
-    // SAFETY: The flags are valid. Others change at any time, so they are loaded once and whole, as
-    // `const_folio_flags()` has it; `PG_head` does not while the folio is held.
-    let flags = unsafe { flags.read_volatile() };
-    flags & (1 << bindings::pageflags_PG_head) == 0
+    // SAFETY: Says the caller.
+    unsafe { folio_flags(folio) & HEAD == 0 }
 }
 
 /// Number of pages of a folio. For those of one page, which there may be many of, without a call.
@@ -247,7 +261,7 @@ impl FolioBatch {
     /// `EINVAL` for a folio that has too many references, as `memfd_pin_folios()` has it when the counter
     /// has overflowed.
     fn check(&self) -> Result<Option<usize>> {
-        let mut single = true;
+        let mut flags = 0;
         let mut stretches = 0;
         let mut before = ptr::null_mut();
         for &folio in self.pinned() {
@@ -256,23 +270,30 @@ impl FolioBatch {
                 return Err(EINVAL);
             }
             // SAFETY: As above.
-            single &= unsafe { folio_is_single(folio) };
+            flags |= unsafe { folio_flags(folio) };
             stretches += usize::from(!follows(before, 1, folio));
             before = folio;
         }
-        Ok(single.then_some(stretches))
+        Ok((flags & HEAD == 0).then_some(stretches))
     }
 
     /// The stretches of folios that have just one page: page frame and length, in pages, of each.
     #[inline]
     fn stretches_of_single(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let memmap = Memmap::new();
-        let side_by_side = self
-            .pinned()
-            .chunk_by(|&before, &folio| follows(before, 1, folio));
-        side_by_side.map(move |folios| {
-            // SAFETY: The folios are valid by the type invariant.
-            (unsafe { memmap.pfn(folios[0]) }, folios.len())
+        let mut folios = self.pinned().iter();
+        iter::from_fn(move || {
+            let &first = folios.next()?;
+            let mut pages = 1;
+            while let Some(&folio) = folios.as_slice().first() {
+                if !follows(first, pages, folio) {
+                    break;
+                }
+                folios.next();
+                pages += 1;
+            }
+            // SAFETY: The folio is valid by the type invariant.
+            Some((unsafe { memmap.pfn(first) }, pages))
         })
     }
 
