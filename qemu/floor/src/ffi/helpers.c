@@ -39,13 +39,14 @@ bool rust_helper_pfn_valid(unsigned long pfn)
 
 /* pgtable.h */
 
-/* What insert_pfn() in mm/memory.c does with one entry, in one call of Rust's. */
-void rust_helper_set_pte_if_none(struct vm_area_struct *vma, unsigned long addr, pte_t *pte,
-				 unsigned long pfn)
+/* What insert_pfn() in mm/memory.c does with one entry, for some that follow each other. */
+void rust_helper_set_ptes_if_none(struct vm_area_struct *vma, unsigned long addr, pte_t *pte,
+				  unsigned long pfn, unsigned long count)
 {
-	if (pte_none(ptep_get(pte)))
-		set_pte_at(vma->vm_mm, addr, pte,
-			   pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot)));
+	for (; count; count--, addr += PAGE_SIZE, pte++, pfn++)
+		if (pte_none(ptep_get(pte)))
+			set_pte_at(vma->vm_mm, addr, pte,
+				   pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot)));
 }
 
 /* timex.h */

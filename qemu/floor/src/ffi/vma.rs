@@ -37,19 +37,24 @@ extern "C" {
     fn pfn_valid(pfn: c_ulong) -> bool;
     #[link_name = "rust_helper_pmd_order"]
     fn pmd_order() -> c_uint;
-    #[link_name = "rust_helper_set_pte_if_none"]
-    fn set_pte_if_none(
+    #[link_name = "rust_helper_set_ptes_if_none"]
+    fn set_ptes_if_none(
         vma: *mut bindings::vm_area_struct,
         addr: c_ulong,
         pte: *mut bindings::pte_t,
         pfn: c_ulong,
+        count: c_ulong,
     );
     #[link_name = "rust_helper_vm_flags_set"]
     fn vm_flags_set(vma: *mut bindings::vm_area_struct, flags: bindings::vm_flags_t);
 }
 
-/// How many bytes, aligned, one fault fills at most: 64 pages. They are always in one page table.
-const FILL: usize = 64 * PAGE_SIZE;
+/// How many bytes, aligned, one fault fills at most: 128 pages, as the driver does. They are always in
+/// one page table.
+const FILL: usize = 128 * PAGE_SIZE;
+
+/// What ends `apply_to_page_range()` behind the first entry, for that made all of them.
+const ALL_MADE: c_int = 1;
 
 /// A mapping that [`map_frames`] set up.
 ///
@@ -90,31 +95,42 @@ impl FrameVma {
     /// Called for a fault, `addresses` are those of pages of this mapping, at least one, and in the
     /// page table of the fault, in whose place is no huge entry.
     unsafe fn fill(&self, addresses: Range<usize>) -> Result {
-        /// Makes one entry, if it is empty.
+        /// Makes all entries that are empty, once called for the first.
         ///
         /// # Safety
         ///
-        /// `vma` is a [`FrameVma`], and `pte` its entry for `address`, whose lock is held.
+        /// `entries` are a [`FrameVma`] and how many pages; `pte` is its entry for `address`, the first
+        /// of so many in one page table, whose lock is held.
         unsafe extern "C" fn set(
             pte: *mut bindings::pte_t,
             address: c_ulong,
-            vma: *mut c_void,
+            entries: *mut c_void,
         ) -> c_int {
-            // SAFETY: The caller's promise, and `FrameVma` is but a pointer.
-            let vma = unsafe { &*vma.cast::<FrameVma>() };
-            // SAFETY: The entry is locked; the frame is valid by the type invariant.
-            unsafe { set_pte_if_none(vma.0, address, pte, vma.frame(address)) };
-            0
+            // SAFETY: The caller's promise.
+            let (vma, pages) = unsafe { &*entries.cast::<(&FrameVma, usize)>() };
+            // SAFETY: The entries are locked; the frames are valid by the type invariant.
+            unsafe { set_ptes_if_none(vma.0, address, pte, vma.frame(address), *pages) };
+            ALL_MADE
         }
 
-        let vma = core::ptr::from_ref(self).cast_mut().cast();
+        let mut entries = (self, addresses.len() >> PAGE_SHIFT);
         // SAFETY: The mapping is valid.
         let mm = unsafe { (*self.0).vm_mm };
         // SAFETY: The addresses are this mapping's, which a fault keeps locked; `set` gets what it
-        // wants, as `self` outlives the call.
-        to_result(unsafe {
-            bindings::apply_to_page_range(mm, addresses.start, addresses.len(), Some(set), vma)
-        })
+        // wants, which outlives the call.
+        let result = unsafe {
+            bindings::apply_to_page_range(
+                mm,
+                addresses.start,
+                addresses.len(),
+                Some(set),
+                (&raw mut entries).cast(),
+            )
+        };
+        match result {
+            ALL_MADE => Ok(()),
+            other => to_result(other),
+        }
     }
 }
 
@@ -140,7 +156,7 @@ unsafe extern "C" fn fault(fault: *mut bindings::vm_fault) -> bindings::vm_fault
     };
     // INVARIANT: `map_frames` made it so.
     let vma = FrameVma(vma);
-    // SAFETY: Aligned 64 pages are in one page table, that of the fault. The core found no huge
+    // SAFETY: Aligned 128 pages are in one page table, that of the fault. The core found no huge
     // entry there, nor can one be made meanwhile: it would have been made for this fault.
     match unsafe { vma.fill(vma.around(address, FILL)) } {
         Ok(()) => bindings::vm_fault_reason_VM_FAULT_NOPAGE,
