@@ -94,8 +94,8 @@ impl Extents {
         self.open = false;
     }
 
-    /// Appends `count` stretches of page frames: the first one of each, and how many there are, which
-    /// is not 0.
+    /// Appends stretches of page frames: the first one of each, and how many there are, which is not 0.
+    /// There are `count` of them, or fewer.
     ///
     /// # Errors
     ///
@@ -108,37 +108,51 @@ impl Extents {
         let Some((pfn, pages)) = stretches.next() else {
             return Ok(());
         };
-        let mut end = self.pages + pages;
-        let first = Extent { pfn, end };
-        let mut behind = pfn + pages;
-        let mut runs = self.runs + usize::from(pfn != self.behind);
-        // INVARIANT: Still of the same item, since `open` is; `end` grows.
-        let continues = pfn == self.behind && self.open;
-        let is_only = self.pages == 0 && count == 1;
-        if !is_only {
-            self.make_room(count - usize::from(continues))?;
+        // INVARIANT: Still of the same item, since `open` is; `end` grows, here and below.
+        let mut grows = pfn == self.behind && self.open;
+        if self.pages > 0 || count > 1 {
+            self.make_room(count - usize::from(grows))?;
         }
         let old = self.many.len();
-        if !is_only && !continues {
-            // INVARIANT: A new extent is of one item, here and below.
-            self.many.push_within_capacity(first)?;
-        }
+        let mut runs = self.runs + usize::from(pfn != self.behind);
+        let mut behind = pfn + pages;
+        // It may still grow; where `grows` is set, it is the last one that there was.
+        let mut extent = Extent {
+            pfn,
+            end: self.pages + pages,
+        };
+        let mut last_end = None;
         for (pfn, pages) in stretches {
-            end += pages;
-            runs += usize::from(pfn != behind);
-            behind = pfn + pages;
-            if let Err(error) = self.many.push_within_capacity(Extent { pfn, end }) {
-                // There are more than was said.
-                self.many.truncate(old);
-                return Err(error.into());
+            let mut end = extent.end;
+            if pfn != behind {
+                if grows {
+                    last_end = Some(end);
+                    grows = false;
+                } else if let Err(error) = self.many.push_within_capacity(extent) {
+                    // There are more than was said.
+                    self.many.truncate(old);
+                    return Err(error.into());
+                }
+                extent.pfn = pfn;
+                runs += 1;
             }
+            end += pages;
+            extent.end = end;
+            behind = pfn + pages;
         }
-        if is_only {
-            self.first = first;
-        } else if continues {
+        let end = extent.end;
+        if grows {
+            last_end = Some(end);
+        } else if self.pages == 0 && self.many.is_empty() {
+            self.first = extent;
+        } else if let Err(error) = self.many.push_within_capacity(extent) {
+            self.many.truncate(old);
+            return Err(error.into());
+        }
+        if let Some(end) = last_end {
             match self.many.get_mut(old.wrapping_sub(1)) {
-                Some(last) => last.end = first.end,
-                None => self.first.end = first.end,
+                Some(last) => last.end = end,
+                None => self.first.end = end,
             }
         }
         self.pages = end;
@@ -175,10 +189,12 @@ impl Extents {
         Ok(())
     }
 
+    /// Makes room in `many` for more extents, if there are any, and sees to it that all are there.
     fn make_room(&mut self, more: usize) -> Result {
-        match more > self.many.capacity() - self.many.len() {
-            true => self.grow(more),
-            false => Ok(()),
+        let has_moved = !self.many.is_empty() || self.pages == 0;
+        match has_moved && more <= self.many.capacity() - self.many.len() || more == 0 {
+            true => Ok(()),
+            false => self.grow(more),
         }
     }
 
@@ -475,10 +491,7 @@ mod tests {
             let mut e = Extents::new();
             e.start_item();
             for part in [some, others] {
-                // Within a batch, what lies side by side is one stretch.
-                let merged = extents(&[part])?;
-                let merged = merged.iter().map(|run| (run.pfn, run.pages));
-                e.append(merged.clone().count(), merged)?;
+                e.append(part.len(), part.iter().copied())?;
             }
             assert!(e.iter().eq(one_by_one.iter()));
             assert_eq!(e.run_count(), one_by_one.run_count());
@@ -488,12 +501,18 @@ mod tests {
 
     #[test]
     fn more_than_was_said_is_not_appended() -> Result {
+        let many = || (0..1000).map(|page| (page * 2, 1));
         let mut e = extents(&[&[(100, 1), (200, 1)]])?;
-        let many = (0..1000).map(|page| (page * 2, 1));
-        assert!(e.append(1, many).is_err());
+        assert!(e.append(1, many()).is_err());
         assert!(e.iter().eq([run(0, 100, 1), run(1, 200, 1)]));
         e.push(201, 1)?;
         assert!(e.iter().eq([run(0, 100, 1), run(1, 200, 2)]));
+
+        let mut e = Extents::new();
+        assert!(e.append(2, many()).is_err());
+        e.push(100, 1)?;
+        e.push(200, 1)?;
+        assert!(e.iter().eq([run(0, 100, 1), run(1, 200, 1)]));
         Ok(())
     }
 

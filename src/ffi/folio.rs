@@ -298,6 +298,8 @@ impl FolioBatch {
     }
 
     /// The same for folios of any size, of which those at both ends may be cut, and how many there are.
+    /// None is beyond the end: the lock of the inode, held for all of an item, keeps holes from being
+    /// punched between two batches.
     fn stretches(&self) -> (usize, impl Iterator<Item = (usize, usize)> + '_) {
         let memmap = Memmap::new();
         let side_by_side = || {

@@ -53,7 +53,9 @@ impl Deref for SharedPages {
 
 impl Drop for SharedPages {
     fn drop(&mut self) {
+        // As `get_file()` takes it. What `dma_buf_put()` does besides is for whoever imports; and this
+        // may be called with the reservation lock held, for the last reference goes later, by itself.
         // SAFETY: The reference is owned, by the type invariant.
-        unsafe { bindings::dma_buf_put(self.buf.as_ptr()) };
+        unsafe { bindings::fput((*self.buf.as_ptr()).file) };
     }
 }

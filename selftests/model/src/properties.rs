@@ -66,15 +66,22 @@ fn frames(runs: impl Iterator<Item = Run>) -> (Vec<usize>, Vec<usize>) {
 
 proptest! {
     #[test]
-    fn extents_are_the_pages_that_were_pinned(items in pinned(), range in (0..40usize, 0..40usize)) {
+    fn extents_are_the_pages_that_were_pinned(
+        items in pinned(),
+        batch in 1..6usize,
+        range in (0..40usize, 0..40usize),
+    ) {
         let mut extents = Extents::new();
         let (mut pages, mut items_at) = (Vec::new(), Vec::new());
         for item in &items {
             extents.start_item();
             items_at.push(pages.len());
-            for &(pfn, length) in item {
-                extents.push(pfn, length).unwrap();
-                pages.extend(pfn..pfn + length);
+            for (index, batch) in item.chunks(batch).enumerate() {
+                match batch {
+                    &[(pfn, length)] if index % 2 == 0 => extents.push(pfn, length).unwrap(),
+                    _ => extents.append(batch.len(), batch.iter().copied()).unwrap(),
+                }
+                pages.extend(batch.iter().flat_map(|&(pfn, length)| pfn..pfn + length));
             }
         }
         extents.shrink();
