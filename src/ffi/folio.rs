@@ -517,8 +517,8 @@ impl Drop for PinnedPages {
         }
         let memmap = Memmap::new();
         let extents = self.extents.iter();
-        // SAFETY: Nobody has the pages any more; `single` by the type invariant.
         match self.single {
+            // SAFETY: Nobody has the pages any more; `single` by the type invariant.
             true => extents.for_each(|run| unsafe { Self::unpin_single(memmap, run) }),
             // SAFETY: As above.
             false => extents.for_each(|run| unsafe { Self::unpin(memmap, run) }),
