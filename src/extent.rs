@@ -254,7 +254,7 @@ impl Extents {
     }
 
     /// All extents, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Run> + Clone + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Run> + '_ {
         self.iter_from(0)
     }
 
@@ -322,7 +322,7 @@ impl Extents {
         self.runs
     }
 
-    fn iter_from(&self, index: usize) -> impl Iterator<Item = Run> + Clone + '_ {
+    fn iter_from(&self, index: usize) -> impl Iterator<Item = Run> + '_ {
         let mut page = match index {
             0 => 0,
             _ => self.as_slice()[index - 1].end,
@@ -423,8 +423,8 @@ mod tests {
         let mut extents = Extents::new();
         for item in items {
             extents.start_item();
-            for &stretch in *item {
-                extents.push(stretch.0, stretch.1)?;
+            for &(pfn, pages) in *item {
+                extents.push(pfn, pages)?;
             }
         }
         Ok(extents)

@@ -404,8 +404,7 @@ impl PinnedPages {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, or `EINVAL` for a folio that has too many references; the batch keeps what was not
-    /// moved.
+    /// `ENOMEM`, or `EINVAL` for a folio that has too many references; the batch keeps everything then.
     #[inline]
     pub(crate) fn append(&mut self, batch: &mut FolioBatch) -> Result<usize> {
         match (batch.pages, batch.pinned()) {
