@@ -26,7 +26,7 @@ tested := x86_64$(suffix) x86_64-check arm64
 # One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run test test-more attack matrix virtio-gpu installed clients bench shell vm trace setup check mutants module deb clean distclean
+.PHONY: help run test test-more attack coverage matrix virtio-gpu installed clients bench shell vm trace setup check mutants module deb clean distclean
 
 help: ## This list
 	@awk -F' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,7 +40,7 @@ help: ## This list
 	@echo '                            $(wordlist 5,8,$(MACHINES))'
 	@echo 'ARGS="--machine M --flow F"  for matrix: a part of it, see ci/harness matrix --help'
 	@echo 'ARGS="--machine M --case C"  for bench: the same, see ci/harness bench --help'
-	@echo 'ONLY=text                   for test, test-more, attack, virtio-gpu, clients, mutants: only what has the text in its name'
+	@echo 'ONLY=text                   for test, test-more, attack, coverage, virtio-gpu, clients, mutants: only what has the text in its name'
 	@echo 'KSRC=directory              a kernel tree of your own for the test kernels'
 	@echo 'KDIR=directory              for module: a kernel build, or the headers of a distribution'
 
@@ -61,6 +61,10 @@ test-more: ## Every test in further kernels of Debian, and of the package
 attack: ## What attacks the driver, for hours: failing allocations, random calls, races, hostile users
 	@ci/prepare $(tested) x86_64-kcsan
 	@ci/harness test --attack $(if $(ONLY),--only '$(ONLY)')
+
+coverage: ## Which lines of src/ the tests execute, in Debian's kernel for x86-64; ONLY= as for test
+	@ci/prepare x86_64-debian
+	@ci/harness test --coverage --only '$(or $(ONLY),debian)'
 
 matrix: ## Both drivers and the system heap on every machine, a table
 	@ci/prepare x86_64$(suffix) arm64

@@ -15,6 +15,7 @@ use protocol::{
 };
 
 use crate::{
+    coverage::Coverage,
     device_tree,
     guest::{self, Ending, Limits},
     initramfs::Initramfs,
@@ -97,6 +98,34 @@ impl Task {
     }
 }
 
+/// A plugin for QEMU that watches the guest.
+#[derive(Clone, Copy)]
+pub enum Watcher<'a> {
+    /// The cache model.
+    CacheModel,
+    /// The profiler, between marks of the guest's program.
+    Profile,
+    /// The profiler from the beginning: what it saw is added here once the guest is over.
+    Coverage(&'a Coverage),
+}
+
+impl Watcher<'_> {
+    fn object(self, layout: &Layout) -> PathBuf {
+        match self {
+            Watcher::CacheModel => layout.cache_model(),
+            Watcher::Profile | Watcher::Coverage(_) => layout.profiler(),
+        }
+    }
+
+    /// What it is told besides where its report goes.
+    fn options(self) -> &'static str {
+        match self {
+            Watcher::CacheModel | Watcher::Profile => "",
+            Watcher::Coverage(_) => ",whole=on",
+        }
+    }
+}
+
 /// A boot to be made.
 pub struct Boot<'a> {
     /// Names the log.
@@ -136,10 +165,8 @@ pub struct Boot<'a> {
     pub disk: Option<Disk>,
     /// Loads the module that measures the kernel without a driver; only there for bench kernels.
     pub floor: bool,
-    /// Has the cache model watch the guest.
-    pub cache_model: bool,
-    /// Has the profiler watch the guest.
-    pub profile: bool,
+    /// What watches the guest.
+    pub watcher: Option<Watcher<'a>>,
     /// The interactive console.
     pub console: Console,
     /// Prints QEMU's command line instead of running it.
@@ -208,8 +235,7 @@ impl<'a> Boot<'a> {
             shares: Vec::new(),
             disk: None,
             floor: false,
-            cache_model: false,
-            profile: false,
+            watcher: None,
             console: Console::None,
             show_command: false,
         }
@@ -290,7 +316,15 @@ impl<'a> Boot<'a> {
         let log_text = String::from_utf8_lossy(&log_text).into_owned();
         // A guest that was killed leaves no report, or a part of one.
         let read = |plugin: &Plugin| fs::read(&plugin.report).unwrap_or_default();
-        let model = qemu.plugin.as_ref().map(read);
+        let report = qemu.plugin.as_ref().map(read);
+        let report = report.map(|report| String::from_utf8_lossy(&report).into_owned());
+        // A guest that died has a failure of its own, and perhaps never came to the module.
+        if let (Some(Watcher::Coverage(coverage)), Some(report), Ending::Done) =
+            (self.watcher, &report, &ending)
+        {
+            let module = self.kernel.module(DRIVER_MODULE)?;
+            coverage.add(&module, &log_text, report)?;
+        }
         Ok(Some(Booted {
             ending,
             complaints: log::complaints(&log_text),
@@ -301,22 +335,26 @@ impl<'a> Boot<'a> {
             outcomes,
             unloaded,
             leaks,
-            model: model.map(|report| String::from_utf8_lossy(&report).into_owned()),
+            model: report,
         }))
     }
 
     /// The plugin that is wanted, if any, and the claim to its report, which is beside the log.
     fn plugin(&self) -> Result<Option<(Plugin, File)>> {
-        let object = match (self.cache_model, self.profile) {
-            (false, false) => return Ok(None),
-            (true, _) => self.layout.cache_model(),
-            (false, true) => self.layout.profiler(),
+        let Some(watcher) = self.watcher else {
+            return Ok(None);
         };
+        let object = watcher.object(self.layout);
         if !object.is_file() {
             bail!("no plugin at {}: run ci/programs", object.display());
         }
         let (report, claim) = self.layout.claim("logs", &self.name, "model")?;
-        Ok(Some((Plugin { object, report }, claim)))
+        let plugin = Plugin {
+            object,
+            report,
+            options: watcher.options(),
+        };
+        Ok(Some((plugin, claim)))
     }
 
     /// The job, and the archive with all that it needs.

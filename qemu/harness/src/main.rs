@@ -11,6 +11,7 @@ mod bench;
 mod boot;
 mod cli;
 mod command;
+mod coverage;
 mod device_tree;
 mod elf;
 mod guest;

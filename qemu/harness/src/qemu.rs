@@ -83,6 +83,8 @@ pub struct Plugin {
     pub object: PathBuf,
     /// Where it writes what it saw.
     pub report: PathBuf,
+    /// Further options, each with a comma before it.
+    pub options: &'static str,
 }
 
 /// Where the guest's interactive console is.
@@ -205,8 +207,14 @@ impl Qemu<'_> {
         if let Some(device_tree) = &self.device_tree {
             command.arg("-dtb").arg(device_tree);
         }
-        if let Some(Plugin { object, report }) = &self.plugin {
-            let plugin = [option("", object), option(",report=", report)];
+        if let Some(Plugin {
+            object,
+            report,
+            options,
+        }) = &self.plugin
+        {
+            let report = option(",report=", report);
+            let plugin = [option("", object), report, options.into()];
             command.arg("-plugin").arg(OsString::from_iter(plugin));
         }
         command
@@ -372,9 +380,10 @@ mod tests {
         qemu.plugin = Some(Plugin {
             object: "/tmp/a,b.so".into(),
             report: "/tmp/report".into(),
+            options: ",whole=on",
         });
         let line = shown(&qemu.command());
-        assert!(line.contains("-plugin '/tmp/a,,b.so,report=/tmp/report'"));
+        assert!(line.contains("-plugin '/tmp/a,,b.so,report=/tmp/report,whole=on'"));
     }
 
     #[test]

@@ -10,16 +10,24 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use protocol::{FURTHER_MODULES, Module};
+use protocol::{FURTHER_MODULES, Module, TEXT_MARK};
 use rustix::system::{delete_module, finit_module};
 
-/// Loads a module from `/modules`.
+use crate::kmsg;
+
+/// Loads a module from `/modules`, and says in the kernel log where its code is.
 pub fn load(module: &Module) -> Result<()> {
     let path = format!("/modules/{}.ko", module.file);
     let file = File::open(&path).with_context(|| format!("cannot open {path}"))?;
     let parameters = CString::new(module.parameters.as_str())
         .with_context(|| format!("parameters of module {}", module.file))?;
-    insert(&file, &parameters, &module.file)
+    insert(&file, &parameters, &module.file)?;
+    // A kernel that does not tell is no reason to stop: it is for those who ask what was executed.
+    let sections = format!("/sys/module/{}/sections/.text", module.name);
+    if let Ok(address) = fs::read_to_string(sections) {
+        kmsg::mark(&format!("{TEXT_MARK}{}: {}", module.name, address.trim()));
+    }
+    Ok(())
 }
 
 /// Loads what the archive has of the kernel's own modules, in the order of their names. They stay.

@@ -17,6 +17,7 @@ use crate::mark::Mark;
 #[derive(Debug)]
 pub struct Block {
     address: u64,
+    bytes: u64,
     instructions: u64,
     executed: AtomicU64,
 }
@@ -29,10 +30,19 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Counts from the beginning, not from the first mark.
+    pub fn from_the_beginning() -> Self {
+        Counts {
+            running: true.into(),
+            ..Counts::default()
+        }
+    }
+
     /// A block has been translated, perhaps once more.
-    pub fn block(&self, address: u64, instructions: u64) -> &'static Block {
+    pub fn block(&self, address: u64, bytes: u64, instructions: u64) -> &'static Block {
         let block = Box::leak(Box::new(Block {
             address,
+            bytes,
             instructions,
             executed: AtomicU64::new(0),
         }));
@@ -53,22 +63,25 @@ impl Counts {
         self.running.store(mark == Mark::Start, Relaxed);
     }
 
-    /// Writes a line for each address: the address, and the instructions executed from there.
+    /// Writes a line for each address: the address, the bytes of the longest block there, and the
+    /// instructions executed in all of them.
     ///
     /// # Errors
     ///
     /// Those of writing.
     pub fn report(&self, mut to: impl Write) -> io::Result<()> {
-        let mut sums = BTreeMap::new();
+        let mut sums: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
         let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         for block in blocks.iter() {
             let count = block.executed.load(Relaxed) * block.instructions;
             if count > 0 {
-                *sums.entry(block.address).or_insert(0) += count;
+                let (bytes, sum) = sums.entry(block.address).or_default();
+                *bytes = block.bytes.max(*bytes);
+                *sum += count;
             }
         }
-        for (address, count) in sums {
-            writeln!(to, "{address:#018x} {count}")?;
+        for (address, (bytes, count)) in sums {
+            writeln!(to, "{address:#018x} {bytes} {count}")?;
         }
         to.flush()
     }
@@ -81,8 +94,8 @@ mod tests {
     #[test]
     fn only_what_lies_between_marks_counts() {
         let counts = Counts::default();
-        let [one, again, other] = [(0x1000, 5), (0x1000, 5), (0x2000, 1)]
-            .map(|(address, instructions)| counts.block(address, instructions));
+        let [one, again, other] = [(0x1000, 20, 5), (0x1000, 12, 3), (0x2000, 4, 1)]
+            .map(|(address, bytes, instructions)| counts.block(address, bytes, instructions));
         counts.execute(one);
         counts.pass(Mark::Start);
         counts.execute(one);
@@ -90,8 +103,20 @@ mod tests {
         counts.execute(again);
         counts.pass(Mark::Stop);
         counts.execute(other);
+        assert_eq!(report(&counts), "0x0000000000001000 20 13\n");
+    }
+
+    #[test]
+    fn without_marks_everything_counts() {
+        let counts = Counts::from_the_beginning();
+        counts.execute(counts.block(0x3000, 8, 2));
+        counts.block(0x4000, 8, 2);
+        assert_eq!(report(&counts), "0x0000000000003000 8 2\n");
+    }
+
+    fn report(counts: &Counts) -> String {
         let mut report = Vec::new();
         counts.report(&mut report).unwrap();
-        assert_eq!(report, b"0x0000000000001000 15\n");
+        String::from_utf8(report).unwrap()
     }
 }

@@ -27,6 +27,9 @@ pub const PORT: &str = "udmabuf.events";
 /// How the line begins that init writes into the kernel log when it puts an exporter in place.
 pub const EXPORTER_MARK: &str = "exporter: ";
 
+/// How the line begins, in the same log, that says where a module's `.text` is: name and address follow.
+pub const TEXT_MARK: &str = "text of ";
+
 /// The driver under test, and the object that it is loaded from.
 pub const DRIVER_MODULE: &str = "udmabuf_rs";
 

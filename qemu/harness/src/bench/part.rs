@@ -17,7 +17,7 @@ use protocol::{
 
 use super::{listener::Listener, profile::Profile, row::CACHE_LINE};
 use crate::{
-    boot::{Boot, Task},
+    boot::{Boot, Task, Watcher},
     kernel::{Flavour, Kernel},
     ktap::Test,
     layout::{Layout, missing},
@@ -99,8 +99,11 @@ impl Part {
             cpus: 1,
             memory: self.memory,
             huge_memory: self.huge_memory,
-            cache_model: self.cache_model,
-            profile: self.profile,
+            watcher: match (self.profile, self.cache_model) {
+                (true, _) => Some(Watcher::Profile),
+                (false, true) => Some(Watcher::CacheModel),
+                (false, false) => None,
+            },
             floor: true,
             ..Boot::new(layout, self.machine, &kernel)
         };

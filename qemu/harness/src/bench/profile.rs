@@ -20,7 +20,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Of the plugin's report, lines of an address and a number, and the functions of the kernel and its
+    /// Of the plugin's report, lines of an address, bytes and a number, and the functions of the kernel and its
     /// modules with their addresses.
     pub fn new(report: &str, functions: Vec<(u64, String)>) -> Self {
         let symbols: BTreeMap<u64, String> = functions.into_iter().collect();
@@ -46,9 +46,9 @@ impl Profile {
 }
 
 fn count(line: &str) -> Option<(u64, u64)> {
-    let (address, count) = line.split_once(' ')?;
-    let address = u64::from_str_radix(address.strip_prefix("0x")?, 16).ok()?;
-    Some((address, count.parse().ok()?))
+    let mut words = line.split(' ');
+    let address = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+    Some((address, words.nth(1)?.parse().ok()?))
 }
 
 /// A symbol, with its module if it is in one, as in the source.
@@ -121,8 +121,8 @@ mod tests {
             (0xffff_ffff_c000_0000, "three [udmabuf_rs]"),
         ];
         let functions = functions.map(|(address, name)| (address, name.to_owned()));
-        let report = "0xffffffff81000010 5\n0xffffffff810001ff 70\n0x401000 3\n\
-                      0xffffffffc0000004 20\n0xffffffff81000020 2\nnonsense\n";
+        let report = "0xffffffff81000010 9 5\n0xffffffff810001ff 9 70\n0x401000 9 3\n\
+                      0xffffffffc0000004 9 20\n0xffffffff81000020 9 2\nnonsense\n";
         let profile = Profile::new(report, functions.into());
         let functions: Vec<_> = profile
             .functions

@@ -2,13 +2,15 @@
 
 //! `test`: every test there is.
 
-use std::{collections::BTreeMap, process::ExitCode, sync::mpsc, time::Duration};
+use std::{collections::BTreeMap, fs, process::ExitCode, sync::mpsc, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use protocol::DRIVER_MODULE;
 
 use crate::{
-    boot::{Boot, Task},
+    boot::{Boot, Task, Watcher},
     command::{clients, host, installed, matrix, mutants, mutants::Which, virtio_gpu},
+    coverage::{Coverage, Summary},
     guest,
     kernel::{Flavour, Further, Kernel},
     layout::{Layout, missing},
@@ -33,6 +35,10 @@ pub struct Arguments {
     /// Attacks the driver for longer instead.
     #[arg(long, conflicts_with = "more")]
     attack: bool,
+    /// Says which lines of src/ the programs executed, on kernels whose modules know their lines
+    /// (Debian's). It takes some longer.
+    #[arg(long)]
+    coverage: bool,
 }
 
 /// Runs everything, or what was asked for. Every area is reported when it is
@@ -43,12 +49,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(only) => area.name().contains(only.as_str()),
         None => true,
     };
+    let coverage = arguments.coverage.then(|| Coverage::new(&layout));
+    let run = Run {
+        layout: &layout,
+        chosen: &chosen,
+        coverage: coverage.as_ref(),
+    };
     let mut report = Report::open(&layout, "test")?;
     let usual = Flavour::usual()?;
     let ran = match arguments {
-        Arguments { more: true, .. } => run_more(&layout, &mut report, &chosen)?,
-        Arguments { attack: true, .. } => run_attacks(&layout, &mut report, usual, &chosen)?,
-        _ => run_usual(&layout, &mut report, usual, &chosen)?,
+        Arguments { more: true, .. } => run.more(&mut report)?,
+        Arguments { attack: true, .. } => run.attacks(&mut report, usual)?,
+        _ => run.usual(&mut report, usual)?,
     };
     if !ran {
         refuse!(
@@ -56,128 +68,189 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             arguments.only.as_deref().unwrap_or_default()
         );
     }
-    Ok(report.finish())
+    let code = report.finish();
+    if let Some(coverage) = &coverage {
+        show(&layout, &coverage.summary())?;
+    }
+    Ok(code)
 }
 
-/// Runs those tests that need only what is set up for all of them, as far as they were chosen;
-/// returns whether there were any.
-fn run_usual(
-    layout: &Layout,
-    report: &mut Report,
-    usual: Flavour,
-    chosen: &dyn Fn(&Area) -> bool,
-) -> Result<bool> {
-    let mut ran = false;
-    let area = Area::new("host", "", "unit-tests");
-    if chosen(&area) {
-        ran = true;
-        report.begin(&area);
-        let tests = host::unit_tests(layout)?;
-        report.end(&area, tests, None)?;
-    }
-    ran |= run_rows(layout, report, &plan::usual(usual), chosen)?;
-    let machines = machine::ALL.iter().copied();
-    let machines: Vec<_> = machines
-        .filter(|machine| chosen(&matrix::area(machine.name())))
-        .collect();
-    if !machines.is_empty() {
-        ran = true;
-        matrix::run_on(layout, report, machines)?;
-    }
-    let mut screens = virtio_gpu::QUICK.iter();
-    if screens.any(|part| chosen(&virtio_gpu::area(part))) {
-        ran = true;
-        virtio_gpu::run_quick(layout, report)?;
-    }
-    let mut clients = clients::QUICK.iter();
-    if clients.any(|part| chosen(&clients::area(part))) {
-        ran = true;
-        clients::run_quick(layout, report)?;
-    }
-    if chosen(&mutants::area("")) {
-        ran = true;
-        mutants::run_all(layout, report, Which::Usual, None)?;
-    }
-    Ok(ran)
-}
-
-/// Runs the others, as far as they were chosen; returns whether there were any.
-fn run_more(layout: &Layout, report: &mut Report, chosen: &dyn Fn(&Area) -> bool) -> Result<bool> {
-    let mut ran = run_rows(layout, report, &plan::more(), chosen)?;
-    if installed::is_chosen(chosen) {
-        ran = true;
-        installed::run_all(layout, report, None)?;
-    }
-    Ok(ran)
-}
-
-/// Runs what attacks the driver, as far as it was chosen, and shows that races would be seen; returns
-/// whether there was anything.
-fn run_attacks(
-    layout: &Layout,
-    report: &mut Report,
-    usual: Flavour,
-    chosen: &dyn Fn(&Area) -> bool,
-) -> Result<bool> {
-    let mut ran = run_rows(layout, report, &plan::long(usual), chosen)?;
-    if chosen(&mutants::area("")) {
-        ran = true;
-        mutants::run_all(layout, report, Which::Attacks, None)?;
-    }
-    Ok(ran)
-}
-
-/// Boots what is in these rows, as far as it was chosen; returns whether there was anything.
-fn run_rows(
-    layout: &Layout,
-    report: &mut Report,
-    rows: &[Row],
-    chosen: &dyn Fn(&Area) -> bool,
-) -> Result<bool> {
-    let boots = plan::plan(layout, rows, chosen);
-    run_all(layout, report, &boots)?;
-    Ok(!boots.is_empty())
-}
-
-/// Runs the boots, some at a time; areas are reported as they are over.
-fn run_all(layout: &Layout, report: &mut Report, boots: &[Planned]) -> Result<()> {
-    let (sender, parts) = mpsc::channel();
-    let guests = Area::new("guests", "", "");
-    let mut doing: BTreeMap<usize, String> = BTreeMap::new();
-    let mut trouble = None;
-    report.begin(&guests);
-    parallel::each(
-        boots,
-        |planned, progress| {
-            let caller = Caller {
-                sender: &sender,
-                progress,
-            };
-            if guest::interrupted() {
-                return;
-            }
-            if let Err(error) = boot(layout, &caller, planned) {
-                caller.failed(&planned.own, format!("{error:#}"));
-            }
-        },
-        |index, news| {
-            match news {
-                News::Progress(text) => doing.insert(index, text),
-                News::Done(()) => doing.remove(&index),
-            };
-            for part in parts.try_iter().filter(|_| !guest::interrupted()) {
-                trouble = trouble.take().or(Part::tell(part, report).err());
-                report.begin(&guests);
-            }
-            let doing: Vec<_> = doing.values().map(String::as_str).collect();
-            report.progress(doing.join(", "));
-        },
+/// Shows which lines were executed, and writes them into build/results/coverage.info.
+fn show(layout: &Layout, summary: &Summary) -> Result<()> {
+    let file = layout.build().join("results/coverage.info");
+    fs::write(&file, summary.lcov()).with_context(|| file.display().to_string())?;
+    println!(
+        "\n{summary}\nThe same for lcov is {}.",
+        layout.short(&file).display()
     );
-    report.pause();
-    if guest::interrupted() {
-        bail!("interrupted");
+    Ok(())
+}
+
+/// What is run, and where.
+struct Run<'a> {
+    layout: &'a Layout,
+    chosen: &'a (dyn Fn(&Area) -> bool + Sync),
+    /// Where what was executed is collected, if anybody wants to know.
+    coverage: Option<&'a Coverage>,
+}
+
+impl<'a> Run<'a> {
+    /// Runs those tests that need only what is set up for all of them, as far as they were chosen;
+    /// returns whether there were any.
+    fn usual(&self, report: &mut Report, usual: Flavour) -> Result<bool> {
+        let mut ran = false;
+        let area = Area::new("host", "", "unit-tests");
+        if (self.chosen)(&area) {
+            ran = true;
+            report.begin(&area);
+            let tests = host::unit_tests(self.layout)?;
+            report.end(&area, tests, None)?;
+        }
+        ran |= self.rows(report, &plan::usual(usual))?;
+        let machines = machine::ALL.iter().copied();
+        let machines: Vec<_> = machines
+            .filter(|machine| (self.chosen)(&matrix::area(machine.name())))
+            .collect();
+        if !machines.is_empty() {
+            ran = true;
+            matrix::run_on(self.layout, report, machines)?;
+        }
+        let mut screens = virtio_gpu::QUICK.iter();
+        if screens.any(|part| (self.chosen)(&virtio_gpu::area(part))) {
+            ran = true;
+            virtio_gpu::run_quick(self.layout, report)?;
+        }
+        let mut clients = clients::QUICK.iter();
+        if clients.any(|part| (self.chosen)(&clients::area(part))) {
+            ran = true;
+            clients::run_quick(self.layout, report)?;
+        }
+        if (self.chosen)(&mutants::area("")) {
+            ran = true;
+            mutants::run_all(self.layout, report, Which::Usual, None)?;
+        }
+        Ok(ran)
     }
-    trouble.map_or(Ok(()), Err)
+
+    /// Runs the others, as far as they were chosen; returns whether there were any.
+    fn more(&self, report: &mut Report) -> Result<bool> {
+        let mut ran = self.rows(report, &plan::more())?;
+        if installed::is_chosen(self.chosen) {
+            ran = true;
+            installed::run_all(self.layout, report, None)?;
+        }
+        Ok(ran)
+    }
+
+    /// Runs what attacks the driver, as far as it was chosen, and shows that races would be seen; returns
+    /// whether there was anything.
+    fn attacks(&self, report: &mut Report, usual: Flavour) -> Result<bool> {
+        let mut ran = self.rows(report, &plan::long(usual))?;
+        if (self.chosen)(&mutants::area("")) {
+            ran = true;
+            mutants::run_all(self.layout, report, Which::Attacks, None)?;
+        }
+        Ok(ran)
+    }
+
+    /// Boots what is in these rows, as far as it was chosen; returns whether there was anything.
+    fn rows(&self, report: &mut Report, rows: &[Row]) -> Result<bool> {
+        let boots = plan::plan(self.layout, rows, self.chosen);
+        self.boots(report, &boots)?;
+        Ok(!boots.is_empty())
+    }
+
+    /// Runs the boots, some at a time; areas are reported as they are over.
+    fn boots(&self, report: &mut Report, boots: &[Planned]) -> Result<()> {
+        let (sender, parts) = mpsc::channel();
+        let guests = Area::new("guests", "", "");
+        let mut doing: BTreeMap<usize, String> = BTreeMap::new();
+        let mut trouble = None;
+        report.begin(&guests);
+        parallel::each(
+            boots,
+            |planned, progress| {
+                let caller = Caller {
+                    sender: &sender,
+                    progress,
+                };
+                if guest::interrupted() {
+                    return;
+                }
+                if let Err(error) = self.boot(&caller, planned) {
+                    caller.failed(&planned.own, format!("{error:#}"));
+                }
+            },
+            |index, news| {
+                match news {
+                    News::Progress(text) => doing.insert(index, text),
+                    News::Done(()) => doing.remove(&index),
+                };
+                for part in parts.try_iter().filter(|_| !guest::interrupted()) {
+                    trouble = trouble.take().or(Part::tell(part, report).err());
+                    report.begin(&guests);
+                }
+                let doing: Vec<_> = doing.values().map(String::as_str).collect();
+                report.progress(doing.join(", "));
+            },
+        );
+        report.pause();
+        if guest::interrupted() {
+            bail!("interrupted");
+        }
+        trouble.map_or(Ok(()), Err)
+    }
+
+    /// Runs one boot of the plan.
+    fn boot(&self, caller: &Caller<'_>, planned: &Planned) -> Result<()> {
+        let Planned {
+            machine,
+            flavour,
+            own,
+            ..
+        } = planned;
+        let mut tasks = Vec::new();
+        let mut areas = Vec::new();
+        for program in &planned.programs {
+            if let Err(error) = missing(&program.file) {
+                caller.failed(&program.area, error.to_string());
+                continue;
+            }
+            let limit = program.limit * flavour.slowness();
+            let words = program.words.iter().map(|word| (*word).to_owned());
+            tasks.push(Task::new(&program.file, words.collect(), Some(limit))?);
+            areas.push(program.area.clone());
+        }
+        let kernel = Kernel::find(self.layout, *machine, *flavour)?;
+        let kunit = own.program == KUNIT;
+        let watcher = self.watcher(&kernel, kunit)?;
+        let boot = Boot {
+            name: format!("test-{}-{flavour}-{}", machine.name(), own.program),
+            tasks,
+            kunit,
+            further: vec![Further::Fences],
+            unload: true,
+            find_leaks: flavour.finds_leaks(),
+            watcher,
+            ..Boot::new(self.layout, *machine, &kernel)
+        };
+        if kunit {
+            suite::run_kunit(caller, &boot, own)
+        } else {
+            suite::run_programs(caller, &boot, &areas, own)
+        }
+    }
+
+    /// What watches the programs in this kernel. The suites inside the module are not in the one that is
+    /// shipped.
+    fn watcher(&self, kernel: &Kernel, kunit: bool) -> Result<Option<Watcher<'a>>> {
+        Ok(match self.coverage {
+            Some(coverage) if !kunit && coverage.can_see(&kernel.module(DRIVER_MODULE)?)? => {
+                Some(Watcher::Coverage(coverage))
+            }
+            _ => None,
+        })
+    }
 }
 
 /// Calls what happens in a worker to whoever listens to all of them.
@@ -212,44 +285,6 @@ impl Audience for Caller<'_> {
     }
 }
 
-/// Runs one boot of the plan.
-fn boot(layout: &Layout, caller: &Caller<'_>, planned: &Planned) -> Result<()> {
-    let Planned {
-        machine,
-        flavour,
-        own,
-        ..
-    } = planned;
-    let mut tasks = Vec::new();
-    let mut areas = Vec::new();
-    for program in &planned.programs {
-        if let Err(error) = missing(&program.file) {
-            caller.failed(&program.area, error.to_string());
-            continue;
-        }
-        let limit = program.limit * flavour.slowness();
-        let words = program.words.iter().map(|word| (*word).to_owned());
-        tasks.push(Task::new(&program.file, words.collect(), Some(limit))?);
-        areas.push(program.area.clone());
-    }
-    let kernel = Kernel::find(layout, *machine, *flavour)?;
-    let kunit = own.program == KUNIT;
-    let boot = Boot {
-        name: format!("test-{}-{flavour}-{}", machine.name(), own.program),
-        tasks,
-        kunit,
-        further: vec![Further::Fences],
-        unload: true,
-        find_leaks: flavour.finds_leaks(),
-        ..Boot::new(layout, *machine, &kernel)
-    };
-    if kunit {
-        suite::run_kunit(caller, &boot, own)
-    } else {
-        suite::run_programs(caller, &boot, &areas, own)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -267,7 +302,12 @@ mod tests {
         let boots = plan::plan(&layout, &plan::usual(Flavour::Debian), &|area| {
             area.name() == "x86_64-direct debian errors"
         });
-        let error = boot(&layout, &caller, &boots[0]).unwrap_err();
+        let run = Run {
+            layout: &layout,
+            chosen: &|_| true,
+            coverage: None,
+        };
+        let error = run.boot(&caller, &boots[0]).unwrap_err();
         assert!(error.to_string().contains("no debian kernel"), "{error}");
         let part = parts.try_recv().unwrap();
         assert_eq!(part.area.program, "errors");

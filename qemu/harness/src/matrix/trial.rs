@@ -19,7 +19,7 @@ use super::{
     plan::{self, Control, RUST, Run, Selection, Subject},
 };
 use crate::{
-    boot::{Backing, Boot, Booted, Task},
+    boot::{Backing, Boot, Booted, Task, Watcher},
     kernel::{Flavour, Further, Kernel},
     ktap::{Test, Verdict},
     layout::{Layout, missing},
@@ -84,7 +84,7 @@ impl Trial<'_> {
             unload: true,
             pace: Pace::Slow,
             further: vec![Further::Camera, Further::Fences],
-            cache_model: plan::has_model(self.machine),
+            watcher: plan::has_model(self.machine).then_some(Watcher::CacheModel),
             ..Boot::new(self.layout, self.machine, &kernel)
         };
         let mut heard: Vec<Heard> = runs
