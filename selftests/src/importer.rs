@@ -301,6 +301,16 @@ impl Attachment<'_> {
         sys::ioctl::edu_declare_atomics(&self.edu.importer, self.handle)
     }
 
+    /// Has the driver of the device give its reference to the buffer back, and forget the attachment, while
+    /// its mappings go on. That is a fault: an exporter that does not keep what is mapped frees it.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if nothing is mapped.
+    pub fn forget(&self) -> Result<()> {
+        sys::ioctl::edu_forget(&self.edu.importer, self.handle)
+    }
+
     /// Detaches the buffer from the device.
     ///
     /// # Errors

@@ -171,6 +171,21 @@ impl Device {
         Ok(())
     }
 
+    /// Forgets attachment `number` and the buffer, but no mapping of it: a fault of a driver.
+    ///
+    /// Fails with [`ENOENT`] if there is none, with [`EINVAL`] if it has no mapping.
+    pub(crate) fn forget(&self, number: u32) -> Result {
+        let attached = self.with(|hardware| {
+            if hardware.attachments.get(number)?.mappings == 0 {
+                return Err(EINVAL);
+            }
+            hardware.attachments.remove(number)
+        })?;
+        attached.attachment.forget_buffer();
+        drop(attached);
+        Ok(())
+    }
+
     /// The attachment with this number.
     fn attachment(&self, number: u32) -> Result<Arc<Attachment>> {
         self.with(|hardware| Ok(hardware.attachments.get(number)?.attachment.clone()))
@@ -219,8 +234,11 @@ impl Device {
     pub(crate) fn unmap(&self, number: u32) -> Result {
         let mapped = self.with(|hardware| {
             let mapped = hardware.mappings.remove(number)?;
-            // It keeps its attachment from being detached.
-            hardware.attachments.get_mut(mapped.attachment)?.mappings -= 1;
+            // It keeps its attachment from being detached, unless that was forgotten: numbers never
+            // come back.
+            if let Ok(attached) = hardware.attachments.get_mut(mapped.attachment) {
+                attached.mappings -= 1;
+            }
             Ok(mapped)
         })?;
         drop(mapped);

@@ -93,6 +93,7 @@ impl MiscDevice for Session {
             abi::EDU_DMA => session.dma(&read(argument)?),
             abi::EDU_ACCESS => session.access(&read(argument)?),
             abi::EDU_DECLARE_ATOMICS => session.declare_atomics(read(argument)?),
+            abi::EDU_FORGET => session.forget(read(argument)?),
             abi::EDU_VMAP => session.vmap(&read(argument)?),
             abi::EDU_FRAMES => session.frames(&read(argument)?),
             _ => Err(ENOTTY),

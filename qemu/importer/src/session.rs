@@ -264,6 +264,17 @@ impl Session {
         device.declare_atomics(number)
     }
 
+    /// `EDU_FORGET`
+    pub(crate) fn forget(&self, handle: u32) -> Result {
+        let Object::Attachment(device, number) = self.object(handle)? else {
+            return Err(ENOENT);
+        };
+        device.forget(number)?;
+        let object = self.handles.lock().0.remove(handle);
+        drop(object);
+        Ok(())
+    }
+
     /// `EDU_VMAP`
     pub(crate) fn vmap(&self, vmap: &abi::Vmap) -> Result {
         reserved(vmap.reserved)?;

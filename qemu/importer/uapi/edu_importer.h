@@ -9,7 +9,7 @@
  *
  * Errors, for all calls:
  *   EFAULT		bad pointer
- *   EINVAL		reserved field not zero, bad direction or one that the mapping
+ *   EINVAL		EDU_FORGET of what is not mapped, reserved field not zero, bad direction or one that the mapping
  *			does not have, bad side, bad number of bits, empty range, range outside
  *			the buffer or the device, no words or more than EDU_NOTE_LONGEST
  *   EBADF, EINVAL	not a file, not a dma-buf
@@ -160,6 +160,11 @@ struct edu_note {
 #define EDU_ACCESS	_IOW ('e', 0x16, struct edu_access)
 #define EDU_DECLARE_ATOMICS \
 			_IOW ('e', 0x17, __u32)			/* attachment */
+/*
+ * A driver with a fault: gives its reference to the buffer back, and knows the attachment
+ * no more, while the device still has mappings. These go on; the last one detaches.
+ */
+#define EDU_FORGET	_IOW ('e', 0x18, __u32)			/* attachment */
 #define EDU_VMAP	_IOW ('e', 0x20, struct edu_vmap)
 #define EDU_FRAMES	_IOW ('e', 0x21, struct edu_frames)
 

@@ -312,6 +312,20 @@ pub fn edu_declare_atomics(importer: impl AsFd, mut handle: u32) -> Result<()> {
     unsafe { ioctl::ioctl(importer, call) }.map(drop)
 }
 
+/// EDU_FORGET: the driver gives its reference to a mapped buffer back too early.
+///
+/// # Errors
+///
+/// ENOENT for an unknown handle, EINVAL for an attachment without mappings.
+pub fn edu_forget(importer: impl AsFd, mut handle: u32) -> Result<()> {
+    let call = Call {
+        request: abi::REQUEST_EDU_FORGET,
+        address: std::ptr::from_mut(&mut handle).cast(),
+    };
+    // SAFETY: The request reads one 32-bit handle.
+    unsafe { ioctl::ioctl(importer, call) }.map(drop)
+}
+
 /// EDU_MAP_VECS: what `call` does with the same structure, by an array of `struct dma_vec`.
 ///
 /// # Errors

@@ -146,6 +146,7 @@ pub(crate) const EDU_DMA: u32 = _IOW::<Dma>(EDU, 0x14);
 pub(crate) const EDU_MAP_VECS: u32 = _IOWR::<Map>(EDU, 0x15);
 pub(crate) const EDU_ACCESS: u32 = _IOW::<Access>(EDU, 0x16);
 pub(crate) const EDU_DECLARE_ATOMICS: u32 = _IOW::<u32>(EDU, 0x17);
+pub(crate) const EDU_FORGET: u32 = _IOW::<u32>(EDU, 0x18);
 pub(crate) const EDU_VMAP: u32 = _IOW::<Vmap>(EDU, 0x20);
 pub(crate) const EDU_FRAMES: u32 = _IOW::<Frames>(EDU, 0x21);
 
@@ -158,12 +159,12 @@ mod tests {
     };
 
     extern "C" {
-        static edu_importer_abi: [usize; 49];
+        static edu_importer_abi: [usize; 50];
     }
 
     #[test]
     fn numbers_and_layouts_are_the_headers() {
-        let rust: [usize; 49] = [
+        let rust: [usize; 50] = [
             EDU_MEMORY_SIZE,
             EDU_NOTE_LONGEST,
             EDU_DYNAMIC as usize,
@@ -182,6 +183,7 @@ mod tests {
             EDU_MAP_VECS as usize,
             EDU_ACCESS as usize,
             EDU_DECLARE_ATOMICS as usize,
+            EDU_FORGET as usize,
             EDU_VMAP as usize,
             EDU_FRAMES as usize,
             offset_of!(Query, dma_bits),

@@ -31,6 +31,7 @@ const size_t edu_importer_abi[49] = {
 	EDU_MAP_VECS,
 	EDU_ACCESS,
 	EDU_DECLARE_ATOMICS,
+	EDU_FORGET,
 	EDU_VMAP,
 	EDU_FRAMES,
 	offsetof(struct edu_query, dma_bits),

@@ -35,7 +35,14 @@ use kernel::{
         PAGE_SIZE, //
     },
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    },
 };
 
 use super::{
@@ -143,8 +150,10 @@ static DYNAMIC: bindings::dma_buf_attach_ops = pin_init::zeroed();
 /// The pointer is the result of attaching `_device` to `buffer`.
 pub(crate) struct Attachment {
     attachment: NonNull<bindings::dma_buf_attachment>,
-    // Both are released after `Drop::drop` has detached the one from the other.
-    buffer: DmaBuf,
+    // Released by `Drop::drop`, unless it was forgotten.
+    buffer: ManuallyDrop<DmaBuf>,
+    forgotten: Atomic<bool>,
+    // Released after `Drop::drop` has detached it.
     _device: BoundDevice,
 }
 
@@ -173,9 +182,20 @@ impl Attachment {
         // INVARIANT: Just attached.
         Ok(Self {
             attachment: NonNull::new(attachment).ok_or(ENOMEM)?,
-            buffer,
+            buffer: ManuallyDrop::new(buffer),
+            forgotten: Atomic::new(false),
             _device: device,
         })
+    }
+
+    /// Gives the reference to the buffer back, although the attachment goes on: a fault of a driver,
+    /// which nothing but the exporter's own reference makes up for.
+    pub(crate) fn forget_buffer(&self) {
+        if !self.forgotten.xchg(true, Full) {
+            // SAFETY: The reference was ours, and it is given back once. This is only for callers who
+            // want to see what an exporter makes of it.
+            unsafe { bindings::dma_buf_put(self.buffer.0.as_ptr()) };
+        }
     }
 
     /// The C side of the attachment, valid while `self` exists.
@@ -195,6 +215,10 @@ impl Drop for Attachment {
         // keeps the attachment alive, so nothing is mapped through it any more.
         unsafe {
             bindings::dma_buf_detach(self.buffer.0.as_ptr(), self.as_raw());
+        }
+        if !self.forgotten.load(Relaxed) {
+            // SAFETY: It is not used again.
+            unsafe { ManuallyDrop::drop(&mut self.buffer) };
         }
     }
 }

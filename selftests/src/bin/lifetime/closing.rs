@@ -14,6 +14,7 @@ use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Pattern;
 use selftests::Udmabuf;
+use selftests::driver::Driver;
 use selftests::hugepage;
 use selftests::importer;
 use selftests::importer::Direction;
@@ -21,6 +22,7 @@ use selftests::importer::Edu;
 use selftests::ktap::Test;
 use selftests::outcome::check;
 use selftests::outcome::equal;
+use selftests::outcome::errno;
 use selftests::outcome::skip;
 use selftests::tests;
 
@@ -29,6 +31,7 @@ pub const TESTS: &[Test] = tests![
     every_order_of_huge_pages,
     every_order_with_a_device,
     importer_closed_with_everything,
+    importer_that_forgets,
 ];
 
 /// Every order of `count` things.
@@ -189,6 +192,55 @@ fn every_order_with_a_device() -> Outcome {
             Ledger::now()?,
             before,
         )?;
+    }
+    Ok(())
+}
+
+/// Memory that others take, in bytes: more than is free on the lists of a CPU.
+const OTHERS: usize = 1024 * PAGE;
+
+/// A driver that gives its reference back while its device still accesses the buffer: the pages are there
+/// until it has unmapped them, and nobody else's.
+fn importer_that_forgets() -> Outcome {
+    if Driver::under_test() == Driver::C {
+        return skip("the C driver frees what its device still accesses");
+    }
+    let pattern = Pattern::new(24);
+    let size = 4 * PAGE;
+    let edu = edu()?;
+    let before = Ledger::now()?;
+    for ways in [1, 2] {
+        let memfd = Memfd::new(size)?;
+        let memory = memfd.map()?;
+        pattern.write_to(&memory, 0, size);
+        drop(memory);
+        let buffer = Udmabuf::open()?.create(memfd.whole())?;
+        let attachment = edu.attach(&buffer)?;
+        errno(
+            "forgotten without a mapping",
+            attachment.forget(),
+            Errno::INVAL,
+        )?;
+        let mut mappings = Vec::new();
+        for _ in 0..ways {
+            mappings.push(attachment.map(Direction::ToDevice)?);
+        }
+        attachment.forget()?;
+        drop((memfd, buffer));
+        // Whatever is free may be somebody else's.
+        let other = Memfd::new(OTHERS)?;
+        let memory = other.map()?;
+        Pattern::new(25).write_to(&memory, 0, OTHERS);
+        drop(memory);
+        for mapping in mappings {
+            check("pages pinned", Ledger::now()?.pinned > before.pinned)?;
+            let mut bytes = vec![0; size];
+            mapping.device_reads(0, &mut bytes)?;
+            pattern.check(0, &bytes)?;
+            mapping.unmap()?;
+        }
+        drop(other);
+        equal("at the end", Ledger::now()?, before)?;
     }
     Ok(())
 }
