@@ -63,10 +63,11 @@ fn replaced(old: Word, new: Word, bytes: Word) -> Word {
     (old & !bytes) | (new & bytes)
 }
 
-/// How many bytes are selected.
+/// How many bytes are selected. A kernel for every x86-64 has no instruction that counts bits.
 fn count(bytes: Word) -> usize {
-    // CAST: 64 at most.
-    (bytes.count_ones() / 8) as usize
+    const ONES: Word = 0x0101_0101_0101_0101;
+    // CAST: 8 at most; the sum of all bytes is in the topmost.
+    ((bytes & ONES).wrapping_mul(ONES) >> 56) as usize
 }
 
 /// Gives the shadow, and the twin if there is one, what is in the page: all three hold the same
@@ -102,6 +103,18 @@ fn among(twin: &mut [Word], words: Range<usize>) -> impl Iterator<Item = (usize,
     numbers.zip(part)
 }
 
+/// Takes the selected bytes of a word to the other side and to the twin. Returns how many they are.
+fn take(to: &impl Memory, index: usize, value: Word, bytes: Word, twin: &mut Word) -> usize {
+    to.store(index, value, bytes);
+    // Most that changed changed as a whole: a picture, a packet.
+    if bytes == !0 {
+        *twin = value;
+        return size_of::<Word>();
+    }
+    *twin = replaced(*twin, value, bytes);
+    count(bytes)
+}
+
 /// Takes to the page what the device changed in `words` of the shadow. Where the page changed as well
 /// and its byte `stands`, that is left for [`publish`]. Returns how many bytes were taken.
 pub(crate) fn collect(
@@ -122,9 +135,7 @@ pub(crate) fn collect(
             bytes &= !changed(page.load(index), *twin);
         }
         if bytes != 0 {
-            page.store(index, theirs, bytes);
-            *twin = replaced(*twin, theirs, bytes);
-            taken += count(bytes);
+            taken += take(page, index, theirs, bytes, twin);
         }
     }
     taken
@@ -142,9 +153,7 @@ pub(crate) fn publish(
         let ours = page.load(index);
         let bytes = changed(ours, *twin);
         if bytes != 0 {
-            shadow.store(index, ours, bytes);
-            *twin = replaced(*twin, ours, bytes);
-            taken += count(bytes);
+            taken += take(shadow, index, ours, bytes, twin);
         }
     }
     taken
