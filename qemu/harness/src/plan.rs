@@ -202,8 +202,8 @@ pub fn long(usual: Flavour) -> Vec<Row> {
                 const {
                     &[
                         Attack::usual(FAILURES),
-                        Attack::lasting(FUZZ, &["--seconds", "600"], 1),
-                        Attack::lasting(PAIRS, &["--seconds", "600"], 1),
+                        Attack::lasting(FUZZ, &["--seconds", "240"], 1),
+                        Attack::lasting(PAIRS, &["--seconds", "240"], 1),
                     ]
                 },
             ),
@@ -219,7 +219,7 @@ pub fn long(usual: Flavour) -> Vec<Row> {
                         Attack::usual(DATA),
                         Attack::usual("lifetime"),
                         Attack::lasting(FLOWS, &["--ktap", "--seed", SEED], 1),
-                        Attack::lasting(PAIRS, &["--seconds", "600"], 1),
+                        Attack::lasting(PAIRS, &["--seconds", "240"], 1),
                     ]
                 },
             ),

@@ -62,6 +62,37 @@ impl Importer {
         Ok(map.mapping)
     }
 
+    /// The same by an array of addresses, which only our driver has.
+    pub fn map_vecs(&self, attachment: u32, way: Way) -> Result<u32> {
+        let mut map = abi::edu_map {
+            attachment,
+            direction: number(way),
+            ..Default::default()
+        };
+        ioctl::edu_map_vecs(&self.0, &mut map)?;
+        Ok(map.mapping)
+    }
+
+    /// The device is going to access the buffer, or has done so: `side` is one of `EDU_ACCESS_*`.
+    pub fn access(&self, mapping: u32, way: Way, side: u32) -> Result<()> {
+        let mut access = abi::edu_access {
+            mapping,
+            direction: number(way),
+            side,
+            ..Default::default()
+        };
+        ioctl::call(&self.0, &mut access).map(drop)
+    }
+
+    pub fn declare_atomics(&self, attachment: u32) -> Result<()> {
+        ioctl::edu_declare_atomics(&self.0, attachment)
+    }
+
+    /// The device's driver puts the buffer before it unmaps and detaches, which the last unmapping does.
+    pub fn forget(&self, attachment: u32) -> Result<()> {
+        ioctl::edu_forget(&self.0, attachment)
+    }
+
     pub fn unmap(&self, mapping: u32) -> Result<()> {
         ioctl::edu_release(&self.0, abi::REQUEST_EDU_UNMAP, mapping)
     }

@@ -13,6 +13,7 @@ use selftests::DmaBuf;
 use selftests::Errno;
 use selftests::Mapping;
 use selftests::PAGE;
+use selftests::abi;
 use selftests::sys::ioctl;
 
 use crate::broken;
@@ -148,10 +149,38 @@ fn come_and_go(
     count: &impl Fn(u32) -> u32,
 ) -> Result<()> {
     count(4);
+    // What only our driver has, and what only it survives.
+    let ours = shared.setting.source == Source::Udmabuf { ours: true };
     let device = rng.usize(0..shared.setting.devices) as u8;
+    let way = Way::ALL[rng.usize(0..3)];
     let attachment = own.attach(buffer, device)?;
-    let mapping = own.map(attachment, Way::ALL[rng.usize(0..3)]);
+    if ours && rng.u8(0..16) == 0 {
+        count(1);
+        // Refused where the device does not see what the CPU sees, which is what a mapping is asked then.
+        let _ = own.declare_atomics(attachment);
+    }
+    let mapping = match ours && rng.bool() {
+        true => own.map_vecs(attachment, way),
+        false => own.map(attachment, way),
+    };
     if let Ok(mapping) = mapping {
+        if ours && rng.bool() {
+            count(2);
+            for side in [abi::EDU_ACCESS_BEGIN, abi::EDU_ACCESS_END] {
+                own.access(mapping, way, side)
+                    .or_else(|error| match KNOWN.contains(&error) {
+                        true => Ok(()),
+                        false => Err(error),
+                    })?;
+            }
+        }
+        if ours && rng.u8(0..4) == 0 {
+            count(1);
+            // Fails if the device is gone.
+            if own.forget(attachment).is_ok() {
+                return own.unmap(mapping);
+            }
+        }
         if rng.bool() {
             tools::sync(buffer, rng.u64(1..8)).or_else(|error| match error {
                 Errno::INVAL => Ok(()),
