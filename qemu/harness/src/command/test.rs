@@ -86,6 +86,9 @@ fn show(layout: &Layout, summary: &Summary) -> Result<()> {
     Ok(())
 }
 
+/// How many times as long a program may take when what it executes is watched.
+const WATCHED: u32 = 3;
+
 /// What is run, and where.
 struct Run<'a> {
     layout: &'a Layout,
@@ -209,6 +212,7 @@ impl<'a> Run<'a> {
             own,
             ..
         } = planned;
+        let watched = self.coverage.map_or(1, |_| WATCHED);
         let mut tasks = Vec::new();
         let mut areas = Vec::new();
         for program in &planned.programs {
@@ -216,7 +220,7 @@ impl<'a> Run<'a> {
                 caller.failed(&program.area, error.to_string());
                 continue;
             }
-            let limit = program.limit * flavour.slowness();
+            let limit = program.limit * flavour.slowness() * watched;
             let words = program.words.iter().map(|word| (*word).to_owned());
             tasks.push(Task::new(&program.file, words.collect(), Some(limit))?);
             areas.push(program.area.clone());
