@@ -88,10 +88,8 @@ extern "C" {
     #[link_name = "rust_helper_dma_resv_assert_held"]
     pub(super) fn dma_resv_assert_held(resv: *mut dma_resv);
 
-    #[link_name = "rust_helper_file_readable"]
-    pub(super) fn file_readable(file: *const file) -> bool;
-    #[link_name = "rust_helper_file_writable"]
-    pub(super) fn file_writable(file: *const file) -> bool;
+    #[link_name = "rust_helper_file_is_read_write"]
+    pub(super) fn file_is_read_write(file: *const file) -> bool;
     #[link_name = "rust_helper_inode_lock_shared_killable"]
     pub(super) fn inode_lock_shared_killable(inode: *mut inode) -> c_int;
     #[link_name = "rust_helper_inode_unlock_shared"]
