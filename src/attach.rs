@@ -472,10 +472,16 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     }
 
     /// Brings everything to everybody. Returns what was done, if there was anything to do.
+    #[inline]
     fn hand_over(&mut self, purpose: Purpose, stands: Stands, span: Span) -> Option<Moved> {
         if !self.is_pending() {
             return None;
         }
+        self.move_all(purpose, stands, span)
+    }
+
+    #[inline(never)]
+    fn move_all(&mut self, purpose: Purpose, stands: Stands, span: Span) -> Option<Moved> {
         let passes = self.passes(purpose);
         let mut moved = Moved::default();
         let Self {
