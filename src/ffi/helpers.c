@@ -479,6 +479,11 @@ struct file *rust_helper_shmem_file_setup(const char *name, loff_t size)
 
 /* slab.h */
 
+void *rust_helper_kmalloc(size_t size, gfp_t flags)
+{
+	return kmalloc(size, flags);
+}
+
 void *rust_helper_kvzalloc(size_t size, gfp_t flags)
 {
 	return kvzalloc(size, flags);

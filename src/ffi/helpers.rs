@@ -205,6 +205,8 @@ extern "C" {
     #[link_name = "rust_helper_shmem_file_setup"]
     pub(super) fn shmem_file_setup(name: *const c_char, size: loff_t) -> *mut file;
 
+    #[link_name = "rust_helper_kmalloc"]
+    pub(super) fn kmalloc(size: usize, flags: gfp_t) -> *mut c_void;
     #[link_name = "rust_helper_kvzalloc"]
     pub(super) fn kvzalloc(size: usize, flags: gfp_t) -> *mut c_void;
 
