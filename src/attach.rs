@@ -48,13 +48,14 @@ use kernel::{
         __GFP_NOWARN,
         GFP_KERNEL_ACCOUNT, //
     },
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// A mapping of class [`Cache`](crate::coherency::Coherency::Cache), as far as hand-overs are concerned. What it
 /// does, it does for every mapping of that class.
 pub(crate) trait Cached {
+    /// Whether it is the same one.
+    fn is(&self, other: &Self) -> bool;
     /// Whether the device may write.
     fn may_write(&self) -> bool;
     /// Writes dirty cache lines back to memory.
@@ -114,7 +115,7 @@ pub(crate) struct Attachments<D, M, S> {
     /// How many mappings of class [`Coherent`](crate::coherency::Coherency::Coherent) there are.
     coherent: usize,
     /// The mappings of class [`Cache`](crate::coherency::Coherency::Cache).
-    cached: Array<Arc<M>>,
+    cached: Array<M>,
     /// Somebody has been unmapped since all of the buffer was given to a device that is still mapped:
     /// that one may lack what the other wrote, and what the CPU did while there were two.
     is_owed: bool,
@@ -318,7 +319,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn map_cached(&mut self, pending: &Pending, mapping: Arc<M>) -> Result {
+    pub(crate) fn map_cached(&mut self, pending: &Pending, mapping: M) -> Result {
         self.cached.reserve(1, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
         self.hand_over(Purpose::Receive, Stands::Page, self.whole);
         // Whoever ends an access from here on comes to hand over; what was ended before is written
@@ -387,9 +388,9 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     }
 
     /// Unmaps for a device of class [`Cache`](crate::coherency::Coherency::Cache).
-    pub(crate) fn unmap_cached(&mut self, pending: &Pending, mapping: &Arc<M>) {
+    pub(crate) fn unmap_cached(&mut self, pending: &Pending, mapping: &M) {
         self.hand_over(Purpose::Receive, Stands::Page, self.whole);
-        self.cached.retain(|other| !Arc::ptr_eq(other, mapping));
+        self.cached.retain(|other| !other.is(mapping));
         self.settle(pending);
     }
 
@@ -472,10 +473,16 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     }
 
     /// Brings everything to everybody. Returns what was done, if there was anything to do.
+    #[inline]
     fn hand_over(&mut self, purpose: Purpose, stands: Stands, span: Span) -> Option<Moved> {
         if !self.is_pending() {
             return None;
         }
+        self.move_all(purpose, stands, span)
+    }
+
+    #[inline(never)]
+    fn move_all(&mut self, purpose: Purpose, stands: Stands, span: Span) -> Option<Moved> {
         let passes = self.passes(purpose);
         let mut moved = Moved::default();
         let Self {
@@ -507,7 +514,10 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
 mod tests {
     use super::*;
     use core::cell::Cell;
-    use kernel::alloc::flags::GFP_KERNEL;
+    use kernel::{
+        alloc::flags::GFP_KERNEL,
+        sync::Arc, //
+    };
     use Direction::*;
     use Event::*;
 
@@ -586,7 +596,10 @@ mod tests {
         }
     }
 
-    impl Cached for Fake {
+    impl Cached for Arc<Fake> {
+        fn is(&self, other: &Self) -> bool {
+            Arc::ptr_eq(self, other)
+        }
         fn may_write(&self) -> bool {
             self.may_write
         }
@@ -647,7 +660,7 @@ mod tests {
 
     /// A list, what is done to it, and whether anything is pending.
     struct Setup {
-        list: Attachments<Number, Fake, Fake>,
+        list: Attachments<Number, Arc<Fake>, Fake>,
         log: Arc<Log>,
         pending: Pending,
     }

@@ -22,7 +22,8 @@ pub(crate) enum Coherency {
 pub(crate) struct Path {
     /// Its mappings go through `drivers/iommu/dma-iommu.c`.
     pub(crate) translated: bool,
-    /// Its driver may not be trusted with what lies beside the pages (`pci_dev.untrusted`).
+    /// Its driver may not be trusted with what lies beside the pages (`pci_dev.untrusted`); only if
+    /// translated.
     pub(crate) untrusted: bool,
     /// Smallest piece that its IOMMU can map, in bytes; only for an untrusted device.
     pub(crate) granule: usize,

@@ -7,10 +7,11 @@
 //! 1. What can be judged by arithmetic alone is, before anything is touched; with it what the user
 //!    may have locked, where that counts.
 //! 2. The descriptor is reserved: after the last step nothing may fail.
-//! 3. For each item the file is looked up and its inode locked; with the lock held, the seals
-//!    and how it was opened are checked and the pages pinned. A seal that would forbid the buffer cannot come in between:
-//!    seals are added under the lock taken exclusively (`memfd_add_seals()`), and `F_SEAL_WRITE`
-//!    fails from then on, for it waits in vain for the pins to go (`memfd_wait_for_pins()`).
+//! 3. For each item, and those behind it that name the same descriptor, the file is looked up and its
+//!    inode locked; with the lock held, the seals and how it was opened are checked and the pages
+//!    pinned. A seal that would forbid the buffer cannot come in between: seals are added under the
+//!    lock taken exclusively (`memfd_add_seals()`), and `F_SEAL_WRITE` fails from then on, for it
+//!    waits in vain for the pins to go (`memfd_wait_for_pins()`).
 //! 4. The dma-buf is made. It owns the pages from here on.
 //! 5. The descriptor is published. From here on user space can use the buffer, and close it.
 //!
@@ -67,10 +68,14 @@ pub(crate) fn create(items: &[Item], flags: u32, traits: Traits, limits: Limits)
     let fd = FileDescriptorReservation::get_unused_fd_flags(cloexec)?;
 
     let mut builder = Builder::new();
-    for item in items {
-        let memfd = Memfd::get(item.memfd)?;
+    // One after the other they are mostly of one memfd.
+    for items in items.chunk_by(|item, next| item.memfd == next.memfd) {
+        let memfd = Memfd::get(items[0].memfd)?;
         let locked = memfd.lock()?;
-        builder.append(&locked.check_seals()?, item.offset, item.size)?;
+        let sealed = locked.check_seals()?;
+        for item in items {
+            builder.append(&sealed, item.offset, item.size)?;
+        }
     }
 
     let dma_buf = Udmabuf::export(builder.finish(), traits, locked)?;

@@ -77,11 +77,14 @@ use crate::{
 use core::{
     ffi::c_void,
     ops::Range,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::aref::ARef, //
 };
 
 /// What is asked for when a buffer is made.
@@ -103,7 +106,7 @@ pub(crate) struct Udmabuf {
     /// Who of those that want to begin, or end, does so for all.
     turns: Turns,
     #[pin]
-    attachments: Mutex<Attachments<Device, Mapping, DeviceShadow>>,
+    attachments: Mutex<Attachments<Device, ARef<Mapping>, DeviceShadow>>,
     /// The kernel mapping, while there is one.
     #[pin]
     vmap: Mutex<Option<Vmap<SharedPages>>>,
@@ -196,7 +199,7 @@ impl Udmabuf {
         device: &Device,
         direction: Direction,
         coherency: Coherency,
-    ) -> Result<Arc<Mapping>> {
+    ) -> Result<ARef<Mapping>> {
         let mode = self.traits.mode;
         let atomics = mode == Mode::AtomicCoherent
             && (self.attachments.lock_killable()?.has_atomics(device) || device.has_atomics());
@@ -230,7 +233,7 @@ impl Udmabuf {
         buffer: Buffer<'_>,
         device: &Device,
         direction: Direction,
-    ) -> Result<Arc<Mapping>> {
+    ) -> Result<ARef<Mapping>> {
         self.attachments.lock_killable()?.map_shadow(
             &self.pending,
             device,
@@ -315,7 +318,7 @@ impl Exporter for Udmabuf {
         device: &Device,
         direction: Direction,
         _: &Held<'_>,
-    ) -> Result<Arc<Mapping>> {
+    ) -> Result<ARef<Mapping>> {
         if !device.has_dma_mask() {
             return Err(EINVAL);
         }
@@ -340,7 +343,7 @@ impl Exporter for Udmabuf {
         Ok(mapping)
     }
 
-    fn unmap(&self, buffer: Buffer<'_>, mapping: Arc<Mapping>, _: &Held<'_>) {
+    fn unmap(&self, buffer: Buffer<'_>, mapping: ARef<Mapping>, _: &Held<'_>) {
         if let Some(checker) = &self.checker {
             checker.unmap(mapping.device());
         }
@@ -567,17 +570,21 @@ impl FaultHandler for Udmabuf {
     }
 }
 
-impl Cached for Mapping {
+impl Cached for ARef<Mapping> {
+    fn is(&self, other: &Self) -> bool {
+        ptr::eq(&**self, &**other)
+    }
+
     fn may_write(&self) -> bool {
         self.direction().has_from_device()
     }
 
     fn clean(&self, span: Span) {
-        self.clean(span)
+        Mapping::clean(self, span)
     }
 
     fn clean_and_invalidate(&self, span: Span) {
-        self.clean_and_invalidate(span)
+        Mapping::clean_and_invalidate(self, span)
     }
 }
 

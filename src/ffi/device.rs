@@ -144,11 +144,11 @@ impl Device {
 
     fn path(&self, pages: &PinnedPages) -> Path {
         let raw = self.as_raw();
-        // SAFETY: The device is valid, here and below.
-        let translated = unsafe { helpers::use_dma_iommu(raw) };
+        let translated = self.is_translated();
+        // SAFETY: The device is valid, here and below. What is not translated has no granules.
+        let untrusted = translated && unsafe { helpers::dev_is_untrusted(raw) };
         // SAFETY: As above.
-        let untrusted = unsafe { helpers::dev_is_untrusted(raw) };
-        let own_operations = self.has_own_operations();
+        let own_operations = !translated && unsafe { helpers::has_dma_ops(raw) };
         Path {
             translated,
             untrusted,
@@ -185,7 +185,7 @@ impl Device {
     pub(super) fn has_bounced(&self, table: &SgTable) -> bool {
         // SAFETY: The device is valid. This is false once for all for a device that snoops, until
         // something is bounced.
-        if !self.is_direct() || !unsafe { helpers::dma_dev_need_sync(self.as_raw()) } {
+        if !unsafe { helpers::dma_dev_need_sync(self.as_raw()) } || !self.is_direct() {
             return false;
         }
         // SAFETY: The entry is of a table that is mapped for the device.

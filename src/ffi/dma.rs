@@ -9,6 +9,7 @@ use super::{
     device::Device,
     device_memory::DeviceMemory,
     helpers,
+    memory::Boxed,
     scatterlist::SgTable,
     shared_pages::SharedPages, //
 };
@@ -17,13 +18,21 @@ use crate::{
     direction::Direction,
     span::Span, //
 };
+use core::ptr::NonNull;
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     bindings,
     dma::DataDirection,
     error::to_result,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        Refcount, //
+    },
+    types::ForeignOwnable, //
 };
 
 impl Direction {
@@ -59,6 +68,8 @@ impl Direction {
 /// `mapped`, with `attrs`; nothing of it is bounced.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Mapping {
+    /// One is the importer's.
+    references: Refcount,
     /// What the importer asked for.
     direction: Direction,
     /// What the DMA API was told.
@@ -104,7 +115,7 @@ impl Mapping {
         direction: Direction,
         coherency: Coherency,
         required: bool,
-    ) -> Result<Arc<Self>> {
+    ) -> Result<ARef<Self>> {
         let attrs = match required {
             // SAFETY: A constant.
             true => ATTRS | unsafe { helpers::dma_attr_require_coherent() },
@@ -115,9 +126,10 @@ impl Mapping {
             _ => direction,
         };
         let limits = device.segment_limits();
-        let mapping = Arc::pin_init(
+        let mapping = Boxed::pin_init(
             // INVARIANT: The last step maps.
             try_pin_init!(Self {
+                references: Refcount::new(1),
                 direction,
                 mapped,
                 attrs,
@@ -141,7 +153,7 @@ impl Mapping {
         )?;
         match mapping.device.has_bounced(&mapping.table) {
             true => Err(EIO),
-            false => Ok(mapping),
+            false => Ok(Self::share(mapping)),
         }
     }
 
@@ -156,11 +168,12 @@ impl Mapping {
         pages: SharedPages,
         direction: Direction,
         shadow: &DeviceMemory,
-    ) -> Result<Arc<Self>> {
+    ) -> Result<ARef<Self>> {
         let limits = device.segment_limits();
-        Arc::pin_init(
+        let mapping = Boxed::pin_init(
             // INVARIANT: A shadow is not mapped.
             try_pin_init!(Self {
+                references: Refcount::new(1),
                 direction,
                 mapped: *direction,
                 attrs: ATTRS,
@@ -170,7 +183,16 @@ impl Mapping {
                 table <- SgTable::of_shadow(pages, shadow, limits),
             }),
             GFP_KERNEL_ACCOUNT,
-        )
+        )?;
+        Ok(Self::share(mapping))
+    }
+
+    /// The first reference to it.
+    fn share(mapping: Pin<Boxed<Self>>) -> ARef<Self> {
+        // SAFETY: It is not null.
+        let mapping = unsafe { NonNull::new_unchecked(mapping.into_foreign()) };
+        // SAFETY: It was made with one reference.
+        unsafe { ARef::from_raw(mapping.cast()) }
     }
 
     /// What the device may do, as its driver said.
@@ -212,25 +234,41 @@ impl Mapping {
         self.pages.for_each_range(span, cache::clean_and_invalidate);
     }
 
-    /// The table, for dma-buf core; belongs to the mapping.
-    ///
-    /// # Safety
-    ///
-    /// `this` points to a mapping.
-    pub(super) unsafe fn table(this: *const Self) -> *mut bindings::sg_table {
+    /// The table, for dma-buf core, with the reference.
+    pub(super) fn into_table(mapping: ARef<Self>) -> *mut bindings::sg_table {
+        let mapping = ARef::into_raw(mapping).as_ptr();
         // SAFETY: It is a mapping; an `SgTable` begins with the table.
-        unsafe { &raw const (*this).table }.cast_mut().cast()
+        unsafe { &raw mut (*mapping).table }.cast()
     }
 
-    /// The reverse of [`table`](Self::table).
+    /// The reverse of [`into_table`](Self::into_table).
     ///
     /// # Safety
     ///
-    /// `table` came from there, and the mapping still exists.
-    pub(super) unsafe fn of_table(table: *mut bindings::sg_table) -> *const Self {
+    /// `table` came from there, and comes here once.
+    pub(super) unsafe fn from_table(table: *mut bindings::sg_table) -> ARef<Self> {
         let table = table.cast::<SgTable>();
         // SAFETY: It is part of a mapping.
-        unsafe { kernel::container_of!(table, Self, table) }
+        let mapping = unsafe { kernel::container_of!(table, Self, table) };
+        // SAFETY: As above.
+        let mapping = unsafe { NonNull::new_unchecked(mapping) };
+        // SAFETY: The reference is that of the importer, who has given it back.
+        unsafe { ARef::from_raw(mapping) }
+    }
+}
+
+// SAFETY: It exists as long as it has references.
+unsafe impl AlwaysRefCounted for Mapping {
+    fn inc_ref(&self) {
+        self.references.inc();
+    }
+
+    unsafe fn dec_ref(mapping: NonNull<Self>) {
+        // SAFETY: It is there, says the caller.
+        if unsafe { mapping.as_ref() }.references.dec_and_test() {
+            // SAFETY: It came from `into_foreign()`, and this was the last reference.
+            drop(unsafe { Pin::<Boxed<Self>>::from_foreign(mapping.as_ptr().cast()) });
+        }
     }
 }
 

@@ -47,7 +47,7 @@ use kernel::{
     fs::file::FileDescriptorReservation,
     page::PAGE_SHIFT,
     prelude::*,
-    sync::Arc,
+    sync::aref::ARef,
     types::ForeignOwnable, //
 };
 
@@ -73,10 +73,10 @@ pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
         device: &Device,
         direction: Direction,
         held: &Held<'_>,
-    ) -> Result<Arc<Mapping>>;
+    ) -> Result<ARef<Mapping>>;
 
     /// Takes back what [`map`](Self::map) returned (`unmap_dma_buf`).
-    fn unmap(&self, buffer: Buffer<'_>, mapping: Arc<Mapping>, held: &Held<'_>);
+    fn unmap(&self, buffer: Buffer<'_>, mapping: ARef<Mapping>, held: &Held<'_>);
 
     /// Whether [`begin_cpu_access`](Self::begin_cpu_access) has anything to do, or may be left out.
     fn needs_begin(&self) -> bool;
@@ -558,8 +558,7 @@ impl<T: Exporter> Operations<T> {
         };
         match map() {
             // The importer owns one reference until it unmaps.
-            // SAFETY: It points to a mapping.
-            Ok(mapping) => unsafe { Mapping::table(Arc::into_raw(mapping)) },
+            Ok(mapping) => Mapping::into_table(mapping),
             Err(error) => error.to_ptr(),
         }
     }
@@ -580,9 +579,7 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: The lock is held.
         let held = unsafe { Self::held(buf) };
         // SAFETY: The table came from `map_dma_buf()`.
-        let mapping = unsafe { Mapping::of_table(table) };
-        // SAFETY: There, the importer was given a reference to the mapping.
-        let mapping = unsafe { Arc::from_raw(mapping) };
+        let mapping = unsafe { Mapping::from_table(table) };
         exporter.unmap(buffer, mapping, &held);
     }
 

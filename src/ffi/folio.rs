@@ -517,10 +517,18 @@ impl Drop for PinnedPages {
         let memmap = Memmap::new();
         let extents = self.extents.iter();
         match self.single {
-            // SAFETY: Nobody has the pages any more; `single` by the type invariant.
-            true => extents.for_each(|run| unsafe { Self::unpin_single(memmap, run) }),
-            // SAFETY: As above.
-            false => extents.for_each(|run| unsafe { Self::unpin(memmap, run) }),
+            true => {
+                for run in extents {
+                    // SAFETY: Nobody has the pages any more; `single` by the type invariant.
+                    unsafe { Self::unpin_single(memmap, run) };
+                }
+            }
+            false => {
+                for run in extents {
+                    // SAFETY: As above.
+                    unsafe { Self::unpin(memmap, run) };
+                }
+            }
         }
     }
 }

@@ -189,14 +189,9 @@ void rust_helper_dma_resv_assert_held(struct dma_resv *resv)
 
 /* fs.h */
 
-bool rust_helper_file_readable(const struct file *file)
+bool rust_helper_file_is_read_write(const struct file *file)
 {
-	return file->f_mode & FMODE_READ;
-}
-
-bool rust_helper_file_writable(const struct file *file)
-{
-	return file->f_mode & FMODE_WRITE;
+	return !(~file->f_mode & (FMODE_READ | FMODE_WRITE));
 }
 
 int rust_helper_inode_lock_shared_killable(struct inode *inode)
@@ -483,6 +478,11 @@ struct file *rust_helper_shmem_file_setup(const char *name, loff_t size)
 #endif
 
 /* slab.h */
+
+void *rust_helper_kmalloc(size_t size, gfp_t flags)
+{
+	return kmalloc(size, flags);
+}
 
 void *rust_helper_kvzalloc(size_t size, gfp_t flags)
 {

@@ -88,10 +88,8 @@ extern "C" {
     #[link_name = "rust_helper_dma_resv_assert_held"]
     pub(super) fn dma_resv_assert_held(resv: *mut dma_resv);
 
-    #[link_name = "rust_helper_file_readable"]
-    pub(super) fn file_readable(file: *const file) -> bool;
-    #[link_name = "rust_helper_file_writable"]
-    pub(super) fn file_writable(file: *const file) -> bool;
+    #[link_name = "rust_helper_file_is_read_write"]
+    pub(super) fn file_is_read_write(file: *const file) -> bool;
     #[link_name = "rust_helper_inode_lock_shared_killable"]
     pub(super) fn inode_lock_shared_killable(inode: *mut inode) -> c_int;
     #[link_name = "rust_helper_inode_unlock_shared"]
@@ -207,6 +205,8 @@ extern "C" {
     #[link_name = "rust_helper_shmem_file_setup"]
     pub(super) fn shmem_file_setup(name: *const c_char, size: loff_t) -> *mut file;
 
+    #[link_name = "rust_helper_kmalloc"]
+    pub(super) fn kmalloc(size: usize, flags: gfp_t) -> *mut c_void;
     #[link_name = "rust_helper_kvzalloc"]
     pub(super) fn kvzalloc(size: usize, flags: gfp_t) -> *mut c_void;
 

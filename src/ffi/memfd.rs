@@ -22,7 +22,6 @@ use super::{
 };
 use kernel::{
     bindings,
-    error::to_result,
     fs::file::LocalFile,
     prelude::*,
     sync::aref::ARef,
@@ -73,12 +72,8 @@ impl Memfd {
     /// Whether the descriptor gives all the access that a buffer gives: `mmap()` wants the same for
     /// a shared, writable mapping (`do_mmap()` in `mm/mmap.c`).
     fn is_read_write(&self) -> bool {
-        let file = self.as_raw();
         // SAFETY: The file is open; its mode does not change.
-        let readable = unsafe { helpers::file_readable(file) };
-        // SAFETY: As above.
-        let writable = unsafe { helpers::file_writable(file) };
-        readable && writable
+        unsafe { helpers::file_is_read_write(self.as_raw()) }
     }
 
     /// Keeps the seals as they are until the guard is dropped.
@@ -90,7 +85,9 @@ impl Memfd {
         // SAFETY: The file is open, so it has an inode.
         let inode = unsafe { (*self.as_raw()).f_inode };
         // SAFETY: The inode is valid as long as the file is open.
-        to_result(unsafe { helpers::inode_lock_shared_killable(inode) })?;
+        if unsafe { helpers::inode_lock_shared_killable(inode) } != 0 {
+            return Err(EINTR);
+        }
         // INVARIANT: Just locked, by this task.
         Ok(Locked {
             memfd: self,

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that is freed without a detour.
+//! Memory that is allocated and freed without a detour.
 //!
 //! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 //!
-//! The allocators of `kernel::alloc` free by `krealloc()` and `kvrealloc()`, to a size of 0, and do so for
-//! what was never allocated, too: an empty vector. For a buffer of one page that is a tenth of what
-//! closing it takes.
+//! The allocators of `kernel::alloc` allocate by `krealloc()` and `kvrealloc()`, of nothing, and free by
+//! them, to a size of 0; and do so for what was never allocated, too: an empty vector. For a buffer of
+//! one page that is a tenth of what closing it takes, and some of what mapping it does.
 
+use super::helpers;
 use core::{
     alloc::Layout,
     marker::PhantomData,
@@ -19,12 +20,14 @@ use kernel::{
             KVmalloc,
             Kmalloc, //
         },
+        flags::GFP_KERNEL_ACCOUNT,
         AllocError,
         Allocator,
         Flags,
         NumaNode, //
     },
     bindings,
+    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -34,14 +37,16 @@ pub(crate) type Boxed<T> = Box<T, Freed<Kmalloc>>;
 /// As a `KVVec`.
 pub(crate) type Array<T> = Vec<T, Freed<KVmalloc>>;
 
-/// The allocator `A`, but that memory is freed by `kvfree()`.
+/// The allocator `A`, but that memory is freed by `kvfree()`, and what is small and of the usual kind
+/// allocated by `kmalloc()`.
 pub(crate) struct Freed<A>(PhantomData<A>);
 
-// SAFETY: Everything is as `A` has it, but for `free()`: the allocators of the kernel allocate by
-// `kmalloc()` or `vmalloc()`, and `kvfree()` frees both.
+// SAFETY: Everything is as `A` has it, but for `kmalloc()` and `kvfree()`: the allocators of the kernel
+// allocate by `kmalloc()` or `vmalloc()`, and take what comes from either.
 unsafe impl<A: Allocator> Allocator for Freed<A> {
     const MIN_ALIGN: usize = A::MIN_ALIGN;
 
+    #[inline]
     unsafe fn realloc(
         ptr: Option<NonNull<u8>>,
         layout: Layout,
@@ -49,8 +54,18 @@ unsafe impl<A: Allocator> Allocator for Freed<A> {
         flags: Flags,
         nid: NumaNode,
     ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: As this function's.
-        unsafe { A::realloc(ptr, layout, old_layout, flags, nid) }
+        // Memory is aligned as its size is.
+        let size = layout.pad_to_align().size();
+        let is_small = 0 < size && size <= PAGE_SIZE;
+        let is_usual = flags == GFP_KERNEL_ACCOUNT && nid == NumaNode::NO_NODE;
+        if ptr.is_some() || !is_small || !is_usual {
+            // SAFETY: As this function's.
+            return unsafe { A::realloc(ptr, layout, old_layout, flags, nid) };
+        }
+        // SAFETY: May sleep, say the flags.
+        let start = unsafe { helpers::kmalloc(size, bindings::GFP_KERNEL_ACCOUNT) };
+        let start = NonNull::new(start.cast()).ok_or(AllocError)?;
+        Ok(NonNull::slice_from_raw_parts(start, size))
     }
 
     #[inline]

@@ -16,7 +16,6 @@ use core::{
 };
 use kernel::{
     bindings,
-    error::to_result,
     prelude::*,
     sync::LockClassKey,
     types::{
@@ -76,9 +75,10 @@ impl<T> Mutex<T> {
     /// `ERESTARTSYS`: user space sees `EINTR`, or nothing if its handler restarts system calls.
     pub(crate) fn lock_interruptible(&self) -> Result<Guard<'_, T>> {
         // SAFETY: `raw` is an initialised mutex.
-        to_result(unsafe { helpers::mutex_lock_interruptible(self.raw.get()) })
-            .map_err(|_| ERESTARTSYS)?;
-        Ok(Guard::new(self))
+        match unsafe { helpers::mutex_lock_interruptible(self.raw.get()) } {
+            0 => Ok(Guard::new(self)),
+            _ => Err(ERESTARTSYS),
+        }
     }
 
     /// Waits until it is locked or the process is to die.
@@ -88,8 +88,10 @@ impl<T> Mutex<T> {
     /// `EINTR`.
     pub(crate) fn lock_killable(&self) -> Result<Guard<'_, T>> {
         // SAFETY: `raw` is an initialised mutex.
-        to_result(unsafe { helpers::mutex_lock_killable(self.raw.get()) })?;
-        Ok(Guard::new(self))
+        match unsafe { helpers::mutex_lock_killable(self.raw.get()) } {
+            0 => Ok(Guard::new(self)),
+            _ => Err(EINTR),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use kernel::{
     bindings,
     page::PAGE_SHIFT,
     prelude::*,
-    sync::Arc,
+    sync::aref::ARef,
     time::{
         Instant,
         Monotonic, //
@@ -187,7 +187,7 @@ pub(crate) fn map<T>(
 
 /// `work` unmaps for a device.
 #[inline(always)]
-pub(crate) fn unmap(pages: &PinnedPages, mapping: Arc<Mapping>, work: impl FnOnce(Arc<Mapping>)) {
+pub(crate) fn unmap(pages: &PinnedPages, mapping: ARef<Mapping>, work: impl FnOnce(ARef<Mapping>)) {
     if !udmabuf_unmap::is_on() {
         return work(mapping);
     }

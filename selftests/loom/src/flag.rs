@@ -68,7 +68,10 @@ struct Cache {
     memory: Arc<AtomicU64>,
 }
 
-impl Cached for Cache {
+impl Cached for crate::sync::Arc<Cache> {
+    fn is(&self, other: &Self) -> bool {
+        crate::sync::Arc::ptr_eq(self, other)
+    }
     fn may_write(&self) -> bool {
         false
     }
@@ -119,7 +122,7 @@ impl Importer for u32 {
 /// that file needs a kernel.
 struct Buffer {
     pending: Arc<Pending>,
-    attachments: Mutex<Attachments<u32, Cache, NoShadow>>,
+    attachments: Mutex<Attachments<u32, crate::sync::Arc<Cache>, NoShadow>>,
     cache: Cache,
 }
 

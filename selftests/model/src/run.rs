@@ -329,7 +329,11 @@ pub(crate) struct Lines {
     may_write: bool,
 }
 
-impl Cached for Lines {
+impl Cached for Arc<Lines> {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self, other)
+    }
+
     fn may_write(&self) -> bool {
         self.may_write
     }
@@ -365,7 +369,7 @@ impl Importer for usize {
 /// The list of attachments, with the mappings that are on it.
 pub(crate) struct List<'a> {
     pub(crate) script: &'a Script,
-    pub(crate) attachments: Attachments<usize, Lines, Model>,
+    pub(crate) attachments: Attachments<usize, Arc<Lines>, Model>,
     cached: Vec<(usize, Arc<Lines>)>,
     pub(crate) pending: Pending,
 }
