@@ -2,7 +2,10 @@
 
 //! The pages of a buffer as runs of physically contiguous ones.
 
-use crate::ffi::memory::Array;
+use crate::ffi::{
+    memory::Array,
+    sort::sort, //
+};
 use core::{
     mem::size_of,
     ops::Range,
@@ -313,7 +316,7 @@ impl Extents {
         for run in self.runs() {
             frames.push_within_capacity((run.pfn, run.pfn + run.pages))?;
         }
-        frames.sort_unstable();
+        sort(&mut frames);
         Ok(frames.windows(2).any(|pair| pair[1].0 < pair[0].1))
     }
 

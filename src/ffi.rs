@@ -30,6 +30,7 @@ pub(crate) mod reports;
 mod scatterlist;
 pub(crate) mod shared_pages;
 pub(crate) mod signal;
+pub(crate) mod sort;
 pub(crate) mod task;
 pub(crate) mod trace;
 pub(crate) mod uaccess;

@@ -196,6 +196,20 @@ impl Memfd {
         fs::ftruncate(&self.fd, size as u64)
     }
 
+    /// Allocates the pages of a range, in which nothing is looked at or cleared yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of fallocate().
+    pub fn allocate(&self, offset: usize, size: usize) -> Result<()> {
+        fs::fallocate(
+            &self.fd,
+            FallocateFlags::empty(),
+            offset as u64,
+            size as u64,
+        )
+    }
+
     /// Takes the pages of a range out of the file, which reads as zeroes afterwards.
     ///
     /// # Errors

@@ -8,6 +8,12 @@
 //! buffer), and each releases on drop what it owns. A pinned folio is not split, for a split
 //! wants no references but its own (`folio_expected_ref_count()` in `mm/huge_memory.c`), so the
 //! folios of an extent can be found again by walking its page frames.
+//!
+//! What is in a folio that nobody has accessed, as `fallocate()` leaves one, is not cleared before
+//! somebody does: it shows what was there before, and loses later what is written past its file
+//! system (`SGP_FALLOC` in `mm/shmem.c`). And a folio that is clean may be dropped once its pins are
+//! gone: what user mappings and devices write marks nothing. `memfd_pin_folios()` looks for neither,
+//! so a folio is [made ready](make_ready) before it belongs to a buffer.
 
 use super::{
     helpers,
@@ -32,6 +38,7 @@ use kernel::{
     page::PAGE_SHIFT,
     prelude::*,
     sync::atomic::{
+        Acquire,
         Atomic,
         Relaxed, //
     },
@@ -92,6 +99,11 @@ impl Memmap {
 
 /// In the flags of a folio of several pages (`PG_head`).
 const HEAD: c_ulong = 1 << bindings::pageflags_PG_head;
+/// In the flags of a folio whose content is what it should be (`PG_uptodate`).
+const UPTODATE: c_ulong = 1 << bindings::pageflags_PG_uptodate;
+/// In the flags of a folio that must not be dropped (`PG_dirty`). It stays: what is pinned is not
+/// written to swap (`shrink_folio_list()` in `mm/vmscan.c`).
+const DIRTY: c_ulong = 1 << bindings::pageflags_PG_dirty;
 
 /// The flags of a folio.
 ///
@@ -102,9 +114,38 @@ const HEAD: c_ulong = 1 << bindings::pageflags_PG_head;
 unsafe fn folio_flags(folio: *mut bindings::folio) -> c_ulong {
     // SAFETY: A folio begins with its first page.
     let flags = unsafe { &raw const (*folio.cast::<bindings::page>()).flags.f };
-    // SAFETY: The flags are valid. Others change at any time, so they are loaded once and whole, as
-    // `const_folio_flags()` has it; `PG_head` does not while the folio is held.
-    unsafe { flags.read_volatile() }
+    // SAFETY: The flags are valid, and others change them at any time, atomically. `PG_head` stays
+    // while the folio is held.
+    let flags = unsafe { Atomic::from_ptr(flags.cast_mut()) };
+    // Who finds `PG_uptodate` finds the content (`folio_test_uptodate()`).
+    flags.load(Acquire)
+}
+
+/// Clears a folio that nobody has accessed yet, as whoever did so first would (`shmem_get_folio_gfp()`
+/// in `mm/shmem.c`), and has it kept when its pins are gone.
+///
+/// # Safety
+///
+/// `folio` is pinned, and its file open. The folio is not locked by this task.
+#[cold]
+#[inline(never)]
+unsafe fn make_ready(folio: *mut bindings::folio) {
+    // SAFETY: Valid, says the caller, as below; nobody locks a folio for longer than it takes to read or
+    // write it.
+    unsafe { helpers::folio_lock(folio) };
+    // SAFETY: As above.
+    if unsafe { folio_flags(folio) } & UPTODATE == 0 {
+        // SAFETY: As above.
+        let bytes = unsafe { folio_pages(folio) } << PAGE_SHIFT;
+        // SAFETY: That is all of it, and it is locked: nobody but us is the first.
+        unsafe { helpers::folio_zero_range(folio, 0, bytes) };
+        // SAFETY: It has just been cleared.
+        unsafe { helpers::folio_mark_uptodate(folio) };
+    }
+    // SAFETY: The lock keeps its file system from letting go of it.
+    unsafe { bindings::folio_mark_dirty(folio) };
+    // SAFETY: Locked above.
+    unsafe { bindings::folio_unlock(folio) };
 }
 
 /// Whether a folio has one page (`!folio_test_large()`).
@@ -170,6 +211,8 @@ pub(crate) struct FolioBatch {
     skip: usize,
     /// Pages of the range that are not yet handed out; folios beyond them are cut short.
     pages: usize,
+    /// The flags that a folio of this file has when it is ready.
+    ready: c_ulong,
 }
 
 impl FolioBatch {
@@ -186,6 +229,7 @@ impl FolioBatch {
             count: 0,
             skip: 0,
             pages: 0,
+            ready: UPTODATE | DIRTY,
         }
     }
 
@@ -207,7 +251,8 @@ impl FolioBatch {
         Ok(())
     }
 
-    /// Replaces the content by what `pin` pins of a range of `size` bytes.
+    /// Replaces the content by what `pin` pins of a range of `size` bytes, of a file whose folios may be
+    /// reclaimed or not.
     ///
     /// `pin` gets room for folios, its length, and a place for the offset in bytes into the first
     /// folio; it returns how many it pinned, or an error.
@@ -219,6 +264,7 @@ impl FolioBatch {
     pub(super) unsafe fn fill(
         &mut self,
         size: u64,
+        is_reclaimed: bool,
         pin: impl FnOnce(*mut *mut bindings::folio, u32, *mut usize) -> isize,
     ) -> Result {
         let pages = usize::try_from(size >> PAGE_SHIFT)?;
@@ -241,6 +287,10 @@ impl FolioBatch {
         self.count = pinned as usize;
         self.skip = offset >> PAGE_SHIFT;
         self.pages = pages;
+        self.ready = match is_reclaimed {
+            true => UPTODATE | DIRTY,
+            false => UPTODATE,
+        };
         Ok(())
     }
 
@@ -254,14 +304,15 @@ impl FolioBatch {
         unsafe { slice::from_raw_parts(places.add(self.next), self.count - self.next) }
     }
 
-    /// How many stretches there are of folios that lie side by side, if each folio has just one page.
+    /// Makes all folios ready. Returns how many stretches there are of folios that lie side by side, if
+    /// each folio has just one page.
     ///
     /// # Errors
     ///
     /// `EINVAL` for a folio that has too many references, as `memfd_pin_folios()` has it when the counter
     /// has overflowed.
     fn check(&self) -> Result<Option<usize>> {
-        let mut flags = 0;
+        let (mut any, mut all) = (0, self.ready);
         let mut stretches = 0;
         let mut before = ptr::null_mut();
         for &folio in self.pinned() {
@@ -270,11 +321,28 @@ impl FolioBatch {
                 return Err(EINVAL);
             }
             // SAFETY: As above.
-            flags |= unsafe { folio_flags(folio) };
+            let flags = unsafe { folio_flags(folio) };
+            any |= flags;
+            all &= flags;
             stretches += usize::from(!follows(before, 1, folio));
             before = folio;
         }
-        Ok((flags & HEAD == 0).then_some(stretches))
+        if all != self.ready {
+            self.make_ready();
+        }
+        Ok((any & HEAD == 0).then_some(stretches))
+    }
+
+    /// Makes those folios ready that are not.
+    #[cold]
+    fn make_ready(&self) {
+        for &folio in self.pinned() {
+            // SAFETY: The folio is pinned by the type invariant, here and below.
+            if unsafe { folio_flags(folio) } & self.ready != self.ready {
+                // SAFETY: Its file is open while a batch is taken from it.
+                unsafe { make_ready(folio) };
+            }
+        }
     }
 
     /// The stretches of folios that have just one page: page frame and length, in pages, of each.
@@ -411,7 +479,7 @@ impl PinnedPages {
             // A list may have very many of these.
             (1, &[folio]) => {
                 // SAFETY: The folio is valid by the type invariant of the batch.
-                unsafe { self.append_page(folio, batch.skip) }?;
+                unsafe { self.append_page(folio, batch.skip, batch.ready) }?;
                 // INVARIANT: The pin becomes that of the extent which now ends there.
                 batch.hand_over();
                 Ok(1)
@@ -422,15 +490,25 @@ impl PinnedPages {
 
     /// # Safety
     ///
-    /// `folio` is pinned, and has more than `skip` pages.
+    /// `folio` is pinned, has more than `skip` pages, and its file is open.
     #[inline]
-    unsafe fn append_page(&mut self, folio: *mut bindings::folio, skip: usize) -> Result {
+    unsafe fn append_page(
+        &mut self,
+        folio: *mut bindings::folio,
+        skip: usize,
+        ready: c_ulong,
+    ) -> Result {
         // SAFETY: The folio is valid, says the caller, here and below.
         if !unsafe { folio_has_room(folio) } {
             return Err(EINVAL);
         }
         // SAFETY: As above.
-        self.single &= unsafe { folio_is_single(folio) };
+        let flags = unsafe { folio_flags(folio) };
+        if flags & ready != ready {
+            // SAFETY: As above.
+            unsafe { make_ready(folio) };
+        }
+        self.single &= flags & HEAD == 0;
         // SAFETY: As above.
         let pfn = unsafe { Memmap::new().pfn(folio) };
         self.extents.push(pfn + skip, 1)

@@ -15,10 +15,12 @@
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
 #include <linux/fs.h>
+#include <linux/highmem.h>
 #include <linux/hugetlb.h>
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/pagemap.h>
 #include <linux/pci.h>
 #include <linux/printk.h>
 #include <linux/ptrace.h>
@@ -204,6 +206,13 @@ void rust_helper_inode_unlock_shared(struct inode *inode)
 	inode_unlock_shared(inode);
 }
 
+/* highmem.h */
+
+void rust_helper_folio_zero_range(struct folio *folio, size_t start, size_t length)
+{
+	folio_zero_range(folio, start, length);
+}
+
 /* hugetlb.h */
 
 unsigned int rust_helper_hugetlbfs_seals(struct inode *inode)
@@ -342,6 +351,11 @@ int rust_helper_mutex_lock_killable(struct mutex *lock)
 
 /* page-flags.h */
 
+void rust_helper_folio_mark_uptodate(struct folio *folio)
+{
+	folio_mark_uptodate(folio);
+}
+
 #if IS_ENABLED(CONFIG_KUNIT) && IS_ENABLED(CONFIG_MEMORY_FAILURE)
 /* For tests, in which memory fails. */
 void rust_helper_assign_page_hwpoison(struct page *page, bool failed)
@@ -349,6 +363,13 @@ void rust_helper_assign_page_hwpoison(struct page *page, bool failed)
 	failed ? SetPageHWPoison(page) : ClearPageHWPoison(page);
 }
 #endif
+
+/* pagemap.h */
+
+void rust_helper_folio_lock(struct folio *folio)
+{
+	folio_lock(folio);
+}
 
 /* pci.h */
 

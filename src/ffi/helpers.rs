@@ -95,6 +95,9 @@ extern "C" {
     #[link_name = "rust_helper_inode_unlock_shared"]
     pub(super) fn inode_unlock_shared(inode: *mut inode);
 
+    #[link_name = "rust_helper_folio_zero_range"]
+    pub(super) fn folio_zero_range(folio: *mut folio, start: usize, length: usize);
+
     #[link_name = "rust_helper_hugetlbfs_seals"]
     pub(super) fn hugetlbfs_seals(inode: *mut inode) -> c_uint;
     #[link_name = "rust_helper_is_file_hugepages"]
@@ -156,6 +159,12 @@ extern "C" {
     pub(super) fn mutex_lock_interruptible(lock: *mut mutex) -> c_int;
     #[link_name = "rust_helper_mutex_lock_killable"]
     pub(super) fn mutex_lock_killable(lock: *mut mutex) -> c_int;
+
+    #[link_name = "rust_helper_folio_mark_uptodate"]
+    pub(super) fn folio_mark_uptodate(folio: *mut folio);
+
+    #[link_name = "rust_helper_folio_lock"]
+    pub(super) fn folio_lock(folio: *mut folio);
 
     #[link_name = "rust_helper_log_wrong"]
     pub(super) fn log_wrong(line: *const c_char);

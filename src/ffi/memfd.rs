@@ -69,6 +69,11 @@ impl Memfd {
         self.file.as_ptr()
     }
 
+    /// Whether what nobody uses may be written to swap. Huge pages stay.
+    fn is_reclaimed(&self) -> bool {
+        matches!(self.kind, Kind::Shmem)
+    }
+
     /// Whether the descriptor gives all the access that a buffer gives: `mmap()` wants the same for
     /// a shared, writable mapping (`do_mmap()` in `mm/mmap.c`).
     fn is_read_write(&self) -> bool {
@@ -187,7 +192,7 @@ impl Sealed<'_> {
             }
         };
         // SAFETY: That is what `memfd_pin_folios()` does.
-        unsafe { batch.fill(end.saturating_sub(start), pin) }
+        unsafe { batch.fill(end.saturating_sub(start), self.0.memfd.is_reclaimed(), pin) }
     }
 }
 

@@ -23,6 +23,12 @@ pub mod memory {
     pub type Array<T> = kernel::prelude::KVVec<T>;
 }
 
+pub mod sort {
+    pub fn sort<T: Ord>(slice: &mut [T]) {
+        slice.sort_unstable();
+    }
+}
+
 /// The mutex of an automatic buffer, which is the only one that is taken in files compiled here.
 pub mod mutex {
     use std::{

@@ -34,6 +34,7 @@ use selftests::tracefs::Trace;
 
 use crate::checked::Checked;
 use crate::checked::is_at;
+use crate::order;
 use crate::setup;
 
 pub const TESTS: &[Test] = tests![
@@ -45,6 +46,7 @@ pub const TESTS: &[Test] = tests![
     automatic_after_a_mapping_that_fails,
     automatic_mapped_for_each_use,
     automatic_page_twice,
+    automatic_in_the_worst_order,
     automatic_child,
     automatic_debugger,
     automatic_through_the_memfd,
@@ -61,8 +63,12 @@ const SIZE: usize = 64 * PAGE;
 const BOTH: Direction = Direction::Bidirectional;
 
 fn automatic(item: Item, flags: u32) -> Outcome<DmaBuf> {
+    automatic_list(&[item], flags)
+}
+
+fn automatic_list(items: &[Item], flags: u32) -> Outcome<DmaBuf> {
     let flags = flags | abi::UDMABUF_FLAGS_AUTO_SYNC | abi::UDMABUF_FLAGS_CLOEXEC;
-    match Udmabuf::open()?.create_ext(abi::UDMABUF_MODE_DMA_API, &[item], flags) {
+    match Udmabuf::open()?.create_ext(abi::UDMABUF_MODE_DMA_API, items, flags) {
         Err(Errno::NOTTY) => skip("a driver whose buffers hand themselves over"),
         buffer => Ok(buffer?),
     }
@@ -274,12 +280,7 @@ fn automatic_page_twice() -> Outcome {
         memfd.range(PAGE, SIZE - 2 * PAGE),
         memfd.range(0, PAGE),
     ];
-    let flags = abi::UDMABUF_FLAGS_AUTO_SYNC | abi::UDMABUF_FLAGS_CLOEXEC;
-    let made = Udmabuf::open()?.create_ext(abi::UDMABUF_MODE_DMA_API, &items, flags);
-    let buffer = match made {
-        Err(Errno::NOTTY) => return skip("a driver whose buffers hand themselves over"),
-        buffer => buffer?,
-    };
+    let buffer = automatic_list(&items, 0)?;
     let memory = buffer.map(Access::ReadWrite)?;
     let attachment = edu.attach(&buffer)?;
     let mapping = attachment.map(BOTH)?;
@@ -297,6 +298,25 @@ fn automatic_page_twice() -> Outcome {
         equal("the CPU sees", bytes, theirs)?;
     }
     Ok(())
+}
+
+/// Whether a page is there twice is found by sorting, whatever the order is. The kernel's stack has 16 KiB.
+fn automatic_in_the_worst_order() -> Outcome {
+    /// As many as a list may have by default.
+    const ITEMS: usize = 1024;
+    let edu = setup::edu(0)?;
+    let memfd = Memfd::new(2 * ITEMS * PAGE)?;
+    let whole = Udmabuf::open()?.create(memfd.whole())?;
+    let frames = edu.frames(&whole)?;
+    let mut pages: Vec<usize> = (0..frames.len()).collect();
+    pages.sort_by_key(|page| frames[*page]);
+    // Every other page frame, so that none follows another.
+    let order = order::worst_for_quicksort(ITEMS);
+    let items = order
+        .iter()
+        .map(|rank| memfd.range(pages[2 * rank] * PAGE, PAGE));
+    let buffer = automatic_list(&items.collect::<Vec<_>>(), 0)?;
+    equal("size", buffer.size()?, ITEMS * PAGE)
 }
 
 /// A child has entries of its own, which go as its parent's do.

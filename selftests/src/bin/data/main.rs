@@ -17,6 +17,7 @@ mod ending;
 mod fences;
 mod kernel;
 mod layout;
+mod order;
 mod scale;
 mod setup;
 mod stated;

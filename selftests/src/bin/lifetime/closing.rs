@@ -145,7 +145,8 @@ fn every_order_of_huge_pages() -> Outcome {
 }
 
 /// The first edu device.
-fn edu() -> Outcome<Edu> {
+/// The first device, if there is one.
+pub fn edu() -> Outcome<Edu> {
     match Edu::open(0) {
         Err(Errno::NOENT | Errno::NODEV) => {
             skip(format!("an edu device behind {}", importer::DEVICE))

@@ -5,6 +5,7 @@
 mod batches;
 mod charging;
 mod closing;
+mod content;
 mod debugger;
 mod entries;
 mod killing;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         entries::TESTS,
         debugger::TESTS,
         pages::TESTS,
+        content::TESTS,
         batches::TESTS,
         seals::TESTS,
         races::TESTS,
