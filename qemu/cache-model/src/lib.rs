@@ -6,7 +6,7 @@
 //! follows every access of the CPUs and every transfer of the edu devices to the pages that the
 //! guest asks it to watch, and reports what would have gone wrong:
 //!
-//! - [`line`] has the rules: the states of a cache line, and which access breaks what;
+//! - [`mod@line`] has the rules: the states of a cache line, and which access breaks what;
 //! - [`model`] keeps the watched lines, [`filter`] says quickly that a page is none of them;
 //! - [`instruction`] finds cache maintenance by its encoding, [`translation`] the physical address
 //!   behind its operand, for which some has to wait ([`deferred`]);

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use crate::kernel::Flavour;
 
 /// The source tree, the build directory below it, and what set-up has put elsewhere.
+#[derive(Clone)]
 pub struct Layout {
     root: PathBuf,
     kernels: PathBuf,

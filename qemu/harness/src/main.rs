@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod again;
 mod bench;
 mod boot;
 mod cli;

@@ -3,9 +3,10 @@
 //! Results as they come: rows for a reader, JSON lines for a program, totals at the end.
 
 use std::{
+    env,
     fs::File,
     io::{self, IsTerminal, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -16,6 +17,7 @@ use owo_colors::OwoColorize;
 use serde::Serialize;
 
 use crate::{
+    again::Run,
     ktap::{self, Test, Verdict},
     layout::Layout,
 };
@@ -102,14 +104,15 @@ pub struct Report {
     totals: Totals,
     /// Areas with the names of their tests, and whether they passed.
     seen: Vec<(Area, String, bool)>,
-    /// A line for each failure, which stand together at the end.
-    failures: Vec<String>,
+    /// What each failure was, which stand together at the end, and how to repeat it.
+    failures: Vec<[String; 2]>,
     results: File,
     /// Colour, and a line that moves: on a terminal only.
     terminal: bool,
     running: Option<ProgressBar>,
     started: Instant,
-    root: PathBuf,
+    layout: Layout,
+    run: Run,
 }
 
 impl Report {
@@ -124,7 +127,8 @@ impl Report {
             terminal: io::stdout().is_terminal(),
             running: None,
             started: Instant::now(),
-            root: layout.root().to_owned(),
+            layout: layout.clone(),
+            run: Run::of(env::args()),
         })
     }
 
@@ -194,7 +198,8 @@ impl Report {
                 verdict,
             });
         }
-        let log = log.map(|path| path.strip_prefix(&self.root).unwrap_or(path));
+        let log = log.map(|path| self.layout.short(path).to_owned());
+        let log = log.as_deref();
         let mut here = Totals::default();
         for test in &tests {
             here.count(&test.verdict);
@@ -203,7 +208,8 @@ impl Report {
                 let passed = test.verdict == Verdict::Passed;
                 self.seen.push((area.clone(), test.name(), passed));
             }
-            self.failures.extend(failure(area, test));
+            let failed = failure(area, test).map(|line| [line, self.again(area, test)]);
+            self.failures.extend(failed);
             self.write(area, test, log)?;
         }
         let seconds = self.started.elapsed().as_secs_f32();
@@ -227,6 +233,7 @@ impl Report {
                     for note in &notes[hidden..] {
                         println!("           {note}");
                     }
+                    println!("           {}", self.again(area, test));
                 }
             }
         }
@@ -246,6 +253,11 @@ impl Report {
     /// Adds a line below the last row.
     pub fn note(&self, note: &str) {
         println!("         {note}");
+    }
+
+    /// How to repeat a test.
+    fn again(&self, area: &Area, test: &Test) -> String {
+        format!("again: {}", self.run.again(&self.layout, area, test))
     }
 
     fn row(&self, mark: &str, row: &str, paint: impl Fn(&str) -> String) {
@@ -281,12 +293,11 @@ impl Report {
             .context("cannot write results")
     }
 
-    /// Prints what failed once more, for hundreds of rows may have followed it, and the totals, alone
-    /// on the last line. Success needs a test that passed and none that failed.
+    /// Prints what failed once more and how to repeat it, for hundreds of rows may have followed, and the
+    /// totals, alone on the last line. Success needs a test that passed and none that failed.
     pub fn finish(self) -> ExitCode {
         if !self.failures.is_empty() {
-            println!("Failed:");
-            self.failures.iter().for_each(|line| println!("  {line}"));
+            print!("{}", recap(&self.failures));
         }
         println!("{}", self.totals);
         if self.totals.failed == 0 && self.totals.passed > 0 {
@@ -295,6 +306,13 @@ impl Report {
             ExitCode::FAILURE
         }
     }
+}
+
+/// All that failed, with how to repeat it below each.
+fn recap(failures: &[[String; 2]]) -> String {
+    let lines = failures.iter();
+    let lines = lines.map(|[what, again]| format!("  {what}\n    {again}\n"));
+    format!("Failed:\n{}", lines.collect::<String>())
 }
 
 /// A failed test on one line.
@@ -373,6 +391,16 @@ mod tests {
             "direct data: sync: with --seed 3; 0x0 instead of 0x1"
         );
         assert_eq!(failure(&area, &test(Verdict::Passed)), None);
+    }
+
+    #[test]
+    fn the_recap_says_how_to_repeat_each() {
+        let failures = [["direct data: sync: no", "again: ci/harness vm 'data sync'"]];
+        let failures = failures.map(|failure| failure.map(str::to_owned));
+        assert_eq!(
+            recap(&failures),
+            "Failed:\n  direct data: sync: no\n    again: ci/harness vm 'data sync'\n"
+        );
     }
 
     #[test]

@@ -8,6 +8,10 @@ pub(crate) mod abi;
 pub(crate) mod bound;
 /// The driver's own.
 #[allow(dead_code, reason = "the driver needs more of it")]
+#[allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "its comments link to other modules of the driver"
+)]
 #[path = "../../../src/ffi/compat.rs"]
 mod compat;
 pub(crate) mod completion;

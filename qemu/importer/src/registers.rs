@@ -88,7 +88,7 @@ pub(crate) struct Registers {
 }
 
 impl Registers {
-    /// What every edu says in [`IDENTIFICATION`].
+    /// What every edu says in [`const@IDENTIFICATION`].
     const KIND: u32 = 0xed;
 
     /// Maps BAR 0 and quietens the device.

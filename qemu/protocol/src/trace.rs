@@ -25,7 +25,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// "   data-61      [000] .....    12.345678: udmabuf_end: ino=5 access=rw"; `trace-cmd report` has
+    /// "   data-61      \[000\] .....    12.345678: udmabuf_end: ino=5 access=rw"; `trace-cmd report` has
     /// no flags, and more blanks. None if it is something else.
     pub fn parse(line: &str) -> Option<Event> {
         // A program's name may have brackets and blanks, even some that look like a CPU.

@@ -5,11 +5,13 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{self, IsTerminal},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::{
@@ -21,6 +23,7 @@ use crate::{
     matrix::{
         column::Column,
         flows::{self, Flow},
+        picture,
         plan::{self, C, Control, HEAP, RUST, Selection},
         record::{self, Versions},
         table::Table,
@@ -49,6 +52,9 @@ pub struct Arguments {
     /// The kernel of all machines; Debian's otherwise, but ours for arm64, which has the system heap.
     #[arg(long, value_enum)]
     kernel: Option<Flavour>,
+    /// Boots nothing, and draws the table of such a file as qemu/matrix.md into a picture beside it.
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    draw: Option<PathBuf>,
 }
 
 /// What is behind /dev/udmabuf.
@@ -124,6 +130,10 @@ pub fn area(machine: &str) -> Area {
 
 /// Makes the matrix, or the part of it that was asked for.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(file) = &arguments.draw {
+        draw(file)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let layout = Layout::find()?;
     let flows = choose(flows::list(&layout)?, &arguments.flows)?;
     let matrix = Matrix {
@@ -138,6 +148,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut report = Report::open(&layout, "matrix")?;
     matrix.run(&mut report, true)?;
     Ok(report.finish())
+}
+
+/// Draws the table of a file into a picture beside it.
+fn draw(file: &Path) -> Result<()> {
+    let markdown = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let picture = picture::svg(&markdown).with_context(|| file.display().to_string())?;
+    let beside = file.with_extension("svg");
+    fs::write(&beside, picture).with_context(|| beside.display().to_string())?;
+    println!("The picture is {}.", beside.display());
+    Ok(())
 }
 
 /// Makes the matrix on these machines as part of something larger.
@@ -235,7 +255,9 @@ impl Matrix<'_> {
         if show {
             println!("\n{}{}", table.text(colour), table.details());
             println!("{versions}");
-            println!("The same is in build/results/{name}.md and {name}.json.\n");
+            println!(
+                "The same is in build/results/{name}.md and {name}.json, and drawn in {name}.svg.\n"
+            );
         }
         Ok(())
     }

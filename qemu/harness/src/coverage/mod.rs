@@ -2,7 +2,7 @@
 
 //! Which lines of the driver's source tests execute.
 //!
-//! No kernel is built for it: a [plugin](Watcher::Coverage) for QEMU tells which code of the guest was
+//! No kernel is built for it: a [plugin][Watcher::Coverage] for QEMU tells which code of the guest was
 //! executed, and the module's own line table to which [lines](lines::Lines) that belongs. A line counts
 //! as executed if anything of it was, be it in another function that it was inlined into. What the
 //! compiler has removed or merged is no line at all, so the figures are of the module as it is shipped.

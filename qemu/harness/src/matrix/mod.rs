@@ -6,7 +6,7 @@
 //! The guest program `flows` runs the flows and says what became of the bytes ([`flows`]). Where
 //! QEMU cannot show a missing sync in the bytes, as it has no caches, a plugin judges the
 //! accesses instead ([`model`]). Both are joined into one [`cell`] per machine, driver and flow;
-//! all cells of a machine are a [`column`], which a [`trial`] makes in one boot, as the [`plan`]
+//! all cells of a machine are a [`mod@column`], which a [`trial`] makes in one boot, as the [`plan`]
 //! has it, and which the [`verdict`] is about.
 
 pub mod cause;
@@ -15,6 +15,7 @@ pub mod column;
 pub mod cost;
 pub mod flows;
 pub mod model;
+pub mod picture;
 pub mod plan;
 pub mod record;
 pub mod table;

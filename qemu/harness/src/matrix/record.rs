@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The matrix as files: JSON for programs, Markdown for people.
+//! The matrix as files: JSON for programs, Markdown for people, and a picture of it.
 
 use std::{fmt, fs, process::Command};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{cause, cell::Cell, column::Column, cost, flows::Flow, table::Table, verdict};
+use super::{cause, cell::Cell, column::Column, cost, flows::Flow, picture, table::Table, verdict};
 use crate::{layout::Layout, machine::Judge};
 
 /// What the results are results of.
@@ -154,12 +154,14 @@ fn json(table: &Table<'_>, versions: &Versions) -> Result<String> {
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
-/// Writes `NAME.json` and `NAME.md` into build/results/.
+/// Writes `NAME.json`, `NAME.md` and `NAME.svg` into build/results/.
 pub fn write(layout: &Layout, name: &str, table: &Table<'_>, versions: &Versions) -> Result<()> {
     let directory = layout.build().join("results");
+    let markdown = table.markdown(versions);
     let texts = [
         (".json", json(table, versions)?),
-        (".md", table.markdown(versions)),
+        (".svg", picture::svg(&markdown)?),
+        (".md", markdown),
     ];
     fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
     for (suffix, text) in texts {
@@ -216,5 +218,8 @@ mod tests {
         assert_eq!(document["date"].as_str().unwrap().len(), "2026-11-21".len());
         let markdown = scratch.path().join("build/results/matrix.md");
         assert!(fs::read_to_string(markdown).unwrap().contains("✗ · ✓"));
+        let picture = scratch.path().join("build/results/matrix.svg");
+        let picture = fs::read_to_string(picture).unwrap();
+        assert!(picture.contains("cpu_to_device") && picture.contains("✗"));
     }
 }

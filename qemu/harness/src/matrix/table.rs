@@ -27,7 +27,7 @@ const NOT_RUN: char = ' ';
 const NO_MEMFD: char = '·';
 
 /// The drivers of a cell, from left to right.
-const SIDE_BY_SIDE: [&str; 3] = [C, HEAP, RUST];
+pub const SIDE_BY_SIDE: [&str; 3] = [C, HEAP, RUST];
 
 /// Their heading where there is little room.
 const HEADING: &str = "C H R";

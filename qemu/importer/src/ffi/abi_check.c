@@ -10,9 +10,9 @@
 #include "../../uapi/edu_importer.h"
 
 #if IS_BUILTIN(CONFIG_KUNIT)
-extern const size_t edu_importer_abi[49];
+extern const size_t edu_importer_abi[50];
 
-const size_t edu_importer_abi[49] = {
+const size_t edu_importer_abi[50] = {
 	EDU_MEMORY_SIZE,
 	EDU_NOTE_LONGEST,
 	EDU_DYNAMIC,

@@ -38,7 +38,7 @@ pub(crate) fn init() {
     }
 }
 
-/// Locks the list of devices. Fails with [`ENODEV`] before [`init`].
+/// Locks the list of devices. Fails with [`ENODEV`] before [`init()`].
 pub(crate) fn lock() -> Result<impl DerefMut<Target = KVec<Arc<Device>>>> {
     READY.as_ref().ok_or(ENODEV)?;
     Ok(DEVICES.lock())
