@@ -26,7 +26,7 @@ tested := x86_64$(suffix) x86_64-check arm64
 # One set-up, one build, one harness at a time; these use all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run test test-more attack coverage matrix virtio-gpu installed clients bench shell vm trace setup check mutants module deb clean distclean
+.PHONY: help run test test-more attack coverage matrix virtio-gpu installed clients bench shell vm trace setup check series mutants module deb clean distclean
 
 help: ## This list
 	@awk -F' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -117,6 +117,10 @@ check: ## Formatting, lints, licences, ABI, a model of the hand-over: no boot
 	@ci/setup x86_64-check arm64
 	@ci/check
 
+series: ## The module as patches for the kernel tree, in build/series; each is built, as a module and as a part of it
+	@ci/setup arm64
+	@ci/series --build arm64
+
 # The kernel's name: that of the running one, unless another one's build or headers are given.
 RELEASE = $(if $(KDIR),$(or $(shell cat '$(KDIR)/include/config/kernel.release' 2>/dev/null),$(error \
 	KDIR=$(KDIR) has no include/config/kernel.release: name a kernel build or headers)),$(shell uname -r))
@@ -133,7 +137,7 @@ deb: ## A Debian package that builds the module for every kernel of a machine
 
 clean: ## Removes what builds and tests made, keeps what set-up fetched and the kernels
 	rm -rf build/target build/modules build/module build/deb build/mutants build/check build/kernel-selftest \
-		build/results build/bench build/screens build/logs
+		build/results build/bench build/screens build/series build/logs
 
 distclean: ## Removes everything that was made or fetched
 	rm -rf build
