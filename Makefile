@@ -27,7 +27,7 @@ tested := x86_64$(suffix) x86_64-check arm64
 .NOTPARALLEL:
 
 .PHONY: help run test test-more attack coverage matrix virtio-gpu installed clients bench shell vm trace setup check mutants \
-	docs rust-analyzer module deb clean distclean
+	series docs rust-analyzer module deb clean distclean
 
 help: ## This list
 	@awk -F' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -126,6 +126,10 @@ rust-analyzer: ## rust-project.json, by which an editor finds the kernel crate
 	@ci/setup x86_64-check
 	@ci/rust-analyzer
 
+series: ## The module as patches for the kernel tree, in build/series; each is built, as a module and as a part of it
+	@ci/setup arm64
+	@ci/series --build arm64
+
 # The kernel's name: that of the running one, unless another one's build or headers are given.
 RELEASE = $(if $(KDIR),$(or $(shell cat '$(KDIR)/include/config/kernel.release' 2>/dev/null),$(error \
 	KDIR=$(KDIR) has no include/config/kernel.release: name a kernel build or headers)),$(shell uname -r))
@@ -142,7 +146,7 @@ deb: ## A Debian package that builds the module for every kernel of a machine
 
 clean: ## Removes what builds and tests made, keeps what set-up fetched and the kernels
 	rm -rf build/target build/modules build/module build/deb build/mutants build/check build/kernel-selftest \
-		build/results build/bench build/screens build/logs build/docs rust-project.json
+		build/results build/bench build/screens build/series build/logs build/docs rust-project.json
 
 distclean: ## Removes everything that was made or fetched
 	rm -rf build rust-project.json

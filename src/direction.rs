@@ -15,8 +15,11 @@ use kernel::prelude::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Direction {
+    /// Both ways.
     Bidirectional,
+    /// From memory to the device.
     ToDevice,
+    /// From the device to memory.
     FromDevice,
 }
 
