@@ -34,6 +34,7 @@ use selftests::importer::Attachment;
 use selftests::importer::DeviceMapping;
 use selftests::importer::Direction;
 use selftests::importer::Edu;
+use selftests::limit::Limit;
 use selftests::outcome::Stop;
 use selftests::outcome::fail;
 use selftests::pattern::Mismatch;
@@ -137,8 +138,9 @@ impl Work {
 
     /// Fails when chance has left out a kind of work.
     fn check(&self, duration: Duration) -> Outcome {
+        let ten = Limit::seconds(10).here()?.as_secs() as usize;
         for (what, count, floor) in self.counts() {
-            let floor = floor * duration.as_secs() as usize / 10;
+            let floor = floor * duration.as_secs() as usize / ten;
             if count < floor {
                 return fail(format_args!("did too little: {count} {what}, not {floor}"));
             }
