@@ -12,7 +12,8 @@
 //!    pinned. A seal that would forbid the buffer cannot come in between: seals are added under the
 //!    lock taken exclusively (`memfd_add_seals()`), and `F_SEAL_WRITE` fails from then on, for it
 //!    waits in vain for the pins to go (`memfd_wait_for_pins()`).
-//! 4. The dma-buf is made. It owns the pages from here on.
+//! 4. What is pinned beyond what was asked for, the rest of huge pages, counts as locked, too. The
+//!    dma-buf is made. It owns the pages from here on.
 //! 5. The descriptor is published. From here on user space can use the buffer, and close it.
 //!
 //! Whatever fails undoes the steps before it by dropping what they made.
@@ -56,7 +57,7 @@ use kernel::{
 /// In this order for one item, and items in theirs.
 pub(crate) fn create(items: &[Item], flags: u32, traits: Traits, limits: Limits) -> Result<u32> {
     let pages = limits.check_items(items)?;
-    let locked = match limits.memlock {
+    let mut locked = match limits.memlock {
         true => LockedPages::count(pages)?,
         false => None,
     };
@@ -71,14 +72,19 @@ pub(crate) fn create(items: &[Item], flags: u32, traits: Traits, limits: Limits)
     // One after the other they are mostly of one memfd.
     for items in items.chunk_by(|item, next| item.memfd == next.memfd) {
         let memfd = Memfd::get(items[0].memfd)?;
-        let locked = memfd.lock()?;
-        let sealed = locked.check_seals()?;
+        let kept = memfd.lock()?;
+        let sealed = kept.check_seals()?;
         for item in items {
             builder.append(&sealed, item.offset, item.size)?;
         }
     }
 
-    let dma_buf = Udmabuf::export(builder.finish(), traits, locked)?;
+    let pages = builder.finish();
+    if let Some(locked) = &mut locked {
+        locked.raise(pages.pinned())?;
+    }
+
+    let dma_buf = Udmabuf::export(pages, traits, locked)?;
 
     STATS.created.add(1);
     Ok(dma_buf.install(fd))

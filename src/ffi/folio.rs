@@ -543,6 +543,29 @@ impl PinnedPages {
         &self.extents
     }
 
+    /// How many pages are pinned: all of each folio, for each pin of it.
+    pub(crate) fn pinned(&self) -> usize {
+        if self.single {
+            return self.extents.pages();
+        }
+        let memmap = Memmap::new();
+        let mut pinned = 0;
+        for run in self.extents.iter() {
+            let end = run.pfn + run.pages;
+            // SAFETY: The page frame is of a pinned folio, by the type invariant.
+            let folio = unsafe { helpers::pfn_folio(run.pfn) };
+            // SAFETY: As above.
+            let mut pfn = unsafe { memmap.pfn(folio) };
+            while pfn < end {
+                // SAFETY: The extent goes on, so there is a folio, which begins here and is pinned.
+                let pages = unsafe { folio_pages(memmap.page(pfn).cast()) };
+                pinned += pages;
+                pfn += pages;
+            }
+        }
+        pinned
+    }
+
     /// Unpins the folios of an extent, each of which has one page.
     ///
     /// # Safety

@@ -79,6 +79,20 @@ impl LockedPages {
         quota::take(user.locked(), pages, most())?;
         Ok(Some(Self { user, pages }))
     }
+
+    /// Counts as many as turned out to be pinned, if these are more.
+    ///
+    /// # Errors
+    ///
+    /// As [`count`](Self::count); nothing has changed then.
+    pub(crate) fn raise(&mut self, pages: usize) -> Result {
+        let pages = i64::try_from(pages)?;
+        if pages > self.pages {
+            quota::take(self.user.locked(), pages - self.pages, most())?;
+            self.pages = pages;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for LockedPages {

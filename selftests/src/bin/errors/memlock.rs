@@ -15,8 +15,10 @@ use rustix::process::Rlimit;
 use rustix::process::Uid;
 use rustix::thread;
 
+use selftests::Backing;
 use selftests::DmaBuf;
 use selftests::Errno;
+use selftests::HUGE_PAGE;
 use selftests::Memfd;
 use selftests::Outcome;
 use selftests::PAGE;
@@ -25,6 +27,7 @@ use selftests::child::exit_code;
 use selftests::child::in_child;
 use selftests::driver::Driver;
 use selftests::driver::Parameter;
+use selftests::hugepage;
 use selftests::ktap::Test;
 use selftests::limit::Limit;
 use selftests::limit::readable_within;
@@ -44,6 +47,7 @@ pub const TESTS: &[Test] = tests![
     memlock_of_another_user,
     memlock_of_root,
     memlock_while_buffers_live,
+    memlock_of_huge_pages,
 ];
 
 const USER: u32 = 1000;
@@ -61,7 +65,11 @@ fn memlock() -> Outcome<Parameter> {
 
 /// Lives on as a user who may lock no more than [`MOST`] pages.
 fn become_user(user: u32) -> Outcome {
-    let most = Some((MOST * PAGE) as u64);
+    become_user_with(user, MOST)
+}
+
+fn become_user_with(user: u32, pages: usize) -> Outcome {
+    let most = Some((pages * PAGE) as u64);
     let limit = Rlimit {
         current: most,
         maximum: most,
@@ -251,6 +259,41 @@ fn memlock_while_buffers_live() -> Outcome {
         let all = create(&device, &memfd, MOST)?;
         errno("one more", create(&device, &memfd, 1), Errno::NOMEM)?;
         drop(all);
+        Ok(())
+    })
+}
+
+/// A page of a huge page pins all of it, and each pin counts.
+fn memlock_of_huge_pages() -> Outcome {
+    const ALL: usize = 2 * HUGE_PAGE / PAGE;
+    let memlock = memlock()?;
+    if hugepage::free()? < 2 {
+        return skip("2 free huge pages");
+    }
+    let _on = memlock.set("Y")?;
+    let device = Udmabuf::open()?;
+    let memfd = Memfd::builder(2 * HUGE_PAGE)
+        .backing(Backing::Huge)
+        .create()?;
+    let small = Memfd::new(PAGE)?;
+    let items = [0, HUGE_PAGE].map(|at| memfd.range(at, PAGE));
+    in_child("who may lock less", || {
+        become_user_with(USER, ALL - 1)?;
+        for _ in 0..2 {
+            errno("a list", device.create_list(&items), Errno::NOMEM)?;
+        }
+        // What was refused does not count.
+        device.create(items[0])?;
+        Ok(())
+    })?;
+    in_child("who may lock as much", || {
+        become_user_with(USER, ALL)?;
+        for _ in 0..2 {
+            let buffer = device.create_list(&items)?;
+            errno("one page more", create(&device, &small, 1), Errno::NOMEM)?;
+            drop(buffer);
+        }
+        create(&device, &small, 1)?;
         Ok(())
     })
 }
