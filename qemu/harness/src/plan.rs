@@ -217,7 +217,8 @@ pub fn long(usual: Flavour) -> Vec<Row> {
                         Attack::usual("errors"),
                         Attack::usual("clients"),
                         Attack::usual(DATA),
-                        Attack::usual("lifetime"),
+                        // Some of it copies a lot, and each word is an access that is watched.
+                        Attack::lasting("lifetime", &[], 1),
                         Attack::lasting(FLOWS, &["--ktap", "--seed", SEED], 1),
                         Attack::lasting(PAIRS, &["--seconds", "240"], 1),
                     ]
