@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     if !ran {
         refuse!(
-            "nothing has '{}' in its name",
+            "nothing has '{}' in its name: names are as 'x86_64-direct debian errors', machine, kernel, program",
             arguments.only.as_deref().unwrap_or_default()
         );
     }
@@ -80,7 +80,7 @@ fn show(layout: &Layout, summary: &Summary) -> Result<()> {
     let file = layout.build().join("results/coverage.info");
     fs::write(&file, summary.lcov()).with_context(|| file.display().to_string())?;
     println!(
-        "\n{summary}\nThe same for lcov is {}.",
+        "\nOf the driver, by the programs above:\n\n{summary}\nThe same for lcov is {}.",
         layout.short(&file).display()
     );
     Ok(())
