@@ -36,6 +36,7 @@ mod suite;
 mod trace;
 mod usage;
 mod variant;
+mod versions;
 mod workshop;
 
 use std::process::ExitCode;

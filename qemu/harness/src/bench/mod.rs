@@ -23,7 +23,6 @@ pub mod results;
 pub mod row;
 pub mod slower;
 pub mod table;
-pub mod versions;
 
 #[cfg(test)]
 pub mod tests;

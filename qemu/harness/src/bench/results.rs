@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 use protocol::bench::Record;
 use serde::Serialize;
 
-use super::{slower::Slower, table::Table, versions::Versions};
-use crate::layout::Layout;
+use super::{slower::Slower, table::Table};
+use crate::{layout::Layout, versions::Versions};
 
 /// The files of one run, which nobody else writes meanwhile.
 pub struct Results {

@@ -5,11 +5,8 @@
 use owo_colors::OwoColorize;
 use protocol::bench::{Case, Contender, Record};
 
-use super::{
-    row::{self, Row},
-    versions::Versions,
-};
-use crate::number;
+use super::row::{self, Row};
+use crate::{number, versions::Versions};
 
 /// What the columns are.
 const HEADING: [&str; 20] = [

@@ -23,7 +23,6 @@ use crate::{
         results::Results,
         slower::Slower,
         table::{LEGEND, Table},
-        versions::Versions,
     },
     cli::parse_machine,
     guest,
@@ -32,6 +31,7 @@ use crate::{
     report::Report,
     suite,
     usage::refuse,
+    versions::Versions,
 };
 
 /// What is measured where. Buffers of 1 GiB take that of memory and as much of the heap's. Huge pages

@@ -25,7 +25,7 @@ use crate::{
         flows::{self, Flow},
         picture,
         plan::{self, C, Control, HEAP, RUST, Selection},
-        record::{self, Versions},
+        record,
         table::Table,
         trial::{Trial, Variants},
         verdict,
@@ -35,6 +35,7 @@ use crate::{
     suite,
     usage::refuse,
     variant::{self, Patch},
+    versions::Versions,
 };
 
 /// The arguments of `matrix`.
@@ -249,7 +250,15 @@ impl Matrix<'_> {
             return Err(trouble);
         }
         let table = self.table(&columns, &controls);
-        let versions = Versions::find(&columns, self.command.clone());
+        let kernels = columns.iter().filter_map(|column| column.kernel.clone());
+        let machines: Vec<_> = columns.iter().map(|column| column.machine).collect();
+        let command = self.command.clone();
+        let versions = Versions::find(
+            self.layout.root(),
+            &kernels.collect::<Vec<_>>(),
+            &machines,
+            command,
+        );
         let name = self.name();
         record::write(self.layout, name, &table, &versions)?;
         if show {

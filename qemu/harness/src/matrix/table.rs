@@ -13,9 +13,9 @@ use super::{
     cost,
     flows::Flow,
     plan::{C, Control, HEAP, RUST},
-    record::Versions,
     verdict::{self, Proof},
 };
+use crate::versions::Versions;
 
 /// The mark of a right cell that could not have been wrong.
 const PROVES_NOTHING: char = '?';
@@ -424,15 +424,6 @@ mod tests {
         plan::controls(flows, &[Patch::for_tests("no-end", "# control:\n--- a\n")]).unwrap()
     }
 
-    fn versions() -> Versions {
-        Versions {
-            date: "2026-11-21".into(),
-            kernel: "7.3.4".into(),
-            qemu: "10.0.2".into(),
-            command: "ci/harness matrix".into(),
-        }
-    }
-
     #[test]
     fn all_drivers_are_side_by_side() {
         let (flows, columns) = (flows(), columns());
@@ -474,14 +465,14 @@ mod tests {
             controls: &[],
             controlled: false,
         };
-        for text in [table.details(), table.markdown(&versions())] {
+        for text in [table.details(), table.markdown(&Versions::for_tests())] {
             assert!(text.contains("first bad offset 0x0"), "{text}");
             assert!(text.contains("end_cpu_udmabuf()"), "{text}");
             assert!(text.contains("error: EBUSY"), "{text}");
             assert!(text.contains("udmabuf-rs is not right"), "{text}");
             assert!(!text.contains("heap is not right"), "{text}");
         }
-        let text = table.markdown(&versions());
+        let text = table.markdown(&Versions::for_tests());
         assert!(
             text.contains("| cpu_to_device: the flow cpu_to_device | ✗ ✓ E |"),
             "{text}"
@@ -504,7 +495,7 @@ mod tests {
             controls: &[],
             controlled: false,
         };
-        for text in [table.details(), table.markdown(&versions())] {
+        for text in [table.details(), table.markdown(&Versions::for_tests())] {
             assert!(text.contains("7c") && text.contains("Rust begin"), "{text}");
         }
     }
