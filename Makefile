@@ -14,10 +14,13 @@ MACHINES := x86_64-direct x86_64-swiotlb x86_64-iommu x86_64-28bit \
 	arm64-coherent arm64-noncoherent arm64-smmu arm64-mixed
 # Debian's kernel, which is fetched, unless there is a tree of the user's own to build one from.
 suffix := $(if $(KSRC),,-debian)
-# A machine's name begins with that of the kernel it boots.
-kernel = $(firstword $(subst -, ,$(MACHINE)))$(suffix)
-# What is misspelt is refused before minutes are spent on set-up, whatever would have been made of it.
-$(if $(filter $(MACHINES),$(MACHINE)),,$(error unknown machine '$(MACHINE)': say one of $(MACHINES)))
+# A machine's name begins with that of the kernel it boots. A misspelt one is refused before
+# minutes are spent on set-up, whatever would have been made of it; one in the environment may be
+# of other tools, and is when it is used.
+machine = $(or $(filter $(MACHINES),$(MACHINE)),$(error unknown machine '$(MACHINE)': say one of $(MACHINES)))
+kernel = $(firstword $(subst -, ,$(machine)))$(suffix)
+$(if $(filter environment,$(origin MACHINE)),,$(if $(machine),))
+# Likewise a driver of no such name.
 $(if $(filter rust c,$(DRIVER)),,$(error unknown driver '$(DRIVER)': say rust or c))
 # All that tests boot. Debian has no kernel with KUnit, and its one for arm64 has no system heap.
 tested := x86_64$(suffix) x86_64-check arm64

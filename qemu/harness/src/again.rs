@@ -75,8 +75,7 @@ impl Run {
                 None => self.area(area),
             },
         };
-        let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
-        words.join(" ")
+        shell_words::join(words)
     }
 
     /// A whole area, as the plan has it.
@@ -183,15 +182,6 @@ fn is_function(name: &str) -> bool {
     !["plan", "end", "program", "run", KUNIT].contains(&name)
         && !name.is_empty()
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:=,+".contains(&b);
-    match !word.is_empty() && word.bytes().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
 }
 
 #[cfg(test)]
@@ -385,13 +375,5 @@ mod tests {
             again("test", place, "cargo test"),
             "ci/harness test --only 'host unit-tests'"
         );
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quoted("a-b_c.d/e"), "a-b_c.d/e");
-        assert_eq!(quoted("two words"), "'two words'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
     }
 }

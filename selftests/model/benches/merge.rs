@@ -6,7 +6,7 @@
 //! with no vector registers, which a kernel does not have at hand. Beside it `memcmp()` and `memcpy()` of the C
 //! library, which have them, and a comparison by words, which is what a kernel's `memcmp()` is.
 //!
-//! Two sizes: 16 KiB, where page, shadow and twin fit into the first cache together, and 16 MiB,
+//! Two sizes: 8 KiB, where page, shadow and twin fit into a first cache of 32 KiB together, and 16 MiB,
 //! where they fit into none.
 
 use std::{cell::UnsafeCell, hint::black_box};
@@ -20,7 +20,7 @@ mod merge;
 use merge::{collect, publish, Memory, Stands, Word};
 
 /// Bytes on each side.
-const SIZES: [usize; 2] = [16 << 10, 16 << 20];
+const SIZES: [usize; 2] = [8 << 10, 16 << 20];
 
 /// Memory that others may write, as in `ffi/words.rs`.
 struct Words(Box<[UnsafeCell<Word>]>);

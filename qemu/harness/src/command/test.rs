@@ -68,19 +68,25 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             arguments.only.as_deref().unwrap_or_default()
         );
     }
-    let code = report.finish();
     if let Some(coverage) = &coverage {
         show(&layout, &coverage.summary())?;
     }
-    Ok(code)
+    Ok(report.finish())
 }
 
 /// Shows which lines were executed, and writes them into build/results/coverage.info.
+///
+/// # Errors
+///
+/// When that fails, or nothing was watched.
 fn show(layout: &Layout, summary: &Summary) -> Result<()> {
+    if summary.is_empty() {
+        bail!("no module here says which lines its code is of: choose programs on Debian's kernel");
+    }
     let file = layout.build().join("results/coverage.info");
     fs::write(&file, summary.lcov()).with_context(|| file.display().to_string())?;
     println!(
-        "\nOf the driver, by the programs above:\n\n{summary}\nThe same for lcov is {}.",
+        "\nOf the driver, by the programs above:\n\n{summary}\nThe same for lcov is {}.\n",
         layout.short(&file).display()
     );
     Ok(())

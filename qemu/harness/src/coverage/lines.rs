@@ -223,6 +223,31 @@ mod tests {
     }
 
     #[test]
+    fn an_object_file_counts_from_its_text() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("src")).unwrap();
+        let source = "\n\n__attribute__((section(\".init.text\"))) int once(void) { return 1; }\n\
+                      int one(void) { return 1; }\nint two(void) { return 2; }\n";
+        std::fs::write(root.join("src/a.c"), source).unwrap();
+        let mut compiler = std::process::Command::new("gcc");
+        compiler.args(["-g", "-O1", "-c", "-o", "a.o", "src/a.c"]);
+        assert!(compiler.current_dir(&root).status().unwrap().success());
+        let data = std::fs::read(root.join("a.o")).unwrap();
+        let lines = Lines::read(&data, &root).unwrap();
+        let line = |number| Line {
+            file: "src/a.c".into(),
+            number,
+        };
+        // Once executed, and gone: that is not in `.text`.
+        assert!(!lines.all().any(|other| *other == line(3)));
+        let first: Vec<_> = lines.of(0..1).collect();
+        assert_eq!(first, [&line(4)]);
+        let last = lines.all().last().unwrap();
+        assert_eq!(*last, line(5));
+    }
+
+    #[test]
     fn what_is_no_object_file_is_an_error() {
         assert!(Lines::read(b"no module", Path::new("/")).is_err());
     }

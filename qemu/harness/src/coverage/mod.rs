@@ -22,7 +22,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use protocol::{DRIVER_MODULE, TEXT_MARK};
 
 use self::lines::Lines;
@@ -60,18 +60,19 @@ impl Coverage {
     ///
     /// # Errors
     ///
-    /// When the module cannot be read, or the log does not say where it was.
+    /// When the module cannot be read, or the log does not say where it was, or no code was there.
     pub fn add(&self, module: &Path, log: &str, report: &str) -> Result<()> {
         let lines = self.lines(module)?;
         let places = places(log);
         if places.is_empty() {
-            anyhow::bail!("the kernel log does not say where the module's code is");
+            bail!("the kernel log does not say where the module's code is");
         }
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         for line in lines.all() {
             let executed = files.entry(line.file.clone()).or_default();
             executed.entry(line.number).or_default();
         }
+        let mut any = false;
         for block in report.lines().filter_map(block) {
             for place in &places {
                 let Some(start) = block.start.checked_sub(*place) else {
@@ -80,8 +81,12 @@ impl Coverage {
                 for line in lines.of(start..start + (block.end - block.start)) {
                     let executed = files.entry(line.file.clone()).or_default();
                     executed.insert(line.number, true);
+                    any = true;
                 }
             }
+        }
+        if !any {
+            bail!("nothing of the module's code was executed where the kernel log says that it is");
         }
         Ok(())
     }

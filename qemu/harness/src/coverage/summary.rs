@@ -22,6 +22,11 @@ impl Summary {
         Summary { files }
     }
 
+    /// Whether no module was watched.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// The same in the format of lcov, which genhtml and editors read.
     pub fn lcov(&self) -> String {
         let mut text = String::new();
