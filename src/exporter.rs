@@ -40,12 +40,14 @@ use crate::{
         device::Device,
         dma::Mapping,
         dma_buf::{
-            Buffer,
+            self,
             DmaBuf,
-            Exporter, //
+            Exporter,
+            NewMapping, //
         },
         dma_resv::Held,
         folio::PinnedPages,
+        importers::KeptMappings,
         mutex::{
             new_mutex,
             Mutex, //
@@ -86,6 +88,9 @@ use kernel::{
     prelude::*,
     sync::aref::ARef, //
 };
+
+/// A buffer of ours while somebody holds it.
+type Buffer<'a> = dma_buf::Buffer<'a, PinnedPages>;
 
 /// What is asked for when a buffer is made.
 #[derive(Clone, Copy)]
@@ -139,9 +144,11 @@ impl Udmabuf {
             false => None,
         };
         let counted = Counted::new(&pages);
-        let all = Span::whole(pages.extents().pages());
+        let count = pages.extents().pages();
+        let all = Span::whole(count);
         let buffer = DmaBuf::export::<Self>(
             pages,
+            count,
             pin_init!(Self {
                 traits,
                 whole: all,
@@ -155,7 +162,9 @@ impl Udmabuf {
                 locked,
             }),
         )?;
-        trace::create(buffer.exported_by::<Self>()?.pages(), traits.mode);
+        let exported = buffer.exported_by::<Self>()?;
+        exported.pages().set_inode(exported.buffer().inode());
+        trace::create(exported.pages(), traits.mode);
         Ok(buffer)
     }
 
@@ -295,6 +304,9 @@ impl Udmabuf {
 impl Exporter for Udmabuf {
     // Clients and a kernel selftest look for the C driver's name.
     const NAME: &'static CStr = c"udmabuf";
+
+    type Memory = PinnedPages;
+    type Mapping = ARef<Mapping>;
 
     fn attach(&self, buffer: Buffer<'_>, device: &Device) -> Result {
         let (mode, pages) = (self.traits.mode, buffer.pages());
@@ -438,6 +450,30 @@ impl Exporter for Udmabuf {
         .map(|_| ())
     }
 
+    fn mmap(mapping: NewMapping<'_, Self>) -> Result {
+        mapping.fill_by_faults()
+    }
+
+    fn vmap(&self, buffer: Buffer<'_>, _: &Held<'_>) -> Result<NonNull<c_void>> {
+        let vmap = Vmap::new(buffer.keep())?;
+        let address = vmap.address();
+        *self.vmap.lock() = Some(vmap);
+        Ok(address)
+    }
+
+    fn vunmap(&self, _: &Held<'_>) {
+        *self.vmap.lock() = None;
+    }
+
+    fn release(&self, pages: &PinnedPages) {
+        if let Some(checker) = &self.checker {
+            checker.release(pages);
+        }
+        trace::release(pages);
+    }
+}
+
+impl KeptMappings for Udmabuf {
     fn begin_device_access(&self, buffer: Buffer<'_>, device: &Device) -> Result {
         let users = buffer.users();
         if let Some(checker) = &self.checker {
@@ -504,23 +540,6 @@ impl Exporter for Udmabuf {
 
     fn declare_atomics(&self, device: &Device) -> Result {
         self.attachments.lock_killable()?.declare_atomics(device)
-    }
-
-    fn vmap(&self, buffer: Buffer<'_>, _: &Held<'_>) -> Result<NonNull<c_void>> {
-        let vmap = Vmap::new(buffer.keep())?;
-        let address = vmap.address();
-        *self.vmap.lock() = Some(vmap);
-        Ok(address)
-    }
-
-    fn vunmap(&self, _: &Held<'_>) {
-        *self.vmap.lock() = None;
-    }
-
-    fn release(&self, pages: &PinnedPages) {
-        if let Some(checker) = &self.checker {
-            checker.release(pages);
-        }
     }
 }
 

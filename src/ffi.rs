@@ -28,6 +28,8 @@ mod page;
 pub(crate) mod params;
 pub(crate) mod reports;
 mod scatterlist;
+#[cfg(CONFIG_KUNIT)]
+mod second_exporter;
 pub(crate) mod shared_pages;
 pub(crate) mod signal;
 pub(crate) mod sort;

@@ -8,6 +8,7 @@ use super::{
     cache,
     device::Device,
     device_memory::DeviceMemory,
+    dma_buf::Mapped,
     helpers,
     memory::Boxed,
     scatterlist::SgTable,
@@ -233,23 +234,20 @@ impl Mapping {
     pub(crate) fn clean_and_invalidate(&self, span: Span) {
         self.pages.for_each_range(span, cache::clean_and_invalidate);
     }
+}
 
-    /// The table, for dma-buf core, with the reference.
-    pub(super) fn into_table(mapping: ARef<Self>) -> *mut bindings::sg_table {
-        let mapping = ARef::into_raw(mapping).as_ptr();
+// SAFETY: The table is part of the mapping, of which the importer has a reference.
+unsafe impl Mapped for ARef<Mapping> {
+    fn into_table(self) -> *mut bindings::sg_table {
+        let mapping = ARef::into_raw(self).as_ptr();
         // SAFETY: It is a mapping; an `SgTable` begins with the table.
         unsafe { &raw mut (*mapping).table }.cast()
     }
 
-    /// The reverse of [`into_table`](Self::into_table).
-    ///
-    /// # Safety
-    ///
-    /// `table` came from there, and comes here once.
-    pub(super) unsafe fn from_table(table: *mut bindings::sg_table) -> ARef<Self> {
+    unsafe fn from_table(table: *mut bindings::sg_table) -> Self {
         let table = table.cast::<SgTable>();
         // SAFETY: It is part of a mapping.
-        let mapping = unsafe { kernel::container_of!(table, Self, table) };
+        let mapping = unsafe { kernel::container_of!(table, Mapping, table) };
         // SAFETY: As above.
         let mapping = unsafe { NonNull::new_unchecked(mapping) };
         // SAFETY: The reference is that of the importer, who has given it back.

@@ -5,26 +5,14 @@
 //! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
 
 use super::{
-    compat::{
-        eopnotsupp,
-        THIS_MODULE, //
-    },
+    compat::THIS_MODULE,
     device::Device,
-    dma::Mapping,
     dma_resv::{
         Fences,
         Held, //
     },
-    folio::PinnedPages,
     memory::Boxed,
-    shared_pages::SharedPages,
-    trace,
-    vma::{
-        self,
-        FaultHandler,
-        Source,
-        UserMappings, //
-    },
+    vma::UserMappings, //
 };
 use crate::{
     direction::Direction,
@@ -33,6 +21,7 @@ use crate::{
 use core::{
     marker::PhantomData,
     mem,
+    ops::Deref,
     ptr::{
         self,
         NonNull, //
@@ -42,104 +31,165 @@ use kernel::{
     bindings,
     error::{
         from_err_ptr,
-        from_result, //
+        from_result,
+        VTABLE_DEFAULT_ERROR, //
     },
     fs::file::FileDescriptorReservation,
     page::PAGE_SHIFT,
     prelude::*,
-    sync::aref::ARef,
     types::ForeignOwnable, //
 };
 
 /// What an exporter does (`struct dma_buf_ops`).
 ///
 /// Which methods run with the buffer's reservation lock held is said by their [`Held`] argument.
-/// The value is dropped when the last reference to the buffer is gone (`release`).
+/// The value is dropped when the last reference to the buffer is gone (`release`). An exporter need not
+/// have those methods that core does not ask for.
 #[vtable]
-pub(crate) trait Exporter: FaultHandler + Send + Sync + Sized + 'static {
+pub(crate) trait Exporter: Send + Sync + Sized + 'static {
     /// The exporter's name, which user space reads (`exp_name`).
     const NAME: &'static CStr;
 
+    /// What a buffer is made of. It outlives the exporter, and every user mapping of the buffer.
+    type Memory: Send + Sync + 'static;
+
+    /// What an importer gets.
+    type Mapping: Mapped;
+
     /// An importer attaches its device (`attach`).
-    fn attach(&self, buffer: Buffer<'_>, device: &Device) -> Result;
+    fn attach(&self, _buffer: Buffer<'_, Self::Memory>, _device: &Device) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Undoes [`attach`](Self::attach) (`detach`).
-    fn detach(&self, device: &Device);
+    fn detach(&self, _device: &Device) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Maps the buffer for an importer's device (`map_dma_buf`), which is attached.
     fn map(
         &self,
-        buffer: Buffer<'_>,
+        buffer: Buffer<'_, Self::Memory>,
         device: &Device,
         direction: Direction,
         held: &Held<'_>,
-    ) -> Result<ARef<Mapping>>;
+    ) -> Result<Self::Mapping>;
 
     /// Takes back what [`map`](Self::map) returned (`unmap_dma_buf`).
-    fn unmap(&self, buffer: Buffer<'_>, mapping: ARef<Mapping>, held: &Held<'_>);
+    fn unmap(&self, buffer: Buffer<'_, Self::Memory>, mapping: Self::Mapping, held: &Held<'_>);
 
     /// Whether [`begin_cpu_access`](Self::begin_cpu_access) has anything to do, or may be left out.
-    fn needs_begin(&self) -> bool;
+    fn needs_begin(&self) -> bool {
+        true
+    }
 
     /// Whether [`end_cpu_access`](Self::end_cpu_access) has anything to do, or may be left out.
-    fn needs_end(&self) -> bool;
+    fn needs_end(&self) -> bool {
+        true
+    }
 
     /// The CPU is about to access `span` of the buffer (`begin_cpu_access`). Core waits for the
     /// fences only after this.
-    fn begin_cpu_access(&self, buffer: Buffer<'_>, direction: Direction, span: Span) -> Result;
+    fn begin_cpu_access(
+        &self,
+        _buffer: Buffer<'_, Self::Memory>,
+        _direction: Direction,
+        _span: Span,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The CPU has accessed `span` of the buffer (`end_cpu_access`).
-    fn end_cpu_access(&self, buffer: Buffer<'_>, direction: Direction, span: Span) -> Result;
-
-    /// A device that keeps its mapping is about to access the buffer.
-    fn begin_device_access(&self, buffer: Buffer<'_>, device: &Device) -> Result;
-
-    /// It has accessed the buffer.
-    fn end_device_access(
+    fn end_cpu_access(
         &self,
-        buffer: Buffer<'_>,
-        device: &Device,
-        direction: Direction,
-    ) -> Result;
+        _buffer: Buffer<'_, Self::Memory>,
+        _direction: Direction,
+        _span: Span,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
-    /// An attached device takes part in the CPU's atomic operations.
-    fn declare_atomics(&self, device: &Device) -> Result;
+    /// User space maps the buffer (`mmap`).
+    fn mmap(_mapping: NewMapping<'_, Self>) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
-    /// Maps the buffer into the kernel; asked for once until [`vunmap`](Self::vunmap).
-    fn vmap(&self, buffer: Buffer<'_>, held: &Held<'_>) -> Result<NonNull<c_void>>;
+    /// Maps the buffer into the kernel (`vmap`); asked for once until [`vunmap`](Self::vunmap).
+    fn vmap(&self, _buffer: Buffer<'_, Self::Memory>, _held: &Held<'_>) -> Result<NonNull<c_void>> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
-    /// Undoes [`vmap`](Self::vmap).
-    fn vunmap(&self, held: &Held<'_>);
+    /// Undoes [`vmap`](Self::vmap) (`vunmap`).
+    fn vunmap(&self, _held: &Held<'_>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The buffer is about to go away.
-    fn release(&self, pages: &PinnedPages);
+    fn release(&self, _memory: &Self::Memory) {}
 }
 
-/// A buffer of this driver while somebody holds it.
+/// What an importer gets for its device: a table that is there as long as this is.
+///
+/// # Safety
+///
+/// The table that [`into_table`](Self::into_table) returns is valid until it comes back.
+pub(crate) unsafe trait Mapped: Sized {
+    /// The table, with all that it needs.
+    fn into_table(self) -> *mut bindings::sg_table;
+
+    /// The reverse of [`into_table`](Self::into_table).
+    ///
+    /// # Safety
+    ///
+    /// `table` came from there, and comes here once.
+    unsafe fn from_table(table: *mut bindings::sg_table) -> Self;
+}
+
+/// A buffer of `memory` while somebody holds it.
 ///
 /// # Invariants
 ///
-/// The buffer is live for all of `'a`, and `pages` are its own.
-#[derive(Clone, Copy)]
-pub(crate) struct Buffer<'a> {
+/// The buffer is live for all of `'a`, and `memory` is its own.
+pub(crate) struct Buffer<'a, M> {
     raw: NonNull<bindings::dma_buf>,
-    pages: &'a PinnedPages,
+    memory: &'a M,
 }
 
-impl<'a> Buffer<'a> {
-    pub(crate) fn pages(self) -> &'a PinnedPages {
-        self.pages
+impl<M> Clone for Buffer<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Buffer<'_, M> {}
+
+impl<'a, M> Buffer<'a, M> {
+    /// What it is made of.
+    pub(crate) fn memory(self) -> &'a M {
+        self.memory
     }
 
-    /// Its pages, for whoever needs them longer.
-    pub(crate) fn keep(self) -> SharedPages {
-        // SAFETY: By the type invariant.
-        unsafe { SharedPages::new(self.raw, self.pages) }
+    /// The same, for whoever needs it longer.
+    pub(crate) fn keep(self) -> Kept<M> {
+        // SAFETY: A buffer has a file for all its life (`get_dma_buf()`).
+        unsafe { bindings::get_file((*self.raw.as_ptr()).file) };
+        // INVARIANT: The reference has just been taken.
+        Kept {
+            buf: self.raw,
+            memory: NonNull::from(self.memory),
+        }
     }
 
     /// All of it.
     pub(crate) fn whole(self) -> Span {
-        Span::whole(self.pages.extents().pages())
+        // SAFETY: By the type invariant; the size does not change.
+        Span::whole(unsafe { (*self.raw.as_ptr()).size } >> PAGE_SHIFT)
+    }
+
+    /// Its inode, by which user space tells buffers apart.
+    pub(crate) fn inode(self) -> u64 {
+        // SAFETY: By the type invariant, and a buffer has a file, which has an inode.
+        unsafe { (*(*(*self.raw.as_ptr()).file).f_inode).i_ino }
     }
 
     /// What devices have not finished yet.
@@ -155,25 +205,58 @@ impl<'a> Buffer<'a> {
     }
 }
 
-/// What a dma-buf's `priv` points to.
-#[pin_data]
-struct Private<T> {
-    #[pin]
-    exporter: T,
-    // Outlives the exporter, and every user mapping of the buffer.
-    pages: PinnedPages,
+/// What a buffer is made of, and a reference to it: what a device may still access is not freed, even
+/// if its driver has forgotten it.
+///
+/// # Invariants
+///
+/// Owns a reference to the buffer, and `memory` lives as long as that does.
+pub(crate) struct Kept<M> {
+    buf: NonNull<bindings::dma_buf>,
+    memory: NonNull<M>,
 }
 
-impl<T: FaultHandler> Source for Private<T> {
-    type Handler = T;
+// SAFETY: A reference to a buffer may be dropped by any task, and it shares its memory with others.
+unsafe impl<M: Sync> Send for Kept<M> {}
+// SAFETY: It only shows the memory.
+unsafe impl<M: Sync> Sync for Kept<M> {}
 
-    fn handler(&self) -> &T {
-        &self.exporter
-    }
+impl<M> Deref for Kept<M> {
+    type Target = M;
 
-    fn pages(&self) -> &PinnedPages {
-        &self.pages
+    fn deref(&self) -> &M {
+        // SAFETY: It lives by the type invariant.
+        unsafe { self.memory.as_ref() }
     }
+}
+
+impl<M> Drop for Kept<M> {
+    fn drop(&mut self) {
+        // As `get_file()` takes it. What `dma_buf_put()` does besides is for whoever imports; and this
+        // may be called with the reservation lock held, for the last reference goes later, by itself.
+        // SAFETY: The reference is owned, by the type invariant.
+        unsafe { bindings::fput((*self.buf.as_ptr()).file) };
+    }
+}
+
+/// What a dma-buf's `priv` points to.
+#[pin_data]
+pub(super) struct Private<T: Exporter> {
+    #[pin]
+    pub(super) exporter: T,
+    // Outlives the exporter, and every user mapping of the buffer.
+    pub(super) memory: T::Memory,
+}
+
+/// A user mapping of a buffer of `T`'s that is being set up.
+///
+/// # Invariants
+///
+/// `vma` is valid, and nobody else reads or changes it; it is of the file of the buffer that `private` is
+/// of, which lives as long as that file does.
+pub(crate) struct NewMapping<'a, T: Exporter> {
+    pub(super) vma: *mut bindings::vm_area_struct,
+    pub(super) private: &'a Private<T>,
 }
 
 /// A dma-buf, of whatever exporter.
@@ -184,20 +267,21 @@ impl<T: FaultHandler> Source for Private<T> {
 pub(crate) struct DmaBuf(NonNull<bindings::dma_buf>);
 
 impl DmaBuf {
-    /// Makes a dma-buf of `pages`. It holds a reference to the module as long as it lives.
+    /// Makes a dma-buf of `memory`, which has `pages` pages. It holds a reference to the module as long
+    /// as it lives.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, `ENFILE`, or `ENOENT` if the module is being unloaded.
     pub(crate) fn export<T: Exporter>(
-        pages: PinnedPages,
+        memory: T::Memory,
+        pages: usize,
         exporter: impl PinInit<T>,
     ) -> Result<Self> {
-        let size = pages.extents().pages() << PAGE_SHIFT;
         let private = Boxed::pin_init(
             pin_init!(Private {
                 exporter <- exporter,
-                pages,
+                memory,
             }),
             GFP_KERNEL_ACCOUNT,
         )?
@@ -206,29 +290,25 @@ impl DmaBuf {
             exp_name: T::NAME.as_char_ptr(),
             owner: THIS_MODULE,
             ops: Operations::<T>::table(),
-            size,
+            size: pages << PAGE_SHIFT,
             flags: bindings::O_RDWR as c_int,
             resv: ptr::null_mut(),
             priv_: private.cast(),
         };
         // SAFETY: All fields are set; name and operations are static.
         match from_err_ptr(unsafe { bindings::dma_buf_export(&info) }) {
-            Ok(buf) => {
-                // INVARIANT: The first reference is ours.
-                let this = NonNull::new(buf).map(Self).ok_or(ENOMEM)?;
-                // SAFETY: The buffer is live, and a buffer has a file, which has an inode.
-                let inode = unsafe { (*(*(*buf).file).f_inode).i_ino };
-                // SAFETY: As above, and it has just got these operations.
-                let private = unsafe { Operations::<T>::private(buf) };
-                private.pages.set_inode(inode);
-                Ok(this)
-            }
+            // INVARIANT: The first reference is ours.
+            Ok(buf) => NonNull::new(buf).map(Self).ok_or(ENOMEM),
             Err(error) => {
                 // SAFETY: It came from `into_foreign()`, and nobody has it: the export failed.
                 drop(unsafe { Pin::<Boxed<Private<T>>>::from_foreign(private) });
                 Err(error)
             }
         }
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::dma_buf {
+        self.0.as_ptr()
     }
 
     /// The buffer behind a descriptor of the current process.
@@ -250,7 +330,7 @@ impl DmaBuf {
     /// `EINVAL` if it is another driver's, of which nothing more is looked at.
     pub(crate) fn exported_by<T: Exporter>(&self) -> Result<Exported<'_, T>> {
         // SAFETY: The reference is owned, by the type invariant.
-        unsafe { Exported::of(self.0.as_ptr()) }
+        unsafe { Exported::of(self.as_raw()) }
     }
 
     /// Publishes the buffer as the reserved descriptor, and returns its number. Cannot fail.
@@ -258,7 +338,7 @@ impl DmaBuf {
         let fd = reservation.reserved_fd();
         // SAFETY: The descriptor is reserved by the current task, and the reference to the buffer
         // is ours to pass on.
-        unsafe { bindings::dma_buf_fd_install(self.0.as_ptr(), fd as c_int) };
+        unsafe { bindings::dma_buf_fd_install(self.as_raw(), fd as c_int) };
         // Both are consumed.
         mem::forget(reservation);
         mem::forget(self);
@@ -269,13 +349,13 @@ impl DmaBuf {
 impl Drop for DmaBuf {
     fn drop(&mut self) {
         // SAFETY: The reference is owned, by the type invariant.
-        unsafe { bindings::dma_buf_put(self.0.as_ptr()) };
+        unsafe { bindings::dma_buf_put(self.as_raw()) };
     }
 }
 
 /// A buffer that `T` has exported.
-pub(crate) struct Exported<'a, T> {
-    buffer: Buffer<'a>,
+pub(crate) struct Exported<'a, T: Exporter> {
+    buffer: Buffer<'a, T::Memory>,
     exporter: &'a T,
 }
 
@@ -300,12 +380,8 @@ impl<'a, T: Exporter> Exported<'a, T> {
         self.exporter
     }
 
-    pub(crate) fn buffer(&self) -> Buffer<'a> {
+    pub(crate) fn buffer(&self) -> Buffer<'a, T::Memory> {
         self.buffer
-    }
-
-    pub(crate) fn pages(&self) -> &'a PinnedPages {
-        self.buffer.pages
     }
 
     /// As `dma_buf_begin_cpu_access()`, for a part.
@@ -352,16 +428,37 @@ impl<T: Exporter> Operations<T> {
     }
 
     const OPS: bindings::dma_buf_ops = bindings::dma_buf_ops {
-        attach: Some(Self::attach),
-        detach: Some(Self::detach),
+        attach: match T::HAS_ATTACH {
+            true => Some(Self::attach),
+            false => None,
+        },
+        detach: match T::HAS_DETACH {
+            true => Some(Self::detach),
+            false => None,
+        },
         map_dma_buf: Some(Self::map_dma_buf),
         unmap_dma_buf: Some(Self::unmap_dma_buf),
         release: Some(Self::release),
-        begin_cpu_access: Some(Self::begin_cpu_access),
-        end_cpu_access: Some(Self::end_cpu_access),
-        mmap: Some(Self::mmap),
-        vmap: Some(Self::vmap),
-        vunmap: Some(Self::vunmap),
+        begin_cpu_access: match T::HAS_BEGIN_CPU_ACCESS {
+            true => Some(Self::begin_cpu_access),
+            false => None,
+        },
+        end_cpu_access: match T::HAS_END_CPU_ACCESS {
+            true => Some(Self::end_cpu_access),
+            false => None,
+        },
+        mmap: match T::HAS_MMAP {
+            true => Some(Self::mmap),
+            false => None,
+        },
+        vmap: match T::HAS_VMAP {
+            true => Some(Self::vmap),
+            false => None,
+        },
+        vunmap: match T::HAS_VUNMAP {
+            true => Some(Self::vunmap),
+            false => None,
+        },
         ..pin_init::zeroed()
     };
 
@@ -381,11 +478,11 @@ impl<T: Exporter> Operations<T> {
     unsafe fn exported<'a>(buf: *mut bindings::dma_buf) -> Exported<'a, T> {
         // SAFETY: Says the caller.
         let private = unsafe { Self::private(buf) };
-        // INVARIANT: Live, says the caller; the pages are what it was made with.
+        // INVARIANT: Live, says the caller; the memory is what it was made with.
         let buffer = Buffer {
             // SAFETY: What is live is somewhere.
             raw: unsafe { NonNull::new_unchecked(buf) },
-            pages: &private.pages,
+            memory: &private.memory,
         };
         Exported {
             buffer,
@@ -412,82 +509,11 @@ impl<T: Exporter> Operations<T> {
     /// # Safety
     ///
     /// `attachment` is valid for all of `'a`.
-    unsafe fn imported<'a>(
+    pub(super) unsafe fn imported<'a>(
         attachment: *mut bindings::dma_buf_attachment,
     ) -> Result<Exported<'a, T>> {
         // SAFETY: The attachment is valid, and holds its buffer.
         unsafe { Exported::of((*attachment).dmabuf) }
-    }
-
-    /// Whether `attachment` is of a buffer of `T`'s; `EINVAL` if not.
-    ///
-    /// # Safety
-    ///
-    /// `attachment` is valid.
-    pub(super) unsafe fn check(attachment: *mut bindings::dma_buf_attachment) -> Result {
-        // SAFETY: Says the caller.
-        unsafe { Self::imported(attachment) }.map(|_| ())
-    }
-
-    /// As [`check`](Self::check); `EOPNOTSUPP` for a dynamic importer.
-    ///
-    /// # Safety
-    ///
-    /// `attachment` is valid for all of `'a`.
-    unsafe fn with_static_importer<'a>(
-        attachment: *mut bindings::dma_buf_attachment,
-    ) -> Result<Exported<'a, T>> {
-        // SAFETY: Says the caller.
-        let exported = unsafe { Self::imported(attachment) }?;
-        // SAFETY: As above (`dma_buf_attachment_is_dynamic()`).
-        match unsafe { (*attachment).importer_ops }.is_null() {
-            true => Ok(exported),
-            false => Err(eopnotsupp()),
-        }
-    }
-
-    /// # Safety
-    ///
-    /// `attachment` is valid.
-    pub(super) unsafe fn begin_device_access(
-        attachment: *mut bindings::dma_buf_attachment,
-        _direction: Direction,
-    ) -> Result {
-        // SAFETY: Says the caller.
-        let exported = unsafe { Self::with_static_importer(attachment) }?;
-        // SAFETY: As above.
-        let device = unsafe { Self::device(attachment) }?;
-        // Whatever it will do: a device that only writes leaves bytes as they are.
-        exported
-            .exporter()
-            .begin_device_access(exported.buffer(), device)
-    }
-
-    /// # Safety
-    ///
-    /// `attachment` is valid.
-    pub(super) unsafe fn end_device_access(
-        attachment: *mut bindings::dma_buf_attachment,
-        direction: Direction,
-    ) -> Result {
-        // SAFETY: Says the caller.
-        let exported = unsafe { Self::with_static_importer(attachment) }?;
-        // SAFETY: As above.
-        let device = unsafe { Self::device(attachment) }?;
-        exported
-            .exporter()
-            .end_device_access(exported.buffer(), device, direction)
-    }
-
-    /// # Safety
-    ///
-    /// `attachment` is valid.
-    pub(super) unsafe fn declare_atomics(attachment: *mut bindings::dma_buf_attachment) -> Result {
-        // SAFETY: Says the caller.
-        let exported = unsafe { Self::imported(attachment) }?;
-        // SAFETY: As above.
-        let device = unsafe { Self::device(attachment) }?;
-        exported.exporter().declare_atomics(device)
     }
 
     /// The device of an attachment.
@@ -495,7 +521,9 @@ impl<T: Exporter> Operations<T> {
     /// # Safety
     ///
     /// `attachment` is valid for all of `'a`.
-    unsafe fn device<'a>(attachment: *mut bindings::dma_buf_attachment) -> Result<&'a Device> {
+    pub(super) unsafe fn device<'a>(
+        attachment: *mut bindings::dma_buf_attachment,
+    ) -> Result<&'a Device> {
         // SAFETY: The attachment is valid.
         let device = unsafe { &raw const (*attachment).dev };
         // SAFETY: As above.
@@ -558,7 +586,7 @@ impl<T: Exporter> Operations<T> {
         };
         match map() {
             // The importer owns one reference until it unmaps.
-            Ok(mapping) => Mapping::into_table(mapping),
+            Ok(mapping) => mapping.into_table(),
             Err(error) => error.to_ptr(),
         }
     }
@@ -579,7 +607,7 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: The lock is held.
         let held = unsafe { Self::held(buf) };
         // SAFETY: The table came from `map_dma_buf()`.
-        let mapping = unsafe { Mapping::from_table(table) };
+        let mapping = unsafe { T::Mapping::from_table(table) };
         exporter.unmap(buffer, mapping, &held);
     }
 
@@ -591,8 +619,7 @@ impl<T: Exporter> Operations<T> {
         let private = unsafe { (*buf).priv_ };
         // SAFETY: It came from `into_foreign()`, and this is the one place that takes it back.
         let private = unsafe { Pin::<Boxed<Private<T>>>::from_foreign(private.cast()) };
-        private.exporter.release(&private.pages);
-        trace::release(&private.pages);
+        private.exporter.release(&private.memory);
     }
 
     /// Mostly there is nothing to do, which has to be quick: all else is elsewhere.
@@ -674,9 +701,8 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: As this function's.
         let private = unsafe { Self::private(buf) };
         from_result(|| {
-            // SAFETY: As this function's. The file holds the buffer, and the buffer the pages.
-            unsafe { vma::map_pages(vma, private) }?;
-            Ok(0)
+            // INVARIANT: As this function's. The file holds the buffer, and the buffer what is private.
+            T::mmap(NewMapping { vma, private }).map(|()| 0)
         })
     }
 

@@ -450,7 +450,7 @@ impl PinnedPages {
     }
 
     /// The buffer has this inode number.
-    pub(super) fn set_inode(&self, inode: u64) {
+    pub(crate) fn set_inode(&self, inode: u64) {
         self.inode.store(inode, Relaxed);
     }
 

@@ -4,13 +4,22 @@
 //!
 //! C header: `include/linux/udmabuf-importer.h`; `exports.c` makes the symbols known.
 
-use super::dma_buf::{
-    errno,
-    Exporter,
-    Operations, //
+use super::{
+    compat::eopnotsupp,
+    device::Device,
+    dma_buf::{
+        errno,
+        Buffer,
+        Exported,
+        Exporter,
+        Operations, //
+    },
 };
 use crate::direction::Direction;
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     alloc::{
         flags::__GFP_NOWARN,
@@ -21,6 +30,23 @@ use kernel::{
     prelude::*,
     sync::SetOnce, //
 };
+
+/// An exporter whose buffers are for devices that keep their mappings.
+pub(crate) trait KeptMappings: Exporter {
+    /// A device that keeps its mapping is about to access the buffer.
+    fn begin_device_access(&self, buffer: Buffer<'_, Self::Memory>, device: &Device) -> Result;
+
+    /// It has accessed the buffer.
+    fn end_device_access(
+        &self,
+        buffer: Buffer<'_, Self::Memory>,
+        device: &Device,
+        direction: Direction,
+    ) -> Result;
+
+    /// An attached device takes part in the CPU's atomic operations.
+    fn declare_atomics(&self, device: &Device) -> Result;
+}
 
 type Attachment = *mut bindings::dma_buf_attachment;
 
@@ -37,13 +63,80 @@ struct Calls {
 static CALLS: SetOnce<Calls> = SetOnce::new();
 
 /// From now on the calls below are for buffers of `T`.
-pub(crate) fn serve<T: Exporter>() {
+pub(crate) fn serve<T: KeptMappings>() {
     CALLS.populate(Calls {
-        begin: Operations::<T>::begin_device_access,
-        end: Operations::<T>::end_device_access,
-        declare_atomics: Operations::<T>::declare_atomics,
-        check: Operations::<T>::check,
+        begin: Behind::<T>::begin,
+        end: Behind::<T>::end,
+        declare_atomics: Behind::<T>::declare_atomics,
+        check: Behind::<T>::check,
     });
+}
+
+/// The calls for buffers of `T`. All fail with `EINVAL` for another exporter's, and are given an
+/// attachment that is valid meanwhile.
+struct Behind<T>(PhantomData<T>);
+
+impl<T: KeptMappings> Behind<T> {
+    /// # Safety
+    ///
+    /// `attachment` is valid.
+    unsafe fn check(attachment: Attachment) -> Result {
+        // SAFETY: Says the caller.
+        unsafe { Operations::<T>::imported(attachment) }.map(|_| ())
+    }
+
+    /// Buffer and device; `EOPNOTSUPP` for a dynamic importer.
+    ///
+    /// # Safety
+    ///
+    /// `attachment` is valid for all of `'a`.
+    unsafe fn with_static_importer<'a>(
+        attachment: Attachment,
+    ) -> Result<(Exported<'a, T>, &'a Device)> {
+        // SAFETY: Says the caller.
+        let exported = unsafe { Operations::<T>::imported(attachment) }?;
+        // SAFETY: As above.
+        let device = unsafe { Operations::<T>::device(attachment) }?;
+        // SAFETY: As above (`dma_buf_attachment_is_dynamic()`).
+        match unsafe { (*attachment).importer_ops }.is_null() {
+            true => Ok((exported, device)),
+            false => Err(eopnotsupp()),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `attachment` is valid.
+    unsafe fn begin(attachment: Attachment, _direction: Direction) -> Result {
+        // SAFETY: Says the caller.
+        let (exported, device) = unsafe { Self::with_static_importer(attachment) }?;
+        // Whatever it will do: a device that only writes leaves bytes as they are.
+        exported
+            .exporter()
+            .begin_device_access(exported.buffer(), device)
+    }
+
+    /// # Safety
+    ///
+    /// `attachment` is valid.
+    unsafe fn end(attachment: Attachment, direction: Direction) -> Result {
+        // SAFETY: Says the caller.
+        let (exported, device) = unsafe { Self::with_static_importer(attachment) }?;
+        exported
+            .exporter()
+            .end_device_access(exported.buffer(), device, direction)
+    }
+
+    /// # Safety
+    ///
+    /// `attachment` is valid.
+    unsafe fn declare_atomics(attachment: Attachment) -> Result {
+        // SAFETY: Says the caller.
+        let exported = unsafe { Operations::<T>::imported(attachment) }?;
+        // SAFETY: As above.
+        let device = unsafe { Operations::<T>::device(attachment) }?;
+        exported.exporter().declare_atomics(device)
+    }
 }
 
 fn calls() -> Result<&'static Calls> {

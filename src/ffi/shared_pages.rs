@@ -1,61 +1,60 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pages of a buffer, for whoever needs them after the callback that showed them.
-//!
-//! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
+//! dma-bufs of pinned pages.
 
-use super::folio::PinnedPages;
-use core::{
-    ops::Deref,
-    ptr::NonNull, //
+use super::{
+    dma_buf::{
+        Buffer,
+        Exported,
+        Exporter,
+        Kept,
+        NewMapping,
+        Private, //
+    },
+    folio::PinnedPages,
+    vma::{
+        self,
+        FaultHandler,
+        Source, //
+    },
 };
-use kernel::bindings;
+use kernel::prelude::*;
 
-/// The pages of a buffer, and a reference to it: what a device may still access is not freed, even if
-/// its driver has forgotten it.
-///
-/// # Invariants
-///
-/// Owns a reference to the buffer, and `pages` live as long as that does.
-pub(crate) struct SharedPages {
-    buf: NonNull<bindings::dma_buf>,
-    pages: NonNull<PinnedPages>,
+/// The pages of a buffer, and a reference to it.
+pub(crate) type SharedPages = Kept<PinnedPages>;
+
+impl<'a> Buffer<'a, PinnedPages> {
+    pub(crate) fn pages(self) -> &'a PinnedPages {
+        self.memory()
+    }
 }
 
-// SAFETY: A reference to a buffer may be dropped by any task, and the pages are of none.
-unsafe impl Send for SharedPages {}
-// SAFETY: Nothing changes through a shared reference.
-unsafe impl Sync for SharedPages {}
+impl<'a, T: Exporter<Memory = PinnedPages>> Exported<'a, T> {
+    pub(crate) fn pages(&self) -> &'a PinnedPages {
+        self.buffer().pages()
+    }
+}
 
-impl SharedPages {
-    /// # Safety
+impl<T: Exporter<Memory = PinnedPages> + FaultHandler> Source for Private<T> {
+    type Handler = T;
+
+    fn handler(&self) -> &T {
+        &self.exporter
+    }
+
+    fn pages(&self) -> &PinnedPages {
+        &self.memory
+    }
+}
+
+impl<T: Exporter<Memory = PinnedPages> + FaultHandler> NewMapping<'_, T> {
+    /// The exporter makes its entries, when they are touched.
     ///
-    /// `buf` is live, and `pages` live as long as it does.
-    pub(super) unsafe fn new(buf: NonNull<bindings::dma_buf>, pages: &PinnedPages) -> Self {
-        // SAFETY: A buffer has a file for all its life (`get_dma_buf()`).
-        unsafe { bindings::get_file((*buf.as_ptr()).file) };
-        // INVARIANT: The reference has just been taken.
-        Self {
-            buf,
-            pages: NonNull::from(pages),
-        }
-    }
-}
-
-impl Deref for SharedPages {
-    type Target = PinnedPages;
-
-    fn deref(&self) -> &PinnedPages {
-        // SAFETY: They live by the type invariant.
-        unsafe { self.pages.as_ref() }
-    }
-}
-
-impl Drop for SharedPages {
-    fn drop(&mut self) {
-        // As `get_file()` takes it. What `dma_buf_put()` does besides is for whoever imports; and this
-        // may be called with the reservation lock held, for the last reference goes later, by itself.
-        // SAFETY: The reference is owned, by the type invariant.
-        unsafe { bindings::fput((*self.buf.as_ptr()).file) };
+    /// # Errors
+    ///
+    /// `EINVAL` if the mapping is private: the pages could not be the same memory then.
+    pub(crate) fn fill_by_faults(self) -> Result {
+        // SAFETY: By the type invariant: what is private, the pages among it, lives as long as the file.
+        unsafe { vma::map_pages(self.vma, self.private) }
     }
 }

@@ -151,7 +151,7 @@ pub(crate) fn create(pages: &PinnedPages, mode: Mode) {
 
 /// A buffer is no more.
 #[inline(always)]
-pub(super) fn release(pages: &PinnedPages) {
+pub(crate) fn release(pages: &PinnedPages) {
     if udmabuf_release::is_on() {
         // SAFETY: There is no pointer.
         unsafe { udmabuf_release::emit(pages.inode()) };

@@ -6,4 +6,3 @@
 
 pub mod direction;
 pub mod resv;
-pub mod shared_pages;
