@@ -220,13 +220,7 @@ impl Udmabuf {
         }
         // Behind an IOMMU it takes its time for each piece of memory: whoever brackets meanwhile need not
         // wait for that.
-        let mapping = Mapping::new(
-            device.clone(),
-            buffer.keep(),
-            direction,
-            coherency,
-            mode != Mode::DmaApi,
-        )?;
+        let mapping = Mapping::new(device.clone(), buffer.keep(), direction, coherency)?;
         let mut attachments = self.attachments.lock_killable()?;
         match coherency {
             Coherency::Cache => attachments.map_cached(&self.pending, mapping.clone())?,

@@ -66,7 +66,7 @@ impl Direction {
 /// # Invariants
 ///
 /// If `coherency` is not [`Coherency::Shadow`], `table` is mapped for `device` in direction
-/// `mapped`, with `attrs`; nothing of it is bounced.
+/// `mapped`, with [`ATTRS`]; nothing of it is bounced.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Mapping {
     /// One is the importer's.
@@ -75,7 +75,6 @@ pub(crate) struct Mapping {
     direction: Direction,
     /// What the DMA API was told.
     mapped: Direction,
-    attrs: usize,
     coherency: Coherency,
     device: Device,
     // Dropped after it was unmapped: the table, and then the pages that it is made of.
@@ -87,6 +86,11 @@ pub(crate) struct Mapping {
 /// That several mappings lie over the same cache lines is what a dma-buf is for. Hand-overs do what
 /// there is to do for these: when the DMA API would do it, the list of attachments is not locked, and
 /// what the CPU has written since the last hand-over would be dropped.
+///
+/// All mappings have the same: `check_unmap()` (`kernel/dma/debug.c`) compares them with those of whatever
+/// mapping of this device has the same address, size and direction, which may be that of another buffer
+/// over the same pages. So there is no `DMA_ATTR_REQUIRE_COHERENT` where the mode wants it: a device that
+/// does not snoop is refused by the exporter, and a mapping that was bounced by [`Mapping::new`].
 const ATTRS: usize = bindings::DMA_ATTR_DEBUGGING_IGNORE_CACHELINES as usize
     | bindings::DMA_ATTR_SKIP_CPU_SYNC as usize;
 
@@ -99,8 +103,6 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Maps all of `pages` for `device`, which reaches them: `coherency` is what
     /// [`Device::coherency`] says, and no shadow.
-    ///
-    /// If the mapping is `required` to be coherent, the DMA API is told as well.
     ///
     /// Where hand-overs do cache maintenance, the mapping is bidirectional even if the device only
     /// writes: lines under it are cleaned then too, which the DMA API allows for that direction
@@ -115,13 +117,7 @@ impl Mapping {
         pages: SharedPages,
         direction: Direction,
         coherency: Coherency,
-        required: bool,
     ) -> Result<ARef<Self>> {
-        let attrs = match required {
-            // SAFETY: A constant.
-            true => ATTRS | unsafe { helpers::dma_attr_require_coherent() },
-            false => ATTRS,
-        };
         let mapped = match (direction, coherency) {
             (Direction::FromDevice, Coherency::Cache) => Direction::Bidirectional,
             _ => direction,
@@ -133,7 +129,6 @@ impl Mapping {
                 references: Refcount::new(1),
                 direction,
                 mapped,
-                attrs,
                 coherency,
                 device,
                 pages,
@@ -145,7 +140,7 @@ impl Mapping {
                             device.as_raw(),
                             table.as_raw(),
                             mapped.as_raw(),
-                            *attrs,
+                            ATTRS,
                         )
                     })?;
                 },
@@ -177,7 +172,6 @@ impl Mapping {
                 references: Refcount::new(1),
                 direction,
                 mapped: *direction,
-                attrs: ATTRS,
                 coherency: Coherency::Shadow,
                 device,
                 pages,
@@ -282,7 +276,7 @@ impl PinnedDrop for Mapping {
                 self.device.as_raw(),
                 self.table.as_raw(),
                 self.mapped.as_raw(),
-                self.attrs,
+                ATTRS,
             )
         };
     }

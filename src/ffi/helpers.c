@@ -134,16 +134,6 @@ bool rust_helper_has_dma_ops(struct device *dev)
 
 /* dma-mapping.h */
 
-/* Linux 7.2 does not have it. */
-unsigned long rust_helper_dma_attr_require_coherent(void)
-{
-#ifdef DMA_ATTR_REQUIRE_COHERENT
-	return DMA_ATTR_REQUIRE_COHERENT;
-#else
-	return 0;
-#endif
-}
-
 bool rust_helper_dma_dev_need_sync(const struct device *dev)
 {
 	return dma_dev_need_sync(dev);

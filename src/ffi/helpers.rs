@@ -54,8 +54,6 @@ extern "C" {
     #[link_name = "rust_helper_has_dma_ops"]
     pub(super) fn has_dma_ops(dev: *mut device) -> bool;
 
-    #[link_name = "rust_helper_dma_attr_require_coherent"]
-    pub(super) fn dma_attr_require_coherent() -> c_ulong;
     #[link_name = "rust_helper_dma_dev_need_sync"]
     pub(super) fn dma_dev_need_sync(dev: *const device) -> bool;
     #[link_name = "rust_helper_dma_get_max_seg_size"]

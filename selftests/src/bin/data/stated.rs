@@ -24,6 +24,7 @@ use crate::setup;
 
 pub const TESTS: &[Test] = tests![
     coherent_mode_follows_the_mask,
+    one_device_maps_both_modes,
     atomics_have_to_be_declared,
     mapped_by_vecs,
     dynamic_importers_bracket_nothing,
@@ -80,6 +81,32 @@ fn coherent_mode_follows_the_mask() -> Outcome {
         narrow?;
         let attachment = edu.attach(&buffer)?;
         unbracketed(&buffer, &attachment.map(Direction::Bidirectional)?, 3)?;
+    }
+    Ok(())
+}
+
+/// Where mappings are noted by address (`CONFIG_DMA_API_DEBUG`), two of the same pages for one device are
+/// told apart by their size and direction alone: nothing else about them may differ, whichever goes first.
+fn one_device_maps_both_modes() -> Outcome {
+    for number in [0, 1] {
+        let edu = setup::edu(number)?;
+        let (memfd, coherent) = in_mode(Mode::CpuCoherent)?;
+        let usual = Udmabuf::open()?.create(memfd.whole())?;
+        let attachment = edu.attach(&usual)?;
+        let coherent = match edu.attach(&coherent) {
+            Err(Errno::OPNOTSUPP) => continue,
+            coherent => coherent?,
+        };
+        for usual_goes_first in [true, false] {
+            let one = attachment.map(Direction::Bidirectional)?;
+            let other = coherent.map(Direction::Bidirectional)?;
+            let (first, last) = match usual_goes_first {
+                true => (one, other),
+                false => (other, one),
+            };
+            first.unmap()?;
+            unbracketed(&usual, &last, 1)?;
+        }
     }
     Ok(())
 }
