@@ -101,8 +101,8 @@ impl Edu {
     ///
     /// # Errors
     ///
-    /// EBUSY while something is attached that has been mapped, EIO when the machine has no memory for
-    /// so few bits.
+    /// EINVAL for more than it has, EBUSY while something is attached that has been mapped, EIO when the
+    /// machine has no memory for so few bits.
     pub fn set_dma_bits(&self, dma_bits: u32) -> Result<()> {
         let mut mask = abi::edu_mask {
             device: self.device,

@@ -120,6 +120,7 @@ impl Device {
     /// [`Engine::set_bits`] does.
     pub(crate) fn set_bits(&self, bits: DmaBits) -> Result {
         self.with(|hardware| {
+            hardware.engine.check_bits(bits)?;
             let mut attachments = hardware.attachments.values();
             if attachments.any(|attached| attached.mapped) {
                 return Err(EBUSY);

@@ -55,6 +55,8 @@ pub(crate) struct Engine {
     /// For transfers that go through no dma-buf.
     page: SharedMemory,
     bits: DmaBits,
+    /// What the device has; more it drops without a word.
+    most: DmaBits,
     /// Whether a transfer never finished. The device no longer reaches memory then.
     stuck: bool,
     device: BoundDevice,
@@ -75,6 +77,7 @@ impl Engine {
             registers,
             page: SharedMemory::new(&device, EDU_MEMORY_SIZE)?,
             bits,
+            most: bits,
             stuck: false,
             device,
         })
@@ -90,10 +93,19 @@ impl Engine {
         self.bits
     }
 
+    /// Whether the device has so many address bits; [`EINVAL`] if not.
+    pub(crate) fn check_bits(&self, bits: DmaBits) -> Result {
+        match bits.get() > self.most.get() {
+            true => Err(EINVAL),
+            false => Ok(()),
+        }
+    }
+
     /// Gives the device another number of address bits.
     ///
-    /// Fails as [`Self::new`] does; the old number then stays.
+    /// Fails as [`Self::check_bits`] and [`Self::new`] do; the old number then stays.
     pub(crate) fn set_bits(&mut self, bits: DmaBits) -> Result {
+        self.check_bits(bits)?;
         dma::set_mask(&self.device, bits.mask()?)?;
         // The device may not reach the old page any more.
         match SharedMemory::new(&self.device, EDU_MEMORY_SIZE) {

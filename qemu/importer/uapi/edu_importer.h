@@ -10,8 +10,10 @@
  * Errors, for all calls:
  *   EFAULT		bad pointer
  *   EINVAL		EDU_FORGET of what is not mapped, reserved field not zero,
- *			bad direction or one that the mapping does not have, bad side, bad number of bits, empty range, range outside
- *			the buffer or the device, no words or more than EDU_NOTE_LONGEST
+ *			bad direction or one that the mapping does not have, bad side,
+ *			bad number of bits or more than the device has, empty range,
+ *			range outside the buffer or the device, no words or more than
+ *			EDU_NOTE_LONGEST
  *   EBADF, EINVAL	not a file, not a dma-buf
  *   ENODEV		no such edu device; or it was unbound, and what was attached to
  *			it is gone

@@ -225,7 +225,7 @@ fn mapped(rng: &mut Rng, world: &World) -> Option<(usize, u8)> {
 }
 
 fn device(rng: &mut Rng, world: &World) -> Option<u8> {
-    (world.setting.devices > 0).then(|| rng.usize(0..world.setting.devices) as u8)
+    (world.setting.devices() > 0).then(|| rng.usize(0..world.setting.devices()) as u8)
 }
 
 fn sync(rng: &mut Rng, world: &World) -> Option<(usize, Deed)> {

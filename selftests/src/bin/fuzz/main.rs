@@ -148,6 +148,9 @@ fn fuzz(ground: &Ground, first: u64, arguments: &Arguments) -> io::Result<Vec<St
         None => Vec::new(),
         Some((seed, why, list)) => {
             let head = format!("fails with --seed {seed}: {why}");
+            // Now already: once more, the same calls may be the machine's end.
+            println!("# {head}");
+            io::stdout().flush()?;
             [vec![head], shortest(ground, list)?].concat()
         }
     };
@@ -187,7 +190,7 @@ fn ground(heap: bool) -> io::Result<Ground> {
     };
     let mut setting = Setting {
         source,
-        devices: bits.len(),
+        bits,
         grid: Grid {
             whole_lines: !machine::devices_snoop()?,
         },
@@ -204,11 +207,7 @@ fn ground(heap: bool) -> io::Result<Ground> {
             setting.backings.pop();
         }
     }
-    Ok(Ground {
-        setting,
-        limits,
-        bits,
-    })
+    Ok(Ground { setting, limits })
 }
 
 /// A list of calls, as it is or from a file. What stands before a call in its line is left out.

@@ -151,7 +151,7 @@ fn come_and_go(
     count(4);
     // What only our driver has, and what only it survives.
     let ours = shared.setting.source == Source::Udmabuf { ours: true };
-    let device = rng.usize(0..shared.setting.devices) as u8;
+    let device = rng.usize(0..shared.setting.devices()) as u8;
     let way = Way::ALL[rng.usize(0..3)];
     let attachment = own.attach(buffer, device)?;
     if ours && rng.u8(0..16) == 0 {

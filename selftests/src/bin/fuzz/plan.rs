@@ -224,7 +224,7 @@ impl World {
             } => {
                 let buffer = self.buffer(process, *buffer)?;
                 let free = self.attachments.get(usize::from(*attachment))?.is_none();
-                (free && usize::from(*device) < self.setting.devices).then_some(())?;
+                (free && usize::from(*device) < self.setting.devices()).then_some(())?;
                 match self.memory.is_coherent(buffer) {
                     true => Expect::SuccessOr(&[Errno::OPNOTSUPP]),
                     false => Expect::Success,
@@ -295,15 +295,16 @@ impl World {
             }
             Deed::Unload => ours.then_some(Expect::Failure(&[Errno::AGAIN]))?,
             Deed::Rebind { device } => {
-                (usize::from(*device) < self.setting.devices).then_some(Expect::Success)?
+                (usize::from(*device) < self.setting.devices()).then_some(Expect::Success)?
             }
-            Deed::Narrow { device, .. } => {
-                (usize::from(*device) < self.setting.devices).then_some(())?;
+            Deed::Narrow { device, bits } => {
+                let most = *self.setting.bits.get(usize::from(*device))?;
                 let mut attached = self.attachments.iter().flatten();
                 let here = |other: &Attachment| {
                     other.alive && other.mapped && other.device == usize::from(*device)
                 };
                 match attached.any(here) {
+                    _ if *bits > most => Expect::Failure(&[Errno::INVAL]),
                     true => Expect::Failure(&[Errno::BUSY]),
                     // A machine without such memory; and others may have attached something.
                     false => Expect::SuccessOr(&[Errno::IO, Errno::BUSY]),
@@ -386,7 +387,7 @@ impl World {
             }
             Through::File(memfd) => return self.base(memfd)?.frames.get(page).copied(),
             Through::Kernel(buffer) => {
-                (self.setting.devices > 0).then_some(())?;
+                (self.setting.devices() > 0).then_some(())?;
                 (self.buffer(process, buffer)?, page)
             }
             Through::Mapping(slot) | Through::Child(slot) | Through::Debugger(slot) => {

@@ -55,9 +55,8 @@ pub struct Ran {
 /// What rounds have in common.
 pub struct Ground {
     pub setting: Setting,
-    /// The module's parameters, and the devices' address bits, as they were.
+    /// The module's parameters, as they were.
     pub limits: Limits,
-    pub bits: Vec<u8>,
 }
 
 struct Round<'a> {
@@ -137,7 +136,7 @@ impl Ground {
             }
         }
         if let Ok(importer) = Importer::open() {
-            for (device, bits) in self.bits.iter().enumerate() {
+            for (device, bits) in self.setting.bits.iter().enumerate() {
                 importer.set_bits(device as u8, *bits)?;
             }
         }

@@ -40,14 +40,19 @@ pub enum Source {
 #[derive(Clone, Debug)]
 pub struct Setting {
     pub source: Source,
-    /// Edu devices of this machine.
-    pub devices: usize,
+    /// Edu devices of this machine, by the address bits that each has.
+    pub bits: Vec<u8>,
     pub grid: Grid,
     /// The memfds of a round.
     pub backings: Vec<Backing>,
 }
 
 impl Setting {
+    /// Edu devices of this machine.
+    pub fn devices(&self) -> usize {
+        self.bits.len()
+    }
+
     /// The size of a memfd, in pages.
     pub fn pages(&self, memfd: usize) -> usize {
         match self.backings[memfd] {
