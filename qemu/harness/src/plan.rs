@@ -60,7 +60,7 @@ enum What {
     Programs,
     /// The suites inside the module.
     Suites,
-    /// Programs that attack the driver.
+    /// Only these, which attack the driver, most of them.
     Attacks(&'static [Attack]),
 }
 
@@ -113,17 +113,17 @@ const fn row(flavour: Flavour, machines: &'static [&'static dyn Machine], what: 
 pub fn usual(usual: Flavour) -> Vec<Row> {
     use What::{Attacks, Programs, Suites};
     vec![
-        row(Flavour::Check, X86_64, Programs),
+        row(Flavour::Check, &[&X86Direct], Programs),
+        // What this machine is there for; it is slow.
         row(
             Flavour::Check,
             &[&X86Swiotlb],
             Attacks(
                 const {
-                    &[Attack::lasting(
-                        FUZZ,
-                        &["--seed", SEED, "--seconds", "40"],
-                        1,
-                    )]
+                    &[
+                        Attack::usual(DATA),
+                        Attack::lasting(FUZZ, &["--seed", SEED, "--seconds", "40"], 1),
+                    ]
                 },
             ),
         ),
@@ -295,17 +295,14 @@ pub fn plan(layout: &Layout, rows: &[Row], chosen: &dyn Fn(&Area) -> bool) -> Ve
     boots
 }
 
-/// The programs that run in a guest: all of them, but with the slow kernel only on the first machine. On
-/// the others it runs what they are there for. The kernel's own selftest wants 8 GiB of huge pages, as
-/// much as the guest has, where pages are of 16 KiB.
+/// All programs. The kernel's own selftest wants 8 GiB of huge pages, as much as the guest has, where pages
+/// are of 16 KiB.
 fn programs(layout: &Layout, machine: &dyn Machine, flavour: Flavour) -> Vec<Program> {
     let built = layout.programs(machine.board().target, flavour);
     let own = PROGRAMS.iter().map(|name| (*name, built.join(name)));
     let kernels = layout.kernel_selftest(machine.board().target);
     let all = own.chain([(KERNEL_SELFTEST, kernels)]);
-    let only_data = flavour == Flavour::Check && machine.name() != X86Direct.name();
-    all.filter(|(name, _)| !only_data || *name == DATA)
-        .filter(|(name, _)| flavour != Flavour::Debian16k || *name != KERNEL_SELFTEST)
+    all.filter(|(name, _)| flavour != Flavour::Debian16k || *name != KERNEL_SELFTEST)
         .map(|(name, file)| Program {
             area: Area::new(machine.name(), flavour, name),
             file,
@@ -356,7 +353,6 @@ mod tests {
             areas("swiotlb check"),
             [
                 "x86_64-swiotlb check data",
-                "x86_64-swiotlb check boot",
                 "x86_64-swiotlb check fuzz",
                 "x86_64-swiotlb check attack",
                 "x86_64-swiotlb check kunit"
