@@ -10,8 +10,8 @@
 //! mapping is held alone.
 //!
 //! A begin that waits is interruptible: it leaves nothing behind, and user space tries again. Attach,
-//! map, and an end give way to nothing but death, and unmap and detach not even to that: callers inside the kernel do not try again (for instance
-//! `drm_gem_fb_end_cpu_access()`).
+//! map, and an end give way to nothing but death, and unmap and detach not even to that: callers inside
+//! the kernel do not try again (for instance `drm_gem_fb_end_cpu_access()`).
 //!
 //! # Fences
 //!

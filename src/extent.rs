@@ -102,7 +102,7 @@ impl Extents {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; nothing was appended then.
+    /// `ENOMEM`, or `EINVAL` if there are more than `count`; nothing was appended then.
     pub(crate) fn append(
         &mut self,
         count: usize,
@@ -114,7 +114,7 @@ impl Extents {
         // INVARIANT: Still of the same item, since `open` is; `end` grows, here and below.
         let mut grows = pfn == self.behind && self.open;
         if self.pages > 0 || count > 1 {
-            self.make_room(count - usize::from(grows))?;
+            self.make_room(count.max(1) - usize::from(grows))?;
         }
         let old = self.many.len();
         let mut runs = self.runs + usize::from(pfn != self.behind);
@@ -129,6 +129,10 @@ impl Extents {
             let mut end = extent.end;
             if pfn != behind {
                 if grows {
+                    if old == 0 {
+                        // There are more than was said: the first one has not been moved.
+                        return Err(EINVAL);
+                    }
                     last_end = Some(end);
                     grows = false;
                 } else if let Err(error) = self.many.push_within_capacity(extent) {
@@ -516,6 +520,15 @@ mod tests {
         e.push(100, 1)?;
         e.push(200, 1)?;
         assert!(e.iter().eq([run(0, 100, 1), run(1, 200, 1)]));
+
+        // Room for two, of which one came.
+        let mut e = Extents::new();
+        e.append(2, [(100, 1)].into_iter())?;
+        let more = e.append(1, [(101, 1), (500, 1)].into_iter());
+        assert_eq!(more.err(), Some(EINVAL));
+        assert!(e.iter().eq([run(0, 100, 1)]));
+        e.append(0, [(101, 1)].into_iter())?;
+        assert!(e.iter().eq([run(0, 100, 2)]));
         Ok(())
     }
 
@@ -585,13 +598,22 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_counted_as_they_are_cut() {
+    fn segments_are_as_many_as_counted_and_within_limits() {
         for pages in [1, 2, 7, 8, 9, 64] {
             for max in [0, 1, 3, 8, usize::MAX] {
                 for boundary in [0, 4, 32] {
                     let r = run(5, 1022, pages);
                     let counted = r.segment_count(max, boundary);
                     assert_eq!(counted, r.segments(max, boundary).count());
+                    let mut next = r.page;
+                    for s in r.segments(max, boundary) {
+                        assert!(s.page == next && s.pfn - r.pfn == s.page - r.page);
+                        assert!(0 < s.pages && s.pages <= max.max(1));
+                        let last = s.pfn + s.pages - 1;
+                        assert!(boundary == 0 || s.pfn / boundary == last / boundary);
+                        next += s.pages;
+                    }
+                    assert_eq!(next, r.range().end);
                 }
             }
         }

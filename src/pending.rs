@@ -13,6 +13,8 @@
 //!   what was written. (Dekker's problem; "store buffering" in `tools/memory-model`.)
 //! - Begin against unmap: what unmap brought to the pages is there for whoever sees the word
 //!   cleared: a release, and an acquire.
+//!
+//! `selftests/loom` tries all orders.
 
 use crate::ffi::{
     atomic::load_relaxed,

@@ -12,7 +12,8 @@
 //! A hand-over changes the number, and then looks at pages and shadows. Each side does one thing and
 //! then another that the other does first, so each has a full barrier in between: where the number is
 //! still the old one, the hand-over sees what was there before the look. (As in
-//! [`pending`](crate::pending).) That it has ended is a release, and an acquire.
+//! [`pending`](crate::pending).) That it has ended is a release, and an acquire. `selftests/loom` tries all
+//! orders.
 
 use crate::ffi::{
     compat::smp_mb,

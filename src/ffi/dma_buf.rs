@@ -2,6 +2,16 @@
 
 //! dma-bufs, from the exporter's side.
 //!
+//! A driver implements [`Exporter`], and makes a buffer by [`DmaBuf::export`]. Core calls back: attach, any
+//! number of map and unmap, detach; begin and end at any time; release once.
+//!
+//! - [`DmaBuf`]: a counted reference, of whatever exporter's buffer.
+//! - [`Exported`]: a buffer that is known to be `T`'s, with its exporter.
+//! - [`Buffer`]: the same without the exporter, borrowed; callbacks get it.
+//! - [`Kept`]: a counted reference by which the memory outlives a callback.
+//! - [`NewMapping`]: a user mapping that is being set up.
+//! - [`Private`]: what `priv` points to; the dma-buf owns it.
+//!
 //! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
 
 use super::{
@@ -216,8 +226,9 @@ pub(crate) struct Kept<M> {
     memory: NonNull<M>,
 }
 
-// SAFETY: A reference to a buffer may be dropped by any task, and it shares its memory with others.
-unsafe impl<M: Sync> Send for Kept<M> {}
+// SAFETY: A reference may be dropped by any task, and with the last one the memory is; until then it is
+// shared with others.
+unsafe impl<M: Send + Sync> Send for Kept<M> {}
 // SAFETY: It only shows the memory.
 unsafe impl<M: Sync> Sync for Kept<M> {}
 

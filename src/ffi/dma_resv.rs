@@ -16,6 +16,10 @@ use kernel::{
 };
 
 /// Proof that the caller holds a buffer's reservation lock; it does not unlock it.
+///
+/// # Invariants
+///
+/// The current task holds the lock for all of `'a`.
 pub(crate) struct Held<'a> {
     _lock: PhantomData<&'a bindings::dma_resv>,
     _not_send: NotThreadSafe,
@@ -32,6 +36,7 @@ impl Held<'_> {
             // SAFETY: `resv` is valid.
             unsafe { helpers::dma_resv_assert_held(resv) };
         }
+        // INVARIANT: Says the caller.
         Self {
             _lock: PhantomData,
             _not_send: NotThreadSafe,

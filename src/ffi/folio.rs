@@ -705,18 +705,21 @@ mod tests {
 
     #[test]
     fn a_batch_that_nobody_takes_lets_go() -> Result {
-        let memfd = memfd(32)?;
-        let pages = pinned(&memfd, &[(0, 32)])?;
+        const FEW: usize = FolioBatch::FEW;
+        const MAX: usize = FolioBatch::MAX;
+        let memfd = memfd(MAX + 1)?;
+        let pages = pinned(&memfd, &[(0, MAX as u64 + 1)])?;
 
         let locked = memfd.lock()?;
         let sealed = locked.check_seals()?;
-        // In the batch itself, and in memory of its own.
-        for count in [4, 32] {
+        // In the batch itself, and in memory of its own; of what is more than it holds, the first.
+        for count in [1, FEW, FEW + 1, MAX, MAX + 1] {
+            let last = count.min(MAX) - 1;
             let mut batch = FolioBatch::new();
-            sealed.pin(0, count * PAGE_SIZE as u64, &mut batch)?;
-            let during = (pins(&pages, 0), pins(&pages, 3));
+            sealed.pin(0, (count * PAGE_SIZE) as u64, &mut batch)?;
+            let during = (pins(&pages, 0), pins(&pages, last));
             drop(batch);
-            let after = (pins(&pages, 0), pins(&pages, 3));
+            let after = (pins(&pages, 0), pins(&pages, last));
             assert_eq!((during, after), ((2, 2), (1, 1)));
         }
         Ok(())

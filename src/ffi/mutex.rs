@@ -25,6 +25,10 @@ use kernel::{
 };
 
 /// Data behind a `struct mutex`.
+///
+/// # Invariants
+///
+/// `raw` is initialised, and stays where it is.
 #[pin_data]
 pub(crate) struct Mutex<T> {
     #[pin]

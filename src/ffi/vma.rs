@@ -47,6 +47,7 @@ use kernel::{
 };
 
 /// What a fault handler reports (`vm_fault_t`).
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FaultResult(bindings::vm_fault_t);
 
