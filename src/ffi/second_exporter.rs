@@ -56,11 +56,11 @@ impl Calls {
     }
 }
 
-/// The exporter; its buffers are known by `N`.
-struct OnePage<const N: usize>(Arc<Calls>);
+/// The exporter.
+struct OnePage(Arc<Calls>);
 
 #[vtable]
-impl<const N: usize> Exporter for OnePage<N> {
+impl Exporter for OnePage {
     const NAME: &'static CStr = c"one page";
 
     type Memory = Page;
@@ -137,6 +137,7 @@ mod tests {
         super::dma_buf::DmaBuf,
         *, //
     };
+    use crate::exporter::Udmabuf;
     use kernel::{
         device::Bound,
         error::from_err_ptr,
@@ -151,23 +152,23 @@ mod tests {
             releases: Atomic::new(0),
         };
         let calls = Arc::new(none, GFP_KERNEL)?;
-        let exporter = OnePage::<1>(calls.clone());
+        let exporter = OnePage(calls.clone());
         let page = Page::alloc_page(GFP_KERNEL)?;
-        Ok((DmaBuf::export::<OnePage<1>>(page, 1, exporter)?, calls))
+        Ok((DmaBuf::export::<OnePage>(page, 1, exporter)?, calls))
     }
 
     #[test]
-    fn its_buffers_are_no_other_exporters() -> Result {
+    fn its_buffers_are_not_the_drivers() -> Result {
         let (buffer, calls) = export()?;
         let pages = buffer
-            .exported_by::<OnePage<1>>()
+            .exported_by::<OnePage>()
             .map(|exported| exported.buffer().whole().pages());
-        let other = buffer.exported_by::<OnePage<2>>().map(|_| ()).err();
+        let drivers = buffer.exported_by::<Udmabuf>().map(|_| ()).err();
         drop(buffer);
         // SAFETY: No lock is held. A kernel thread's references go later, and the module's with them.
         unsafe { bindings::flush_delayed_fput() };
         assert_eq!(pages, Ok(0..1));
-        assert_eq!(other, Some(EINVAL));
+        assert_eq!(drivers, Some(EINVAL));
         assert_eq!(calls.all(), (0, 0, 1));
         Ok(())
     }
