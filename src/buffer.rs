@@ -63,7 +63,7 @@ impl Builder {
     }
 }
 
-#[cfg(CONFIG_KUNIT)]
+#[cfg(CONFIG_KUNIT = "y")]
 pub(crate) mod test {
     use super::*;
     use crate::ffi::memfd::Memfd;

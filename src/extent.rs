@@ -355,7 +355,7 @@ impl Extents {
 
 impl Run {
     /// The page frame of page index `page`, if the run holds it.
-    #[cfg(CONFIG_KUNIT)]
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn pfn_of(self, page: usize) -> Option<usize> {
         self.range()
             .contains(&page)

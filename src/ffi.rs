@@ -28,7 +28,7 @@ mod page;
 pub(crate) mod params;
 pub(crate) mod reports;
 mod scatterlist;
-#[cfg(CONFIG_KUNIT)]
+#[cfg(CONFIG_KUNIT = "y")]
 mod second_exporter;
 pub(crate) mod shared_pages;
 pub(crate) mod signal;

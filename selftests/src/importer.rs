@@ -213,14 +213,14 @@ pub struct Narrow {
 }
 
 impl Narrow {
-    /// Lets the device use `bits` address bits.
+    /// Lets the device use `bits` address bits, or those that it has if they are fewer.
     ///
     /// # Errors
     ///
     /// As [`Edu::set_dma_bits`].
     pub fn new(edu: Edu, bits: u32) -> Result<Narrow> {
         let before = edu.dma_bits()?;
-        edu.set_dma_bits(bits)?;
+        edu.set_dma_bits(bits.min(before))?;
         Ok(Narrow { edu, bits: before })
     }
 }

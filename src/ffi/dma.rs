@@ -89,8 +89,8 @@ pub(crate) struct Mapping {
 ///
 /// All mappings have the same: `check_unmap()` (`kernel/dma/debug.c`) compares them with those of whatever
 /// mapping of this device has the same address, size and direction, which may be that of another buffer
-/// over the same pages. So there is no `DMA_ATTR_REQUIRE_COHERENT` where the mode wants it: a device that
-/// does not snoop is refused by the exporter, and a mapping that was bounced by [`Mapping::new`].
+/// over the same pages. So there is no `DMA_ATTR_REQUIRE_COHERENT` where the mode wants it: the exporter
+/// refuses a device that does not snoop, or whose mappings would be bounced.
 const ATTRS: usize = bindings::DMA_ATTR_DEBUGGING_IGNORE_CACHELINES as usize
     | bindings::DMA_ATTR_SKIP_CPU_SYNC as usize;
 

@@ -29,6 +29,7 @@ use crate::{
     span::Span, //
 };
 use core::{
+    any::TypeId,
     marker::PhantomData,
     mem,
     ops::Deref,
@@ -90,12 +91,12 @@ pub(crate) trait Exporter: Send + Sync + Sized + 'static {
 
     /// Whether [`begin_cpu_access`](Self::begin_cpu_access) has anything to do, or may be left out.
     fn needs_begin(&self) -> bool {
-        true
+        Self::HAS_BEGIN_CPU_ACCESS
     }
 
     /// Whether [`end_cpu_access`](Self::end_cpu_access) has anything to do, or may be left out.
     fn needs_end(&self) -> bool {
-        true
+        Self::HAS_END_CPU_ACCESS
     }
 
     /// The CPU is about to access `span` of the buffer (`begin_cpu_access`). Core waits for the
@@ -138,12 +139,13 @@ pub(crate) trait Exporter: Send + Sync + Sized + 'static {
     fn release(&self, _memory: &Self::Memory) {}
 }
 
-/// What an importer gets for its device: a table that is there as long as this is.
+/// What an importer gets for its device: a table that is there as long as this is. One task may map, and
+/// another unmap.
 ///
 /// # Safety
 ///
 /// The table that [`into_table`](Self::into_table) returns is valid until it comes back.
-pub(crate) unsafe trait Mapped: Sized {
+pub(crate) unsafe trait Mapped: Sized + Send {
     /// The table, with all that it needs.
     fn into_table(self) -> *mut bindings::sg_table;
 
@@ -252,7 +254,10 @@ impl<M> Drop for Kept<M> {
 
 /// What a dma-buf's `priv` points to.
 #[pin_data]
+#[repr(C)]
 pub(super) struct Private<T: Exporter> {
+    // In front, where it is whatever exporter that is.
+    id: TypeId,
     #[pin]
     pub(super) exporter: T,
     // Outlives the exporter, and every user mapping of the buffer.
@@ -291,6 +296,7 @@ impl DmaBuf {
     ) -> Result<Self> {
         let private = Boxed::pin_init(
             pin_init!(Private {
+                id: TypeId::of::<T>(),
                 exporter <- exporter,
                 memory,
             }),
@@ -383,7 +389,12 @@ impl<'a, T: Exporter> Exported<'a, T> {
         if !ptr::eq(unsafe { (*buf).ops }, Operations::<T>::table()) {
             return Err(EINVAL);
         }
-        // SAFETY: The buffer is live, and has these operations.
+        // SAFETY: With these operations, it has something private, which begins so. Where the callbacks of
+        // two exporters are the same code, the compiler may make one table of theirs.
+        if unsafe { *(*buf).priv_.cast::<TypeId>() } != TypeId::of::<T>() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The buffer is live, and of `T`.
         Ok(unsafe { Operations::<T>::exported(buf) })
     }
 
@@ -596,7 +607,7 @@ impl<T: Exporter> Operations<T> {
             exporter.map(buffer, device, direction, &held)
         };
         match map() {
-            // The importer owns one reference until it unmaps.
+            // It is the importer's until it unmaps.
             Ok(mapping) => mapping.into_table(),
             Err(error) => error.to_ptr(),
         }

@@ -74,7 +74,7 @@ void rust_helper_dev_log_refusal(struct device *dev, const char *mode)
 	dev_notice_ratelimited(dev, "refused, for the udmabuf is %s\n", mode);
 }
 
-#if IS_ENABLED(CONFIG_KUNIT)
+#if IS_BUILTIN(CONFIG_KUNIT)
 void rust_helper_dev_assign_dma_coherent(struct device *dev, bool value)
 {
 	dev_assign_dma_coherent(dev, value);
@@ -229,7 +229,7 @@ unsigned long rust_helper_folio_nr_pages(const struct folio *folio)
 	return folio_nr_pages(folio);
 }
 
-#if IS_ENABLED(CONFIG_KUNIT)
+#if IS_BUILTIN(CONFIG_KUNIT)
 /* For tests, which count pins. */
 int rust_helper_folio_ref_count(const struct folio *folio)
 {
@@ -346,7 +346,7 @@ void rust_helper_folio_mark_uptodate(struct folio *folio)
 	folio_mark_uptodate(folio);
 }
 
-#if IS_ENABLED(CONFIG_KUNIT) && IS_ENABLED(CONFIG_MEMORY_FAILURE)
+#if IS_BUILTIN(CONFIG_KUNIT) && IS_ENABLED(CONFIG_MEMORY_FAILURE)
 /* For tests, in which memory fails. */
 void rust_helper_assign_page_hwpoison(struct page *page, bool failed)
 {
@@ -475,7 +475,7 @@ unsigned int rust_helper_shmem_seals(struct inode *inode)
 	return SHMEM_I(inode)->seals;
 }
 
-#if IS_ENABLED(CONFIG_KUNIT)
+#if IS_BUILTIN(CONFIG_KUNIT)
 /* For tests, which need memory like a memfd's without a process that has one. */
 void rust_helper_shmem_set_seals(struct file *file, unsigned int seals)
 {

@@ -27,7 +27,7 @@ extern "C" {
     #[link_name = "rust_helper_get_current_user"]
     pub(super) fn get_current_user() -> *mut user_struct;
 
-    #[cfg(CONFIG_KUNIT)]
+    #[cfg(CONFIG_KUNIT = "y")]
     #[link_name = "rust_helper_dev_assign_dma_coherent"]
     pub(super) fn dev_assign_dma_coherent(dev: *mut device, value: bool);
 
@@ -108,7 +108,7 @@ extern "C" {
     pub(super) fn folio_nr_pages(folio: *const folio) -> c_ulong;
     #[link_name = "rust_helper_folio_pfn"]
     pub(super) fn folio_pfn(folio: *const folio) -> c_ulong;
-    #[cfg(CONFIG_KUNIT)]
+    #[cfg(CONFIG_KUNIT = "y")]
     #[link_name = "rust_helper_folio_ref_count"]
     pub(super) fn folio_ref_count(folio: *const folio) -> c_int;
     #[link_name = "rust_helper_is_page_hwpoison"]
@@ -205,10 +205,10 @@ extern "C" {
     pub(super) fn shmem_file(file: *mut file) -> bool;
     #[link_name = "rust_helper_shmem_seals"]
     pub(super) fn shmem_seals(inode: *mut inode) -> c_uint;
-    #[cfg(CONFIG_KUNIT)]
+    #[cfg(CONFIG_KUNIT = "y")]
     #[link_name = "rust_helper_shmem_set_seals"]
     pub(super) fn shmem_set_seals(file: *mut file, seals: c_uint);
-    #[cfg(CONFIG_KUNIT)]
+    #[cfg(CONFIG_KUNIT = "y")]
     #[link_name = "rust_helper_shmem_file_setup"]
     pub(super) fn shmem_file_setup(name: *const c_char, size: loff_t) -> *mut file;
 

@@ -196,7 +196,7 @@ impl Sealed<'_> {
     }
 }
 
-#[cfg(CONFIG_KUNIT)]
+#[cfg(CONFIG_KUNIT = "y")]
 pub(crate) mod test {
     use super::*;
     use core::ptr::NonNull;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A second exporter, for tests: its buffers are one page, of its own, and whoever maps gets a table of that,
-//! at an address made up. It has nothing of this driver but [`dma_buf`](super::dma_buf), and of that only
-//! what core asks for.
+//! at an address made up. It has nothing of what this driver does with pages and devices, and of
+//! [`dma_buf`](super::dma_buf) only what core asks for.
 
 use super::{
     device::Device,
@@ -117,11 +117,14 @@ impl Drop for Table {
     }
 }
 
+// SAFETY: The table is of no task.
+unsafe impl Send for Table {}
+
 // SAFETY: Nobody else has the table, which is where it was until it comes back.
 unsafe impl Mapped for Table {
     fn into_table(self) -> *mut bindings::sg_table {
-        let this = ManuallyDrop::new(self);
-        ptr::from_ref::<bindings::sg_table>(&this.0).cast_mut()
+        let mut this = ManuallyDrop::new(self);
+        ptr::from_mut::<bindings::sg_table>(&mut this.0)
     }
 
     unsafe fn from_table(table: *mut bindings::sg_table) -> Self {
@@ -208,6 +211,7 @@ mod tests {
         // SAFETY: The buffer is live.
         let begin = unsafe { bindings::dma_buf_begin_cpu_access(buffer.as_raw(), direction) };
         drop(buffer);
+        drop(registration);
         // SAFETY: As above.
         unsafe { bindings::flush_delayed_fput() };
         assert_eq!(seen.ok(), Some((ADDRESS, PAGE_SIZE as u32)));

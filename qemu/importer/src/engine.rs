@@ -55,7 +55,7 @@ pub(crate) struct Engine {
     /// For transfers that go through no dma-buf.
     page: SharedMemory,
     bits: DmaBits,
-    /// What the device has; more it drops without a word.
+    /// As many as the device has: it drops those above without a word.
     most: DmaBits,
     /// Whether a transfer never finished. The device no longer reaches memory then.
     stuck: bool,

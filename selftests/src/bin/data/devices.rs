@@ -138,12 +138,10 @@ fn two_buffers_over_the_same_pages() -> Outcome {
     Ok(())
 }
 
-/// A device with 32 address bits, until dropped. Memory above 4 GiB, where the kernel allocates
+/// A device with 32 address bits at most, until dropped. Memory above 4 GiB, where the kernel allocates
 /// first, is out of its reach.
 fn narrow(number: u32) -> Outcome<Narrow> {
-    let narrow = Narrow::new(setup::edu(number)?, 32)?;
-    equal("address bits", narrow.dma_bits()?, 32)?;
-    Ok(narrow)
+    Ok(Narrow::new(setup::edu(number)?, 32)?)
 }
 
 fn narrow_device() -> Outcome {
