@@ -61,7 +61,7 @@ test-more: ## Every test in further kernels of Debian, and of the package
 	@ci/setup.d/installed
 	@ci/harness test --more $(if $(ONLY),--only '$(ONLY)')
 
-attack: ## What attacks the driver, for hours: failing allocations, random calls, races, hostile users
+attack: ## What attacks the driver, for an hour or two: failing allocations, random calls, races, hostile users
 	@ci/prepare $(tested) x86_64-kcsan
 	@ci/harness test --attack $(if $(ONLY),--only '$(ONLY)')
 
