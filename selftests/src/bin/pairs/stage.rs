@@ -131,6 +131,8 @@ fn set<T>(shared: &Mutex<Arc<T>>, value: T) {
 pub struct Hand<'a> {
     pub stage: &'a Stage,
     pub pause: Pause,
+    /// Which one of the two it is.
+    who: usize,
     /// None where there are no devices.
     pub devices: Vec<Edu>,
     /// The name of the last one.
@@ -161,6 +163,7 @@ impl<'a> Hand<'a> {
         Ok(Hand {
             stage,
             pause: Pause::new(seed),
+            who,
             devices,
             last_device,
             errors: own.errors_beside(other),
@@ -221,11 +224,12 @@ impl<'a> Hand<'a> {
         Ok(self.window.holds(mapping, self.pattern)?)
     }
 
-    /// The same, as the file and a device see it that is handed the buffer.
+    /// The same, as the file and a device see it that is handed the buffer. Two processes come here at once,
+    /// so each has a device of its own: what is on its way is in the device's memory between two calls.
     pub fn intact_everywhere(&self, with_device: bool) -> Outcome {
         self.intact(&self.stage.mapping)?;
         self.intact(&self.stage.memfd.map()?)?;
-        if let Some(device) = self.devices.first().filter(|_| with_device) {
+        if let Some(device) = self.devices.get(self.who).filter(|_| with_device) {
             let attachment = device.attach(&self.stage.fixed)?;
             let mapping = attachment.map(Direction::ToDevice)?;
             let page = Window {
