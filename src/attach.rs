@@ -5,9 +5,9 @@
 //! # Locking
 //!
 //! The exporter keeps [`Attachments`] under one mutex. Order: reservation lock, then this mutex; what may be
-//! in between is said in `exporter.rs`.
-//! Hand-overs run with it held, all of one buffer one after the other. Two buffers over the same
-//! pages each have their own: an END on one does not reach the devices of the other.
+//! in between is said in `exporter.rs`. Hand-overs run with it held, all of one buffer one after the other.
+//! Two buffers over the same pages each have their own: an END on one does not reach the devices of the
+//! other.
 //!
 //! # Rules
 //!

@@ -384,13 +384,12 @@ impl<'a, T: Exporter> Exported<'a, T> {
     /// # Safety
     ///
     /// `buf` is live for all of `'a`.
-    unsafe fn of(buf: *mut bindings::dma_buf) -> Result<Self> {
+    pub(super) unsafe fn of(buf: *mut bindings::dma_buf) -> Result<Self> {
         // SAFETY: The buffer is live, and its operations do not change.
         if !ptr::eq(unsafe { (*buf).ops }, Operations::<T>::table()) {
             return Err(EINVAL);
         }
-        // SAFETY: With these operations, it has something private, which begins so. Where the callbacks of
-        // two exporters are the same code, the compiler may make one table of theirs.
+        // SAFETY: With these operations, it has something private, which begins so.
         if unsafe { *(*buf).priv_.cast::<TypeId>() } != TypeId::of::<T>() {
             return Err(EINVAL);
         }
@@ -438,49 +437,37 @@ pub(super) fn errno(result: Result) -> c_int {
     result.map_or_else(|error| error.to_errno(), |()| 0)
 }
 
+/// What an exporter has, core calls.
+const fn when<F: Copy>(has: bool, callback: F) -> Option<F> {
+    match has {
+        true => Some(callback),
+        false => None,
+    }
+}
+
 /// The operations of a dma-buf whose `priv` is a `Pin<Boxed<Private<T>>>`.
 pub(super) struct Operations<T>(PhantomData<T>);
 
 impl<T: Exporter> Operations<T> {
-    /// The one table, by which the buffers of `T` are known.
+    /// The one table of the buffers of `T`. It may be that of another exporter, too, whose callbacks are the
+    /// same code.
     // A constant has as many addresses as there are places that refer to it.
     #[inline(never)]
-    fn table() -> &'static bindings::dma_buf_ops {
+    pub(super) fn table() -> &'static bindings::dma_buf_ops {
         &Self::OPS
     }
 
     const OPS: bindings::dma_buf_ops = bindings::dma_buf_ops {
-        attach: match T::HAS_ATTACH {
-            true => Some(Self::attach),
-            false => None,
-        },
-        detach: match T::HAS_DETACH {
-            true => Some(Self::detach),
-            false => None,
-        },
+        attach: when(T::HAS_ATTACH, Self::attach),
+        detach: when(T::HAS_DETACH, Self::detach),
         map_dma_buf: Some(Self::map_dma_buf),
         unmap_dma_buf: Some(Self::unmap_dma_buf),
         release: Some(Self::release),
-        begin_cpu_access: match T::HAS_BEGIN_CPU_ACCESS {
-            true => Some(Self::begin_cpu_access),
-            false => None,
-        },
-        end_cpu_access: match T::HAS_END_CPU_ACCESS {
-            true => Some(Self::end_cpu_access),
-            false => None,
-        },
-        mmap: match T::HAS_MMAP {
-            true => Some(Self::mmap),
-            false => None,
-        },
-        vmap: match T::HAS_VMAP {
-            true => Some(Self::vmap),
-            false => None,
-        },
-        vunmap: match T::HAS_VUNMAP {
-            true => Some(Self::vunmap),
-            false => None,
-        },
+        begin_cpu_access: when(T::HAS_BEGIN_CPU_ACCESS, Self::begin_cpu_access),
+        end_cpu_access: when(T::HAS_END_CPU_ACCESS, Self::end_cpu_access),
+        mmap: when(T::HAS_MMAP, Self::mmap),
+        vmap: when(T::HAS_VMAP, Self::vmap),
+        vunmap: when(T::HAS_VUNMAP, Self::vunmap),
         ..pin_init::zeroed()
     };
 
@@ -722,10 +709,8 @@ impl<T: Exporter> Operations<T> {
     ) -> c_int {
         // SAFETY: As this function's.
         let private = unsafe { Self::private(buf) };
-        from_result(|| {
-            // INVARIANT: As this function's. The file holds the buffer, and the buffer what is private.
-            T::mmap(NewMapping { vma, private }).map(|()| 0)
-        })
+        // INVARIANT: As this function's. The file holds the buffer, and the buffer what is private.
+        errno(T::mmap(NewMapping { vma, private }))
     }
 
     /// # Safety

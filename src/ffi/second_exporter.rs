@@ -137,7 +137,11 @@ unsafe impl Mapped for Table {
 #[kunit_tests(udmabuf_second_exporter)]
 mod tests {
     use super::{
-        super::dma_buf::DmaBuf,
+        super::dma_buf::{
+            DmaBuf,
+            Exported,
+            Operations, //
+        },
         *, //
     };
     use crate::exporter::Udmabuf;
@@ -173,6 +177,28 @@ mod tests {
         assert_eq!(pages, Ok(0..1));
         assert_eq!(drivers, Some(EINVAL));
         assert_eq!(calls.all(), (0, 0, 1));
+        Ok(())
+    }
+
+    /// As if the compiler had made one table of two.
+    #[test]
+    fn a_table_alone_does_not_make_it_the_drivers() -> Result {
+        let (buffer, _calls) = export()?;
+        let mut seeming = KBox::new(
+            bindings::dma_buf {
+                ops: Operations::<Udmabuf>::table(),
+                // SAFETY: The buffer is live.
+                priv_: unsafe { (*buffer.as_raw()).priv_ },
+                ..pin_init::zeroed()
+            },
+            GFP_KERNEL,
+        )?;
+        // SAFETY: All that is looked at is there, and nothing is made of it.
+        let drivers = unsafe { Exported::<Udmabuf>::of(&mut *seeming) }.map(|_| ());
+        drop(buffer);
+        // SAFETY: As above.
+        unsafe { bindings::flush_delayed_fput() };
+        assert_eq!(drivers.err(), Some(EINVAL));
         Ok(())
     }
 

@@ -116,8 +116,8 @@ impl Device {
 
     /// Gives the device another number of address bits.
     ///
-    /// Fails with [`EBUSY`] while something is attached that has been mapped, and as
-    /// [`Engine::set_bits`] does.
+    /// Fails as [`Engine::check_bits`] does, with [`EBUSY`] while something is attached that has been
+    /// mapped, and as [`Engine::set_bits`] does.
     pub(crate) fn set_bits(&self, bits: DmaBits) -> Result {
         self.with(|hardware| {
             hardware.engine.check_bits(bits)?;

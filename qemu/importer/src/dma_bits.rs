@@ -35,6 +35,14 @@ impl DmaBits {
         Ok(Self(bits))
     }
 
+    /// Fails with [`EINVAL`] if there are more than `most`.
+    pub(crate) fn check(self, most: Self) -> Result {
+        match self.0 <= most.0 {
+            true => Ok(()),
+            false => Err(EINVAL),
+        }
+    }
+
     /// The plain number.
     pub(crate) fn get(self) -> u32 {
         self.0
@@ -73,6 +81,19 @@ mod tests {
         ] {
             assert_eq!(DmaBits::new(bits).is_ok(), valid);
         }
+    }
+
+    #[test]
+    fn no_more_than_there_are() -> Result {
+        for (bits, most, fine) in [
+            (12, 28, true),
+            (28, 28, true),
+            (29, 28, false),
+            (64, 28, false),
+        ] {
+            assert_eq!(DmaBits::new(bits)?.check(DmaBits::new(most)?).is_ok(), fine);
+        }
+        Ok(())
     }
 
     #[test]

@@ -95,17 +95,13 @@ impl Engine {
 
     /// Whether the device has so many address bits; [`EINVAL`] if not.
     pub(crate) fn check_bits(&self, bits: DmaBits) -> Result {
-        match bits.get() > self.most.get() {
-            true => Err(EINVAL),
-            false => Ok(()),
-        }
+        bits.check(self.most)
     }
 
-    /// Gives the device another number of address bits.
+    /// Gives the device another number of address bits, which [passes](Self::check_bits).
     ///
-    /// Fails as [`Self::check_bits`] and [`Self::new`] do; the old number then stays.
+    /// Fails as [`Self::new`] does; the old number then stays.
     pub(crate) fn set_bits(&mut self, bits: DmaBits) -> Result {
-        self.check_bits(bits)?;
         dma::set_mask(&self.device, bits.mask()?)?;
         // The device may not reach the old page any more.
         match SharedMemory::new(&self.device, EDU_MEMORY_SIZE) {

@@ -141,7 +141,11 @@ fn two_buffers_over_the_same_pages() -> Outcome {
 /// A device with 32 address bits at most, until dropped. Memory above 4 GiB, where the kernel allocates
 /// first, is out of its reach.
 fn narrow(number: u32) -> Outcome<Narrow> {
-    Ok(Narrow::new(setup::edu(number)?, 32)?)
+    let edu = setup::edu(number)?;
+    let bits = edu.dma_bits()?.min(32);
+    let narrow = Narrow::new(edu, 32)?;
+    equal("address bits", narrow.dma_bits()?, bits)?;
+    Ok(narrow)
 }
 
 fn narrow_device() -> Outcome {
