@@ -10,18 +10,21 @@ use rustix::fs;
 use rustix::fs::FallocateFlags;
 use rustix::fs::MemfdFlags;
 use rustix::fs::SealFlags;
+use rustix::io::Errno;
 use rustix::io::Result;
 
 use crate::Access;
 use crate::HUGE_PAGE;
 use crate::Item;
 use crate::Mapping;
+use crate::PAGE;
 use crate::hugepage;
+use crate::pagemap;
 
 /// What kind of pages a memfd is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backing {
-    /// Pages of the usual size, [`crate::PAGE`].
+    /// Pages of the usual size, [`PAGE`].
     Base,
     /// Transparent huge pages, as far as the kernel finds any.
     Transparent,
@@ -36,7 +39,7 @@ impl Backing {
     /// The size of one page of this kind, in bytes.
     pub fn page_size(self) -> usize {
         match self {
-            Backing::Base => crate::PAGE,
+            Backing::Base => PAGE,
             Backing::Transparent | Backing::Huge => HUGE_PAGE,
         }
     }
@@ -138,18 +141,28 @@ impl Memfd {
     }
 
     /// A memfd of `size` bytes that udmabuf accepts, whose base pages lie apart: no two that
-    /// follow each other in the file do so in memory, as far as this can be had.
+    /// follow each other in the file do so in memory.
     ///
     /// # Errors
     ///
-    /// As [`Builder::create`], and those of mmap().
+    /// As [`Builder::create`], those of mmap() and fallocate(), and those of
+    /// [`pagemap::frames`]: only root sees where pages lie.
     pub fn with_pages_apart(size: usize) -> Result<Memfd> {
         let [memfd, between] = [Memfd::new(size)?, Memfd::new(size)?];
         let [ours, others] = [memfd.map()?, between.map()?];
-        // The kernel hands out pages that lie side by side one after the other.
-        for at in (0..size).step_by(crate::PAGE) {
+        // The kernel hands out pages that lie side by side one after the other, mostly.
+        for at in (0..size).step_by(PAGE) {
             ours.write(at, &[0]);
             others.write(at, &[0]);
+        }
+        // What another CPU had, or somebody let go, may lie beside the page before all the same.
+        let mut taken = Vec::new();
+        while let Some(page) = pagemap::beside_the_one_before(&frames(&ours)?) {
+            memfd.punch_hole(page * PAGE, PAGE)?;
+            // This one takes the page that was let go, so that the file gets another.
+            let spare = Memfd::new(PAGE)?;
+            spare.map()?.touch(0);
+            taken.push(spare);
         }
         Ok(memfd)
     }
@@ -242,7 +255,7 @@ impl Memfd {
     /// Those of mmap(), and EIO when /proc cannot be read.
     pub fn has_transparent_huge_pages(&self) -> Result<bool> {
         let mapping = self.map()?;
-        for at in (0..self.size).step_by(crate::PAGE) {
+        for at in (0..self.size).step_by(PAGE) {
             mapping.touch(at);
         }
         Ok(hugepage::mapped_by_huge_entries(&mapping)? == self.size)
@@ -258,6 +271,11 @@ impl Memfd {
         }
         Ok(())
     }
+}
+
+/// The page frame numbers of a mapping, with the errors of this file.
+fn frames(mapping: &Mapping) -> Result<Vec<u64>> {
+    pagemap::frames(mapping).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::PERM))
 }
 
 impl AsFd for Memfd {

@@ -55,6 +55,12 @@ pub fn frames_every(mapping: &Mapping, step: usize) -> io::Result<Vec<u64>> {
         .collect()
 }
 
+/// The first page whose frame follows that of the page before it.
+pub fn beside_the_one_before(frames: &[u64]) -> Option<usize> {
+    let beside = |pair: &[u64]| pair[1] == pair[0] + 1;
+    frames.windows(2).position(beside).map(|before| before + 1)
+}
+
 /// The page frame number in an entry.
 fn frame(entry: u64) -> io::Result<u64> {
     match (entry & PRESENT != 0, entry & FRAME) {
@@ -72,6 +78,13 @@ fn frame(entry: u64) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_ascending_frames_lie_beside_each_other() {
+        assert_eq!(beside_the_one_before(&[]), None);
+        assert_eq!(beside_the_one_before(&[4, 6, 5, 4, 8]), None);
+        assert_eq!(beside_the_one_before(&[4, 6, 7, 8]), Some(2));
+    }
 
     #[test]
     fn frame_is_in_the_low_55_bits() {
