@@ -2,7 +2,7 @@
 
 //! The numbers and structures of `uapi/linux/udmabuf.h`.
 //!
-//! `ffi::uapi` proves at build time that they are those of the header.
+//! `ffi::uaccess` proves at build time that they are those of the header.
 
 use kernel::{
     ioctl::{
