@@ -53,7 +53,8 @@ fn main() -> ExitCode {
                 .lines()
                 .take_while(|line| !line.is_empty())
                 .map(str::trim);
-            eprintln!("{}", paragraph.collect::<Vec<_>>().join(" "));
+            let paragraph = paragraph.collect::<Vec<_>>().join(" ");
+            eprintln!("{paragraph}; see ci/harness --help");
             return ExitCode::from(2);
         }
         Err(help) => help.exit(),
