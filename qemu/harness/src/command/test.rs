@@ -35,6 +35,9 @@ pub struct Arguments {
     /// Attacks the driver for longer instead.
     #[arg(long, conflicts_with = "more")]
     attack: bool,
+    /// Lists the areas that would run, and runs none.
+    #[arg(long)]
+    list: bool,
     /// Says which lines of src/ the programs executed, on kernels whose modules know their lines
     /// (Debian's). It takes some longer.
     #[arg(long)]
@@ -55,18 +58,25 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         chosen: &chosen,
         coverage: coverage.as_ref(),
     };
-    let mut report = Report::open(&layout, "test")?;
     let usual = Flavour::usual()?;
-    let ran = match arguments {
+    let areas = run.areas(arguments, usual);
+    if areas.is_empty() {
+        refuse!(
+            "nothing has '{}' in its name: --list shows the names, such as 'x86_64-direct debian errors'",
+            arguments.only.as_deref().unwrap_or_default()
+        );
+    }
+    if arguments.list {
+        for area in areas {
+            println!("{}", area.name());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut report = Report::open(&layout, "test")?;
+    match arguments {
         Arguments { more: true, .. } => run.more(&mut report)?,
         Arguments { attack: true, .. } => run.attacks(&mut report, usual)?,
         _ => run.usual(&mut report, usual)?,
-    };
-    if !ran {
-        refuse!(
-            "nothing has '{}' in its name: names are as 'x86_64-direct debian errors', machine, kernel, program",
-            arguments.only.as_deref().unwrap_or_default()
-        );
     }
     if let Some(coverage) = &coverage {
         show(&layout, &coverage.summary())?;
@@ -104,69 +114,82 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Runs those tests that need only what is set up for all of them, as far as they were chosen;
-    /// returns whether there were any.
-    fn usual(&self, report: &mut Report, usual: Flavour) -> Result<bool> {
-        let mut ran = false;
-        let area = Area::new("host", "", "unit-tests");
+    /// What would run, as far as it was chosen: programs, or the boot itself where it has none.
+    fn areas(&self, arguments: &Arguments, usual: Flavour) -> Vec<Area> {
+        let (rows, others) = match arguments {
+            Arguments { more: true, .. } => (plan::more(), installed::areas()),
+            Arguments { attack: true, .. } => (plan::long(usual), vec![mutants::area("")]),
+            _ => {
+                let machines = machine::ALL.iter();
+                let mut others = vec![host_area(), mutants::area("")];
+                others.extend(machines.map(|machine| matrix::area(machine.name())));
+                others.extend(virtio_gpu::QUICK.iter().map(|part| virtio_gpu::area(part)));
+                others.extend(clients::QUICK.iter().map(|part| clients::area(part)));
+                (plan::usual(usual), others)
+            }
+        };
+        let boots = plan::plan(self.layout, &rows, self.chosen);
+        let boots = boots.into_iter().flat_map(|planned| {
+            let own = planned.programs.is_empty().then_some(planned.own);
+            let programs = planned.programs.into_iter().map(|program| program.area);
+            own.into_iter().chain(programs)
+        });
+        boots
+            .chain(others.into_iter().filter(|area| (self.chosen)(area)))
+            .collect()
+    }
+
+    /// Runs those tests that need only what is set up for all of them, as far as they were chosen.
+    fn usual(&self, report: &mut Report, usual: Flavour) -> Result<()> {
+        let area = host_area();
         if (self.chosen)(&area) {
-            ran = true;
             report.begin(&area);
             let tests = host::unit_tests(self.layout)?;
             report.end(&area, tests, None)?;
         }
-        ran |= self.rows(report, &plan::usual(usual))?;
+        self.rows(report, &plan::usual(usual))?;
         let machines = machine::ALL.iter().copied();
         let machines: Vec<_> = machines
             .filter(|machine| (self.chosen)(&matrix::area(machine.name())))
             .collect();
         if !machines.is_empty() {
-            ran = true;
             matrix::run_on(self.layout, report, machines)?;
         }
         let mut screens = virtio_gpu::QUICK.iter();
         if screens.any(|part| (self.chosen)(&virtio_gpu::area(part))) {
-            ran = true;
             virtio_gpu::run_quick(self.layout, report)?;
         }
         let mut clients = clients::QUICK.iter();
         if clients.any(|part| (self.chosen)(&clients::area(part))) {
-            ran = true;
             clients::run_quick(self.layout, report)?;
         }
         if (self.chosen)(&mutants::area("")) {
-            ran = true;
             mutants::run_all(self.layout, report, Which::Usual, None)?;
         }
-        Ok(ran)
+        Ok(())
     }
 
-    /// Runs the others, as far as they were chosen; returns whether there were any.
-    fn more(&self, report: &mut Report) -> Result<bool> {
-        let mut ran = self.rows(report, &plan::more())?;
-        if installed::is_chosen(self.chosen) {
-            ran = true;
+    /// Runs the others, as far as they were chosen.
+    fn more(&self, report: &mut Report) -> Result<()> {
+        self.rows(report, &plan::more())?;
+        if installed::areas().iter().any(self.chosen) {
             installed::run_all(self.layout, report, None)?;
         }
-        Ok(ran)
+        Ok(())
     }
 
-    /// Runs what attacks the driver, as far as it was chosen, and shows that races would be seen; returns
-    /// whether there was anything.
-    fn attacks(&self, report: &mut Report, usual: Flavour) -> Result<bool> {
-        let mut ran = self.rows(report, &plan::long(usual))?;
+    /// Runs what attacks the driver, as far as it was chosen, and shows that races would be seen.
+    fn attacks(&self, report: &mut Report, usual: Flavour) -> Result<()> {
+        self.rows(report, &plan::long(usual))?;
         if (self.chosen)(&mutants::area("")) {
-            ran = true;
             mutants::run_all(self.layout, report, Which::Attacks, None)?;
         }
-        Ok(ran)
+        Ok(())
     }
 
-    /// Boots what is in these rows, as far as it was chosen; returns whether there was anything.
-    fn rows(&self, report: &mut Report, rows: &[Row]) -> Result<bool> {
-        let boots = plan::plan(self.layout, rows, self.chosen);
-        self.boots(report, &boots)?;
-        Ok(!boots.is_empty())
+    /// Boots what is in these rows, as far as it was chosen.
+    fn rows(&self, report: &mut Report, rows: &[Row]) -> Result<()> {
+        self.boots(report, &plan::plan(self.layout, rows, self.chosen))
     }
 
     /// Runs the boots, some at a time; areas are reported as they are over.
@@ -263,6 +286,11 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The area of the tests of what runs on the host.
+fn host_area() -> Area {
+    Area::new("host", "", "unit-tests")
+}
+
 /// Calls what happens in a worker to whoever listens to all of them.
 struct Caller<'a> {
     sender: &'a mpsc::Sender<Part>,
@@ -300,6 +328,41 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn each_run_has_areas_of_its_own() {
+        let layout = Layout::for_tests(Path::new("/nonexistent"));
+        let names = |more, attack, only: &str| -> Vec<_> {
+            let chosen = |area: &Area| area.name().contains(only);
+            let run = Run {
+                layout: &layout,
+                chosen: &chosen,
+                coverage: None,
+            };
+            let arguments = Arguments {
+                only: None,
+                more,
+                attack,
+                list: true,
+                coverage: false,
+            };
+            let areas = run.areas(&arguments, Flavour::Debian);
+            areas.iter().map(Area::name).collect()
+        };
+        assert_eq!(names(false, false, "host"), ["host unit-tests"]);
+        assert_eq!(
+            names(false, false, "direct matrix"),
+            ["x86_64-direct matrix"]
+        );
+        assert_eq!(
+            names(false, true, "direct debian fuzz"),
+            ["x86_64-direct debian fuzz"]
+        );
+        assert!(names(false, false, "kcsan").is_empty());
+        assert!(names(false, true, "kcsan").len() > 2);
+        assert!(!names(true, false, "installed").is_empty());
+        assert_eq!(names(false, true, "mutants"), ["mutants"]);
+    }
 
     #[test]
     fn what_cannot_start_has_failed() {
