@@ -72,10 +72,10 @@ pub(crate) fn create(items: &[Item], flags: u32, traits: Traits, limits: Limits)
     // One after the other they are mostly of one memfd.
     for items in items.chunk_by(|item, next| item.memfd == next.memfd) {
         let memfd = Memfd::get(items[0].memfd)?;
-        let kept = memfd.lock()?;
-        let sealed = kept.check_seals()?;
         for item in items {
-            builder.append(&sealed, item.offset, item.size)?;
+            // For each anew: whoever writes to the file waits for it, and cannot be killed.
+            let kept = memfd.lock()?;
+            builder.append(&kept.check_seals()?, item.offset, item.size)?;
         }
     }
 

@@ -9,6 +9,7 @@ mod content;
 mod debugger;
 mod entries;
 mod killing;
+mod locking;
 mod many;
 mod mapping;
 mod module;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         many::TESTS,
         charging::TESTS,
         killing::TESTS,
+        locking::TESTS,
         waiting::TESTS,
         module::TESTS,
     ])
