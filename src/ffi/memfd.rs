@@ -182,6 +182,11 @@ impl Sealed<'_> {
             .checked_sub(1)
             .and_then(|last| i64::try_from(last).ok())
             .ok_or(EINVAL)?;
+        // `memfd_pin_folios()` sees a batch, and would allocate all before the one that ends too far.
+        // SAFETY: The inode is valid, and its size stays, for it is locked.
+        if last >= unsafe { (*self.0.inode).i_size } {
+            return Err(EINVAL);
+        }
         // The last folio may reach beyond the batch; it is taken whole.
         let last = last.min(first.saturating_add(Self::BATCH - 1));
         let pin = |folios, max, offset| {

@@ -23,6 +23,7 @@ pub const TESTS: &[Test] = tests![
     empty_range_among_others,
     range_is_judged_before_descriptor,
     range_beyond_end,
+    range_beyond_end_takes_no_memory,
     partial_last_page,
     negative_offset,
     end_overflows,
@@ -159,6 +160,20 @@ fn range_beyond_end() -> Outcome {
         device.create(memfd.range(0, 4 * PAGE))?.size()?,
         4 * PAGE,
     )
+}
+
+/// There is more than is pinned at once before the end, and nothing of it is allocated.
+fn range_beyond_end_takes_no_memory() -> Outcome {
+    const SIZE: usize = 256 << 20;
+
+    let device = Udmabuf::open()?;
+    let memfd = Memfd::new(SIZE)?;
+    refused(
+        "a page too many",
+        || device.create(memfd.range(0, SIZE + PAGE)),
+        Errno::INVAL,
+    )?;
+    equal("blocks", rustix::fs::fstat(&memfd)?.st_blocks, 0)
 }
 
 /// A page that the file covers in part belongs to no buffer.
