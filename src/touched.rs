@@ -4,7 +4,10 @@
 
 use core::ops::Range;
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
+    alloc::flags::{
+        __GFP_NOWARN, //
+        GFP_KERNEL_ACCOUNT,
+    },
     prelude::*, //
 };
 
@@ -29,9 +32,9 @@ impl Touched {
     /// `ENOMEM`.
     pub(crate) fn new(pages: usize) -> Result<Self> {
         let words = pages.div_ceil(CHUNK * BITS);
-        Ok(Self {
-            chunks: KVVec::from_elem(0, words, GFP_KERNEL_ACCOUNT)?,
-        })
+        // Users say how large: for more than there can be, the kernel would warn.
+        let chunks = KVVec::from_elem(0, words, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+        Ok(Self { chunks })
     }
 
     /// Adds some pages.
@@ -95,6 +98,12 @@ mod tests {
         touched.clear();
         assert!(is(&touched, &[]));
         Ok(())
+    }
+
+    /// The kernel's log would have a warning.
+    #[test]
+    fn for_more_than_there_can_be_nothing_is_said() {
+        drop(Touched::new(1 << 38));
     }
 
     #[test]
