@@ -66,8 +66,7 @@ pub enum Exporter {
     C,
     /// This module, which is loaded for it.
     Module(Module),
-    /// This project's driver, already there: an installed system loads it as it starts, and a kernel
-    /// with the series has it built in.
+    /// This project's module, which an installed system has loaded when it started.
     Installed,
 }
 
