@@ -24,7 +24,7 @@ $(if $(filter environment,$(origin MACHINE)),,$(if $(machine),))
 driver = $(or $(filter rust c,$(DRIVER)),$(error unknown driver '$(DRIVER)': say rust or c))
 $(if $(filter environment,$(origin DRIVER)),,$(if $(driver),))
 # And a variable for which a target has no use: it would do without what was asked for.
-for = $(foreach said,$(filter-out $1,ONLY ARGS MACHINE DRIVER EXEC CHECK),$(if $(filter command,$(firstword \
+only = $(foreach said,$(filter-out $1,ONLY ARGS MACHINE DRIVER EXEC CHECK),$(if $(filter command,$(firstword \
 	$(origin $(said)))),$(error make $@ has no use for $(said)=: make help says what has)))
 # All that tests boot. Debian has no kernel with KUnit, and its one for arm64 has no system heap.
 tested := x86_64$(suffix) x86_64-check arm64
@@ -56,106 +56,106 @@ help: ## This list
 	@: $(error no target '$@': make help lists them)
 
 run: ## The main job as a story; sets everything up first
-	@: $(call for,MACHINE DRIVER)
+	@: $(call only,MACHINE DRIVER)
 	@ci/prepare --only story '$(kernel)'
 	@ci/harness run --machine '$(MACHINE)' --driver '$(driver)'
 
 test: ## The tests that a change has to pass
-	@: $(call for,ONLY)
+	@: $(call only,ONLY)
 	@ci/prepare --clients $(tested)
 	@ci/setup.d/clients --suite trixie lavapipe tracers
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
 
 test-more: ## All programs in further kernels of Debian, and the package in an installed Debian
-	@: $(call for,ONLY)
+	@: $(call only,ONLY)
 	@ci/prepare --clients x86_64$(suffix) x86_64-debian-rt x86_64-debian-7.2 arm64-debian arm64-debian-16k
 	@ci/setup.d/installed
 	@ci/harness test --more $(if $(ONLY),--only '$(ONLY)')
 
 attack: ## What attacks the driver, for an hour or two: failing allocations, random calls, races, hostile users
-	@: $(call for,ONLY)
+	@: $(call only,ONLY)
 	@ci/prepare $(tested) x86_64-kcsan
 	@ci/harness test --attack $(if $(ONLY),--only '$(ONLY)')
 
 coverage: ## Which lines of src/ the tests execute, in Debian's kernel for x86-64; ONLY= as for test
-	@: $(call for,ONLY)
+	@: $(call only,ONLY)
 	@ci/prepare x86_64-debian
 	@ci/harness test --coverage --only '$(or $(ONLY),debian)'
 
 matrix: ## Both drivers and the system heap on every machine, a table
-	@: $(call for,ARGS)
+	@: $(call only,ARGS)
 	@ci/prepare x86_64$(suffix) arm64
 	@ci/harness matrix $(ARGS)
 
 virtio-gpu: ## A guest in the guest: what its screen shows has gone through the driver
-	@: $(call for,DRIVER ONLY)
+	@: $(call only,DRIVER ONLY)
 	@ci/prepare x86_64$(suffix) arm64
 	@ci/harness virtio-gpu --driver '$(driver)' $(if $(ONLY),--only '$(ONLY)')
 
 installed: ## Boots Debian 13 with the package: rights, names, upgrade, removal
-	@: $(call for,)
+	@: $(call only,)
 	@ci/prepare --clients x86_64$(suffix)
 	@ci/setup.d/installed
 	@ci/harness installed
 
 clients: ## Runs programs of Debian on the driver, and compares what comes out
-	@: $(call for,DRIVER ONLY)
+	@: $(call only,DRIVER ONLY)
 	@ci/prepare --clients x86_64$(suffix) arm64
 	@ci/setup.d/clients
 	@$(if $(filter rust,$(driver)),ci/setup.d/installed)
 	@ci/harness clients --driver '$(driver)' $(if $(ONLY),--only '$(ONLY)')
 
 bench: ## What both drivers cost, in instructions, a table and plots
-	@: $(call for,ARGS)
+	@: $(call only,ARGS)
 	@ci/prepare x86_64$(suffix) arm64-bench
 	@ci/harness bench $(ARGS)
 
 mutants: ## Broken variants of the module, which the tests have to notice
-	@: $(call for,ONLY)
+	@: $(call only,ONLY)
 	@ci/prepare x86_64$(suffix) x86_64-check arm64
 	@ci/harness mutants $(if $(ONLY),--only '$(ONLY)')
 
 shell: ## A shell in a guest with the module loaded
-	@: $(call for,MACHINE DRIVER)
+	@: $(call only,MACHINE DRIVER)
 	@ci/prepare '$(kernel)'
 	@ci/harness shell --machine '$(MACHINE)' --driver '$(driver)'
 
 # The program's words reach the harness as they are, quotes and all.
 vm: export EXEC := $(value EXEC)
 vm: ## EXEC="./program arguments": runs it in a guest
-	@: $(call for,MACHINE DRIVER EXEC)
+	@: $(call only,MACHINE DRIVER EXEC)
 	@: $(if $(value EXEC),,$(error no program: say EXEC="./program arguments"))
 	@ci/prepare '$(kernel)'
 	@ci/harness vm --machine '$(MACHINE)' --driver '$(driver)' "$$EXEC"
 
 trace: export EXEC := $(value EXEC)
 trace: ## EXEC="./program arguments": runs it in a guest and draws what happened to its buffers; CHECK=1 looks for wrong accesses
-	@: $(call for,MACHINE DRIVER EXEC CHECK)
+	@: $(call only,MACHINE DRIVER EXEC CHECK)
 	@: $(if $(value EXEC),,$(error no program: say EXEC="./program arguments"))
 	@ci/prepare '$(kernel)'
 	@ci/harness trace $(if $(filter-out 0,$(CHECK)),--check) --machine '$(MACHINE)' --driver '$(driver)' "$$EXEC"
 
 setup: ## Fetches and builds what tests need: tools and kernels
-	@: $(call for,)
+	@: $(call only,)
 	@ci/setup $(tested)
 
 check: ## Formatting, lints, licences, ABI, a model of the hand-over: no boot
-	@: $(if $(ONLY),$(error make check runs all of them: say ci/check $(ONLY)))$(call for,)
+	@: $(if $(ONLY),$(error make check runs all of them: say ci/check $(ONLY)))$(call only,)
 	@ci/setup x86_64-check arm64
 	@ci/check
 
 docs: ## The documentation in the source of modules and programs, in build/docs/
-	@: $(call for,)
+	@: $(call only,)
 	@ci/setup x86_64-check
 	@ci/docs
 
 rust-analyzer: ## rust-project.json, by which an editor finds the kernel crate
-	@: $(call for,)
+	@: $(call only,)
 	@ci/setup x86_64-check
 	@ci/rust-analyzer
 
 series: ## The module as patches for the kernel tree, in build/series; each is built, as a module and as a part of it
-	@: $(call for,)
+	@: $(call only,)
 	@ci/setup arm64
 	@ci/series --build arm64
 
@@ -164,7 +164,7 @@ RELEASE = $(if $(KDIR),$(or $(shell cat '$(KDIR)/include/config/kernel.release' 
 	KDIR=$(KDIR) has no include/config/kernel.release: name a kernel build or headers)),$(shell uname -r))
 
 module: ## Just the module, for the running kernel or for KDIR=
-	@: $(call for,)
+	@: $(call only,)
 	@ci/packaging/build-module '$(RELEASE)' '$(or $(KDIR),/lib/modules/$(RELEASE)/build)' \
 		build/crates build/module >/dev/null || \
 		{ echo 'For another kernel, say make module KDIR=directory' >&2; exit 1; }
@@ -172,7 +172,7 @@ module: ## Just the module, for the running kernel or for KDIR=
 	@echo "Load it with 'insmod build/module/udmabuf_rs.ko'; 'make deb' makes a package that keeps it there."
 
 deb: ## A Debian package that builds the module for every kernel of a machine
-	@: $(call for,)
+	@: $(call only,)
 	@ci/packaging/deb
 
 clean: ## Removes what builds and tests made, keeps what set-up fetched and the kernels

@@ -41,8 +41,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// Bytes of one memfd for which it is locked once, or one item: locking for each costs a tenth of a
-/// list of single pages.
+/// Bytes of one memfd after which its lock is let go of, once the item is done. Locking for each item
+/// costs a tenth of a list of single pages.
 const TOGETHER: u64 = 1 << 20;
 
 /// Makes a buffer of `items`, one behind the other, with these traits, and returns its descriptor. Of

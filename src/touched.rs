@@ -5,8 +5,8 @@
 use core::ops::Range;
 use kernel::{
     alloc::flags::{
-        __GFP_NOWARN, //
-        GFP_KERNEL_ACCOUNT,
+        __GFP_NOWARN,
+        GFP_KERNEL_ACCOUNT, //
     },
     prelude::*, //
 };
