@@ -252,6 +252,11 @@ bool rust_helper_page_is_mapped(const struct page *page)
 	return folio_mapped(page_folio(page));
 }
 
+unsigned long rust_helper_totalram_pages(void)
+{
+	return totalram_pages();
+}
+
 void *rust_helper_page_address(const struct page *page)
 {
 	return page_address(page);

@@ -117,6 +117,8 @@ extern "C" {
     pub(super) fn page_is_mapped(page: *const page) -> bool;
     #[link_name = "rust_helper_page_address"]
     pub(super) fn page_address(page: *const page) -> *mut c_void;
+    #[link_name = "rust_helper_totalram_pages"]
+    pub(super) fn totalram_pages() -> c_ulong;
     #[link_name = "rust_helper_page_to_pfn"]
     pub(super) fn page_to_pfn(page: *const page) -> c_ulong;
     #[link_name = "rust_helper_page_zone_managed_pages"]

@@ -14,7 +14,10 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    alloc::flags::__GFP_NOWARN,
+    alloc::flags::{
+        __GFP_NOWARN,
+        GFP_KERNEL_ACCOUNT, //
+    },
     prelude::*, //
 };
 
@@ -41,7 +44,9 @@ impl<P: Deref<Target = PinnedPages>> Vmap<P> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if there is no memory or address space.
+    /// `ENOMEM` if there is no memory or address space, or if there are more pages than the machine
+    /// has: pages may be in a buffer more than once, and the page tables of kernel addresses are charged
+    /// to nobody. `vmap()` in `mm/vmalloc.c` draws the line there, `vm_map_ram()` none.
     pub(crate) fn new(pages: P) -> Result<Self> {
         let extents = pages.extents();
         if extents.len() == 1 {
@@ -61,12 +66,16 @@ impl<P: Deref<Target = PinnedPages>> Vmap<P> {
             }
         }
 
+        // SAFETY: It may be called at any time.
+        if extents.pages() > unsafe { helpers::totalram_pages() } {
+            return Err(ENOMEM);
+        }
         let count = u32::try_from(extents.pages()).map_err(|_| ENOMEM)?;
-        let mut array = KVVec::with_capacity(extents.pages(), GFP_KERNEL | __GFP_NOWARN)?;
+        let mut array = KVVec::with_capacity(extents.pages(), GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
         for run in extents.iter() {
             for pfn in run.pfn..run.pfn + run.pages {
                 // SAFETY: The page frame is of a pinned page.
-                array.push(unsafe { helpers::pfn_to_page(pfn) }, GFP_KERNEL)?;
+                array.push(unsafe { helpers::pfn_to_page(pfn) }, GFP_KERNEL_ACCOUNT)?;
             }
         }
         // SAFETY: There are `count` valid pages; -1 is no node in particular.
@@ -135,6 +144,21 @@ mod tests {
         let area = Vmap::new(pages.clone())?.area;
         let seen = seen_through_another(pages)?;
         assert_eq!((area, seen), (0, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn more_pages_than_there_are_get_none() -> Result {
+        const PAGES: u64 = 16 << 10;
+        let memfd = memfd::test::memfd(PAGES as usize)?;
+        // SAFETY: It may be called at any time.
+        let times = unsafe { helpers::totalram_pages() } / PAGES as usize + 1;
+        let mut items = KVec::new();
+        for _ in 0..times {
+            items.push((0, PAGES), GFP_KERNEL)?;
+        }
+        let pages = buffer::test::pinned(&memfd, &items)?;
+        assert_eq!(Vmap::new(pages).err(), Some(ENOMEM));
         Ok(())
     }
 
