@@ -249,9 +249,9 @@ impl Udmabuf {
     /// The pages that get an entry together with the faulting one.
     fn around(&self, fault: &Fault<'_>) -> Range<usize> {
         match self.automatic {
-            None => mmap::around(fault),
             // It has to be brought home.
-            Some(_) => fault.around(CHUNK_ORDER),
+            Some(_) if self.pending.at_begin() => fault.around(CHUNK_ORDER),
+            _ => mmap::around(fault),
         }
     }
 
@@ -558,10 +558,11 @@ impl FaultHandler for Udmabuf {
 
     fn huge_fault(&self, fault: &Fault<'_>, order: u32) -> FaultResult {
         match fault.huge_frame(order) {
-            None => FaultResult::FALLBACK,
-            Some(pfn) => self
-                .at_home(&fault.around(order), || mmap::huge_fault(fault, order, pfn))
-                .unwrap_or(FaultResult::SIGBUS),
+            // What is taken away has to be gone. A fork reads a huge entry before it locks the page
+            // table, and does not look again (`copy_huge_pmd()` in `mm/huge_memory.c`): the child would
+            // keep one that is taken away in between.
+            Some(pfn) if self.automatic.is_none() => mmap::huge_fault(fault, order, pfn),
+            _ => FaultResult::FALLBACK,
         }
     }
 

@@ -15,6 +15,7 @@ use selftests::Mode;
 use selftests::Outcome;
 use selftests::PAGE;
 use selftests::Udmabuf;
+use selftests::abi;
 use selftests::importer::Direction;
 use selftests::ktap::Test;
 use selftests::outcome::check;
@@ -357,7 +358,7 @@ fn traced_refusal() -> Outcome {
     Ok(())
 }
 
-/// Single pages come with those around them; a huge page is one entry.
+/// Single pages come with those around them; a huge page is one entry, unless entries are taken away.
 fn traced_faults() -> Outcome {
     let memfd = Memfd::with_pages_apart(SIZE)?;
     let device = Udmabuf::open()?;
@@ -397,5 +398,16 @@ fn traced_faults() -> Outcome {
             ("pages", &pages),
             ("order", &order),
         ],
-    )
+    )?;
+
+    let automatic = abi::UDMABUF_FLAGS_AUTO_SYNC;
+    let buffer = device.create_ext(abi::UDMABUF_MODE_DMA_API, &[memfd.whole()], automatic)?;
+    let traced = Traced {
+        inode: inode(&buffer)?,
+        ..traced
+    };
+    buffer.map_aligned(Access::ReadWrite)?.touch(5 * PAGE);
+    let events = traced.take_all()?;
+    let fault = one(&events, "udmabuf_fault")?;
+    says(&fault, &[("page", "5"), ("first", "0"), ("order", "0")])
 }
