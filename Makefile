@@ -24,7 +24,7 @@ $(if $(filter environment,$(origin MACHINE)),,$(if $(machine),))
 driver = $(or $(filter rust c,$(DRIVER)),$(error unknown driver '$(DRIVER)': say rust or c))
 $(if $(filter environment,$(origin DRIVER)),,$(if $(driver),))
 # And a variable for which a target has no use: it would do without what was asked for.
-only = $(foreach said,$(filter-out $1,ONLY ARGS MACHINE DRIVER EXEC CHECK),$(if $(filter command,$(firstword \
+only = $(foreach said,$(filter-out $1,ONLY UNTIL ARGS MACHINE DRIVER EXEC CHECK),$(if $(filter command,$(firstword \
 	$(origin $(said)))),$(error make $@ has no use for $(said)=: make help says what has)))
 # All that tests boot. Debian has no kernel with KUnit, and its one for arm64 has no system heap.
 tested := x86_64$(suffix) x86_64-check arm64
@@ -49,6 +49,7 @@ help: ## This list
 	@echo 'ARGS="--machine M --case C"  for bench: the same, see ci/harness bench --help'
 	@echo 'CHECK=1                     for trace: looks for wrong accesses as well'
 	@echo 'ONLY=text                   for test, test-more, attack, coverage, virtio-gpu, clients, mutants: only what has the text in its name'
+	@echo 'UNTIL=seconds               for test: begins nothing after that time, in seconds since 1970, and says what is left out'
 	@echo 'KSRC=directory              a kernel tree of your own for the test kernels'
 	@echo 'KDIR=directory              for module: a kernel build, or the headers of a distribution'
 
@@ -61,10 +62,10 @@ run: ## The main job as a story; sets everything up first
 	@ci/harness run --machine '$(MACHINE)' --driver '$(driver)'
 
 test: ## The tests that a change has to pass
-	@: $(call only,ONLY)
+	@: $(call only,ONLY UNTIL)
 	@ci/prepare --clients $(tested)
 	@ci/setup.d/clients --suite trixie lavapipe tracers
-	@ci/harness test $(if $(ONLY),--only '$(ONLY)')
+	@ci/harness test $(if $(ONLY),--only '$(ONLY)') $(if $(UNTIL),--until '$(UNTIL)')
 
 test-more: ## All programs in further kernels of Debian, and the package in an installed Debian
 	@: $(call only,ONLY)

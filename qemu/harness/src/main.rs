@@ -13,6 +13,7 @@ mod boot;
 mod cli;
 mod command;
 mod coverage;
+mod deadline;
 mod device_tree;
 mod elf;
 mod guest;

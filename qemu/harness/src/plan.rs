@@ -49,6 +49,9 @@ pub const KUNIT: &str = "kunit";
 /// How long a program may take, but in a kernel that is slow.
 pub const TIME_LIMIT: Duration = Duration::from_secs(240);
 
+/// All programs, and the kernel's own selftest.
+const ALL: What = What::Programs(&["errors", "clients", DATA, "lifetime", KERNEL_SELFTEST]);
+
 /// Machines on which all programs run. The others are the matrix's.
 const X86_64: &[&dyn Machine] = &[&X86Direct, &X86Swiotlb];
 const ARM64: &[&dyn Machine] = &[&Arm64Coherent, &Arm64Noncoherent];
@@ -56,8 +59,8 @@ const ARM64: &[&dyn Machine] = &[&Arm64Coherent, &Arm64Noncoherent];
 /// What runs on a machine with a kernel.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
-    /// The programs.
-    Programs,
+    /// These programs.
+    Programs(&'static [&'static str]),
     /// The suites inside the module.
     Suites,
     /// Only these, which attack the driver, most of them.
@@ -108,27 +111,12 @@ const fn row(flavour: Flavour, machines: &'static [&'static dyn Machine], what: 
     }
 }
 
-/// The kernels of all tests, those that take longest first: for x86-64 the usual one and the checking
-/// one, which has KUnit, and for arm64 our own, which has it too.
+/// The kernels of all tests, those that take longest first: for x86-64 the usual one, and for arm64 our
+/// own, which has KUnit.
 pub fn usual(usual: Flavour) -> Vec<Row> {
-    use What::{Attacks, Programs, Suites};
+    use What::{Attacks, Suites};
     vec![
-        row(Flavour::Check, &[&X86Direct], Programs),
-        // What this machine is there for; it is slow.
-        row(
-            Flavour::Check,
-            &[&X86Swiotlb],
-            Attacks(
-                const {
-                    &[
-                        Attack::usual(DATA),
-                        Attack::lasting(FUZZ, &["--seed", SEED, "--seconds", "40"], 1),
-                    ]
-                },
-            ),
-        ),
-        row(Flavour::Check, X86_64, Suites),
-        row(usual, X86_64, Programs),
+        row(usual, X86_64, ALL),
         row(
             usual,
             &[&X86Direct],
@@ -154,7 +142,7 @@ pub fn usual(usual: Flavour) -> Vec<Row> {
                 },
             ),
         ),
-        row(Flavour::Plain, ARM64, Programs),
+        row(Flavour::Plain, ARM64, ALL),
         row(Flavour::Plain, ARM64, Suites),
         // All failures on the machine that takes seconds for it.
         row(
@@ -172,14 +160,39 @@ pub fn usual(usual: Flavour) -> Vec<Row> {
     ]
 }
 
+/// The checking kernel, which is slow: each program once, on the machine where it has more to do, and
+/// the suites.
+pub fn checking() -> Vec<Row> {
+    use What::{Attacks, Programs, Suites};
+    vec![
+        row(
+            Flavour::Check,
+            &[&X86Direct],
+            Programs(&["errors", "clients", "lifetime"]),
+        ),
+        row(
+            Flavour::Check,
+            &[&X86Swiotlb],
+            Attacks(
+                const {
+                    &[
+                        Attack::usual(DATA),
+                        Attack::lasting(FUZZ, &["--seed", SEED, "--seconds", "40"], 1),
+                    ]
+                },
+            ),
+        ),
+        row(Flavour::Check, &[&X86Swiotlb], Suites),
+    ]
+}
+
 /// The other kernels that Debian builds.
 pub fn more() -> Vec<Row> {
-    use What::Programs;
     vec![
-        row(Flavour::Debian, ARM64, Programs),
-        row(Flavour::DebianRt, &[&X86Direct], Programs),
-        row(Flavour::Debian16k, &[&Arm64Noncoherent], Programs),
-        row(Flavour::DebianOlder, &[&X86Direct], Programs),
+        row(Flavour::Debian, ARM64, ALL),
+        row(Flavour::DebianRt, &[&X86Direct], ALL),
+        row(Flavour::Debian16k, &[&Arm64Noncoherent], ALL),
+        row(Flavour::DebianOlder, &[&X86Direct], ALL),
     ]
 }
 
@@ -271,12 +284,12 @@ pub fn plan(layout: &Layout, rows: &[Row], chosen: &dyn Fn(&Area) -> bool) -> Ve
                 programs,
             };
             let own = area(match what {
-                What::Programs => "boot",
+                What::Programs(_) => "boot",
                 What::Suites => KUNIT,
                 What::Attacks(_) => "attack",
             });
             let programs = match what {
-                What::Programs => programs(layout, *machine, flavour),
+                What::Programs(names) => programs(layout, *machine, flavour, names),
                 What::Attacks(attacks) => attacks_of(layout, *machine, flavour, attacks),
                 What::Suites => {
                     boots.extend(chosen(&own).then(|| planned(own, Vec::new())));
@@ -295,21 +308,29 @@ pub fn plan(layout: &Layout, rows: &[Row], chosen: &dyn Fn(&Area) -> bool) -> Ve
     boots
 }
 
-/// All programs. The kernel's own selftest wants 8 GiB of huge pages, as much as the guest has, where pages
-/// are of 16 KiB.
-fn programs(layout: &Layout, machine: &dyn Machine, flavour: Flavour) -> Vec<Program> {
-    let built = layout.programs(machine.board().target, flavour);
-    let own = PROGRAMS.iter().map(|name| (*name, built.join(name)));
-    let kernels = layout.kernel_selftest(machine.board().target);
-    let all = own.chain([(KERNEL_SELFTEST, kernels)]);
-    all.filter(|(name, _)| flavour != Flavour::Debian16k || *name != KERNEL_SELFTEST)
-        .map(|(name, file)| Program {
-            area: Area::new(machine.name(), flavour, name),
-            file,
-            words: &[],
-            limit: TIME_LIMIT,
-        })
-        .collect()
+/// Programs in a guest. The kernel's own selftest wants 8 GiB of huge pages, as much as the guest has,
+/// where pages are of 16 KiB.
+fn programs(
+    layout: &Layout,
+    machine: &dyn Machine,
+    flavour: Flavour,
+    names: &[&str],
+) -> Vec<Program> {
+    let target = machine.board().target;
+    let built = layout.programs(target, flavour);
+    let names = names
+        .iter()
+        .filter(|name| flavour != Flavour::Debian16k || **name != KERNEL_SELFTEST);
+    let programs = names.map(|name| Program {
+        area: Area::new(machine.name(), flavour, name),
+        file: match *name {
+            KERNEL_SELFTEST => layout.kernel_selftest(target),
+            name => built.join(name),
+        },
+        words: &[],
+        limit: TIME_LIMIT,
+    });
+    programs.collect()
 }
 
 /// The programs that attack the driver in a guest.
@@ -339,6 +360,7 @@ mod tests {
         let layout = Layout::for_tests(Path::new("/nonexistent"));
         let chosen = |area: &Area| area.name().contains(only);
         let mut boots = plan(&layout, &usual(Flavour::Debian), &chosen);
+        boots.extend(plan(&layout, &checking(), &chosen));
         boots.extend(plan(&layout, &more(), &chosen));
         let areas = boots.iter().flat_map(|planned| {
             let programs = planned.programs.iter().map(|program| program.area.name());
@@ -382,7 +404,8 @@ mod tests {
     fn suites_run_on_every_architecture_and_programs_in_every_kernel() {
         let areas = areas("");
         for name in [
-            "x86_64-direct check kunit",
+            "x86_64-swiotlb check kunit",
+            "x86_64-direct check lifetime",
             "arm64-noncoherent plain kunit",
             "x86_64-direct debian-rt lifetime",
             "x86_64-direct debian-7.2 clients",

@@ -23,6 +23,7 @@ use protocol::{DRIVER_MODULE, Event};
 use crate::{
     boot::{Boot, Booted, Task},
     command::virtio_gpu,
+    deadline::{self, Deadline},
     guest,
     kernel::{Flavour, Further, Kernel},
     ktap::{self, Test, Verdict},
@@ -149,16 +150,19 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         true => Which::Attacks,
         false => Which::Usual,
     };
-    run_all(&layout, &mut report, which, arguments.only.as_deref())?;
+    let only = arguments.only.as_deref();
+    run_all(&layout, &mut report, which, only, Deadline::default())?;
     Ok(report.finish())
 }
 
-/// Runs the control and then every mutant, or those with `only` in their names.
+/// Runs the control and then every mutant, or those with `only` in their names, as far as there is time:
+/// another one is the first then.
 pub fn run_all(
     layout: &Layout,
     report: &mut Report,
     which: Which,
     only: Option<&str>,
+    deadline: Deadline,
 ) -> Result<()> {
     let mut mutants = read_all(layout)?;
     for mutant in &mut mutants {
@@ -171,6 +175,7 @@ pub fn run_all(
             refuse!("no mutant has '{only}' in its name");
         }
     }
+    deadline.rotate(&mut mutants);
     let mut wanted: Vec<Expectation> = Vec::new();
     for expectation in mutants.iter().flat_map(|mutant| &mutant.expectations) {
         if !wanted.contains(expectation) {
@@ -220,12 +225,13 @@ pub fn run_all(
 
     let mut doing: BTreeMap<usize, &str> = BTreeMap::new();
     let mut trouble = None;
+    let mut left_out = Vec::new();
     let all = area("");
     report.begin(&all);
     parallel::each(
         &mutants,
         |mutant, progress| {
-            if guest::interrupted() {
+            if guest::interrupted() || deadline.is_over() {
                 return None;
             }
             progress(String::new());
@@ -242,9 +248,10 @@ pub fn run_all(
                 News::Done(result) => {
                     doing.remove(&index);
                     // A guest that the user ended has not noticed anything.
-                    if let Some((tests, notes, time)) = result
-                        && !guest::interrupted()
-                    {
+                    if guest::interrupted() {
+                        return;
+                    }
+                    if let Some((tests, notes, time)) = result {
                         report.took(time);
                         let told = report.end(&area(name), tests, None);
                         trouble = trouble.take().or(told.err());
@@ -252,6 +259,8 @@ pub fn run_all(
                             report.note(&note);
                         }
                         report.begin(&all);
+                    } else {
+                        left_out.push(deadline::left_out(name));
                     }
                 }
             }
@@ -262,6 +271,9 @@ pub fn run_all(
     report.pause();
     if guest::interrupted() {
         bail!("interrupted");
+    }
+    if !left_out.is_empty() {
+        report.end(&all, left_out, None)?;
     }
     trouble.map_or(Ok(()), Err)
 }

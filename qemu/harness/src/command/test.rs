@@ -11,8 +11,10 @@ use crate::{
     boot::{Boot, Task, Watcher},
     command::{clients, host, installed, matrix, mutants, mutants::Which, virtio_gpu},
     coverage::{Coverage, Summary},
+    deadline::{self, Deadline},
     guest,
     kernel::{Flavour, Further, Kernel},
+    ktap::Test,
     layout::{Layout, missing},
     machine,
     parallel::{self, News},
@@ -42,6 +44,9 @@ pub struct Arguments {
     /// (Debian's). It takes some longer.
     #[arg(long)]
     coverage: bool,
+    /// Begins nothing after that time, in seconds since 1970, and says what is left out.
+    #[arg(long, conflicts_with = "attack", value_name = "SECONDS")]
+    until: Option<u64>,
 }
 
 /// Runs everything, or what was asked for. Every area is reported when it is
@@ -57,6 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         layout: &layout,
         chosen: &chosen,
         coverage: coverage.as_ref(),
+        deadline: Deadline::new(arguments.until),
     };
     let usual = Flavour::usual()?;
     let areas = run.areas(arguments, usual);
@@ -111,6 +117,8 @@ struct Run<'a> {
     chosen: &'a (dyn Fn(&Area) -> bool + Sync),
     /// Where what was executed is collected, if anybody wants to know.
     coverage: Option<&'a Coverage>,
+    /// After that, nothing is begun.
+    deadline: Deadline,
 }
 
 impl<'a> Run<'a> {
@@ -125,7 +133,9 @@ impl<'a> Run<'a> {
                 others.extend(machines.map(|machine| matrix::area(machine.name())));
                 others.extend(virtio_gpu::QUICK.iter().map(|part| virtio_gpu::area(part)));
                 others.extend(clients::QUICK.iter().map(|part| clients::area(part)));
-                (plan::usual(usual), others)
+                let mut rows = plan::usual(usual);
+                rows.extend(plan::checking());
+                (rows, others)
             }
         };
         let boots = plan::plan(self.layout, &rows, self.chosen);
@@ -152,21 +162,36 @@ impl<'a> Run<'a> {
         let machines: Vec<_> = machines
             .filter(|machine| (self.chosen)(&matrix::area(machine.name())))
             .collect();
-        if !machines.is_empty() {
+        let areas = machines.iter().map(|machine| matrix::area(machine.name()));
+        if self.begins(report, areas)? {
             matrix::run_on(self.layout, report, machines)?;
         }
-        let mut screens = virtio_gpu::QUICK.iter();
-        if screens.any(|part| (self.chosen)(&virtio_gpu::area(part))) {
+        let screens = virtio_gpu::QUICK.iter().map(|part| virtio_gpu::area(part));
+        if self.begins(report, screens)? {
             virtio_gpu::run_quick(self.layout, report)?;
         }
-        let mut clients = clients::QUICK.iter();
-        if clients.any(|part| (self.chosen)(&clients::area(part))) {
+        let clients = clients::QUICK.iter().map(|part| clients::area(part));
+        if self.begins(report, clients)? {
             clients::run_quick(self.layout, report)?;
         }
-        if (self.chosen)(&mutants::area("")) {
-            mutants::run_all(self.layout, report, Which::Usual, None)?;
+        self.rows(report, &plan::checking())?;
+        if self.begins(report, [mutants::area("")].into_iter())? {
+            mutants::run_all(self.layout, report, Which::Usual, None, self.deadline)?;
         }
         Ok(())
+    }
+
+    /// Whether one of the areas was chosen, and there is time for it. If there is none, they are reported
+    /// as left out.
+    fn begins(&self, report: &mut Report, areas: impl Iterator<Item = Area>) -> Result<bool> {
+        let areas: Vec<_> = areas.filter(|area| (self.chosen)(area)).collect();
+        if !self.deadline.is_over() {
+            return Ok(!areas.is_empty());
+        }
+        for area in areas {
+            report.end(&area, vec![deadline::left_out("run")], None)?;
+        }
+        Ok(false)
     }
 
     /// Runs the others, as far as they were chosen.
@@ -182,7 +207,7 @@ impl<'a> Run<'a> {
     fn attacks(&self, report: &mut Report, usual: Flavour) -> Result<()> {
         self.rows(report, &plan::long(usual))?;
         if (self.chosen)(&mutants::area("")) {
-            mutants::run_all(self.layout, report, Which::Attacks, None)?;
+            mutants::run_all(self.layout, report, Which::Attacks, None, self.deadline)?;
         }
         Ok(())
     }
@@ -207,6 +232,14 @@ impl<'a> Run<'a> {
                     progress,
                 };
                 if guest::interrupted() {
+                    return;
+                }
+                if self.deadline.is_over() {
+                    let programs = planned.programs.iter().map(|program| &program.area);
+                    let left_out = || deadline::left_out("run");
+                    programs
+                        .chain([&planned.own])
+                        .for_each(|area| caller.instead(area, left_out()));
                     return;
                 }
                 if let Err(error) = self.boot(&caller, planned) {
@@ -300,9 +333,14 @@ struct Caller<'a> {
 impl Caller<'_> {
     /// An area that did not come to its tests.
     fn failed(&self, area: &Area, why: String) {
+        self.instead(area, suite::failed("run", why));
+    }
+
+    /// The one test that an area has instead of its own.
+    fn instead(&self, area: &Area, test: Test) {
         self.part(Part {
             area: area.clone(),
-            tests: vec![suite::failed("run", why)],
+            tests: vec![test],
             log: None,
             notes: Vec::new(),
             time: Duration::ZERO,
@@ -338,6 +376,7 @@ mod tests {
                 layout: &layout,
                 chosen: &chosen,
                 coverage: None,
+                deadline: Deadline::default(),
             };
             let arguments = Arguments {
                 only: None,
@@ -345,6 +384,7 @@ mod tests {
                 attack,
                 list: true,
                 coverage: false,
+                until: None,
             };
             let areas = run.areas(&arguments, Flavour::Debian);
             areas.iter().map(Area::name).collect()
@@ -379,6 +419,7 @@ mod tests {
             layout: &layout,
             chosen: &|_| true,
             coverage: None,
+            deadline: Deadline::default(),
         };
         let error = run.boot(&caller, &boots[0]).unwrap_err();
         assert!(error.to_string().contains("no debian kernel"), "{error}");
