@@ -37,13 +37,14 @@
 //! 8. [`Pending`] tells begin and end whether there is anything to do, without the mutex.
 
 use crate::{
+    census::Census,
     direction::Direction,
     ffi::memory::Array,
     merge::Stands,
+    moved::Moved,
     pending::Pending,
     span::Span, //
 };
-use core::ops::AddAssign;
 use kernel::{
     alloc::flags::{
         __GFP_NOWARN,
@@ -153,51 +154,6 @@ impl Passes {
     fn count(&self) -> usize {
         usize::from(self.invalidate) + usize::from(self.clean) + self.collect + self.publish
     }
-}
-
-/// What a hand-over has done, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Moved {
-    /// Written back from caches, as many times as that was done.
-    pub(crate) cleaned: usize,
-    /// Written back and dropped.
-    pub(crate) invalidated: usize,
-    /// Copied from shadows to pages, for devices changed them.
-    pub(crate) collected: usize,
-    /// Copied from pages to shadows, for they changed there.
-    pub(crate) published: usize,
-}
-
-impl AddAssign for Moved {
-    fn add_assign(&mut self, more: Self) {
-        self.cleaned += more.cleaned;
-        self.invalidated += more.invalidated;
-        self.collected += more.collected;
-        self.published += more.published;
-    }
-}
-
-/// What there is in a list, and what brackets cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Census {
-    /// Mappings of class [`Coherent`](crate::coherency::Coherency::Coherent).
-    pub(crate) coherent: usize,
-    /// Mappings of class [`Cache`](crate::coherency::Coherency::Cache).
-    pub(crate) cache: usize,
-    /// Mappings of shadows, but of those below.
-    pub(crate) shadow: usize,
-    /// Mappings of shadows of devices with DMA operations of their own.
-    pub(crate) own_operations: usize,
-    /// Begin and end have something to do.
-    pub(crate) syncs: bool,
-    /// They may have, if devices are mapped that are attached now.
-    pub(crate) may_sync: bool,
-    /// Changes with each of the above.
-    pub(crate) generation: u64,
-    /// Bytes that a begin goes through, once for each pass.
-    pub(crate) begin: usize,
-    /// Bytes that an end does.
-    pub(crate) end: usize,
 }
 
 /// What a list has to know of a device to take a [`Census`].

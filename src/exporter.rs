@@ -24,11 +24,10 @@ use crate::{
     attach::{
         Attachments,
         Cached,
-        Census,
-        Importer,
-        Moved, //
+        Importer, //
     },
     automatic::Automatic,
+    census::Census,
     checker::{
         Check,
         Checker, //
@@ -65,6 +64,7 @@ use crate::{
     },
     mmap,
     mode::Mode,
+    moved::Moved,
     pending::Pending,
     shadow::DeviceShadow,
     span::Span,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The fence: the only place with `unsafe` and `kernel::bindings`.
+//! The FFI boundary: the only place with `unsafe` and `kernel::bindings`.
 //!
 //! One file per C header (or one concern of it), each a candidate for `rust/kernel/`. Calls go
 //! upwards only through traits that are defined here.

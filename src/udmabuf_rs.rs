@@ -4,14 +4,15 @@
 //!
 //! The layers, each importing only from those above it in this list:
 //!
-//! - values: [`abi`], [`accesses`], [`atomics`], [`coherency`], [`direction`], [`extent`], [`limits`], [`merge`],
-//!   [`mode`], [`quota`], [`span`], [`stats`], [`touched`] are plain arithmetic;
+//! - values: [`abi`], [`accesses`], [`atomics`], [`census`], [`coherency`], [`direction`], [`extent`], [`limits`],
+//!   [`merge`], [`mode`], [`moved`], [`quota`], [`report`], [`span`], [`stats`], [`touched`] are plain arithmetic. Of
+//!   what is below, [`extent`] uses [`ffi::memory`] and [`ffi::sort`], which know nothing of the driver;
 //! - the FFI boundary: [`ffi`] is the only place with `unsafe` and `kernel::bindings`;
-//! - mechanisms: [`pending`], [`turns`], [`attach`], [`shadow`], [`buffer`], [`mmap`],
-//!   [`automatic`], [`report`], [`checker`] do one thing each, in safe Rust;
+//! - mechanisms: [`pending`], [`turns`], [`attach`], [`shadow`], [`buffer`], [`mmap`], [`automatic`], [`checker`] do
+//!   one thing each, in safe Rust;
 //! - assembly: [`exporter`] joins the mechanisms, [`create`] makes a buffer out of a request,
 //!   [`query`] tells of one;
-//! - surface: [`device`] dispatches the ioctls, [`debugfs`] shows the statistics.
+//! - surface: [`node`] dispatches the ioctls, [`debugfs`] shows the statistics.
 //!
 //! C counterpart: `drivers/dma-buf/udmabuf.c`.
 
@@ -23,11 +24,11 @@ mod atomics;
 mod attach;
 mod automatic;
 mod buffer;
+mod census;
 mod checker;
 mod coherency;
 mod create;
 mod debugfs;
-mod device;
 mod direction;
 mod exporter;
 mod extent;
@@ -36,6 +37,8 @@ mod limits;
 mod merge;
 mod mmap;
 mod mode;
+mod moved;
+mod node;
 mod pending;
 mod query;
 mod quota;
@@ -64,7 +67,7 @@ module! {
 #[pin_data]
 struct Module {
     // Dropped first: no new buffer is made while the rest goes away.
-    _node: device::Node,
+    _node: node::Node,
     _debugfs: ffi::debugfs::Directory,
     // What a file there shows.
     _reports: ffi::reports::Reports,
@@ -76,7 +79,7 @@ impl kernel::InPlaceModule for Module {
         ffi::importers::serve::<exporter::Udmabuf>();
         try_pin_init!(Self {
             _reports: ffi::reports::Reports::new(),
-            _node: device::Node::register()?,
+            _node: node::Node::register()?,
             _debugfs: debugfs::directory(),
         })
     }

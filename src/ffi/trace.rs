@@ -14,10 +14,10 @@ use super::{
     folio::PinnedPages, //
 };
 use crate::{
-    attach::Moved,
     coherency::Coherency,
     direction::Direction,
     mode::Mode,
+    moved::Moved,
     report::Report,
     span::Span, //
 };

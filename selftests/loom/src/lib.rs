@@ -33,6 +33,9 @@ pub use std::fmt;
 #[path = "../../../src/attach.rs"]
 mod attach;
 pub mod bounds;
+#[allow(dead_code)]
+#[path = "../../../src/census.rs"]
+mod census;
 pub mod counters;
 pub mod debugfs;
 #[allow(dead_code)]
@@ -43,6 +46,9 @@ pub mod flag;
 #[allow(dead_code)]
 #[path = "../../../src/merge.rs"]
 mod merge;
+#[allow(dead_code)]
+#[path = "../../../src/moved.rs"]
+mod moved;
 #[allow(dead_code)]
 #[path = "../../../src/pending.rs"]
 mod pending;

@@ -5,8 +5,8 @@
 //!
 //! `attach.rs`, `merge.rs`, `pending.rs`, which decide in a hand-over, `automatic.rs` and `touched.rs`,
 //! which do so for a buffer that hands itself over, `accesses.rs`, which judges brackets, and `abi.rs`,
-//! `atomics.rs`, `coherency.rs`, `direction.rs`, `extent.rs`, `limits.rs`, `mode.rs`, `span.rs` are
-//! compiled here as they are, without a copy; the crate `kernel` stands in for the kernel's. Their KUnit
+//! `atomics.rs`, `census.rs`, `coherency.rs`, `direction.rs`, `extent.rs`, `limits.rs`, `mode.rs`, `moved.rs`,
+//! `span.rs` are compiled here as they are, without a copy; the crate `kernel` stands in for the kernel's. Their KUnit
 //! suites run as ordinary tests. [`world`] is the machine that they run on: memory, a CPU cache, shadows,
 //! store buffers, page table entries, two mutexes. [`run`] executes an operation of the module again and again, each time up to
 //! its next access to that machine, so that whatever else there is can happen between any two of
@@ -20,8 +20,7 @@
 //!
 //! Of an automatic buffer, each agent has a mapping of its own, whose entries are there or not: a touch
 //! without one is a fault, and is tried once more. An entry goes at once, everywhere, with the stores
-//! that were made by way of it. Not modelled are huge entries, the memfd's own mappings, and accesses of
-//! debuggers. Of the checker, the judge alone is compared with a definition, in sequences, not
+//! that were made by way of it. Not modelled are the memfd's own mappings, and accesses of debuggers. Of the checker, the judge alone is compared with a definition, in sequences, not
 //! interleavings: all that it does is under one mutex.
 
 // The module's files use of each other what the module needs, not what the model does.
@@ -40,6 +39,9 @@ mod attach;
 #[allow(dead_code)]
 #[path = "../../../src/automatic.rs"]
 mod automatic;
+#[allow(dead_code)]
+#[path = "../../../src/census.rs"]
+mod census;
 #[allow(dead_code)]
 #[path = "../../../src/coherency.rs"]
 mod coherency;
@@ -60,6 +62,9 @@ mod merge;
 #[allow(dead_code)]
 #[path = "../../../src/mode.rs"]
 mod mode;
+#[allow(dead_code)]
+#[path = "../../../src/moved.rs"]
+mod moved;
 #[allow(dead_code)]
 #[path = "../../../src/pending.rs"]
 mod pending;

@@ -61,7 +61,7 @@ const NAMES: [&CStr; 2] = [c"udmabuf-rs", c"udmabuf"];
 
 /// The node, while the module is loaded.
 pub(crate) struct Node {
-    _registration: Pin<KBox<Registration<Device>>>,
+    _registration: Pin<KBox<Registration<NodeFile>>>,
 }
 
 impl Node {
@@ -87,11 +87,11 @@ impl Node {
     }
 }
 
-/// An open file of the device; it has no state, and how it was opened does not matter.
-pub(crate) struct Device;
+/// An open file of the node; it has no state, and how it was opened does not matter.
+pub(crate) struct NodeFile;
 
 #[vtable]
-impl MiscDevice for Device {
+impl MiscDevice for NodeFile {
     type Ptr = ();
 
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<()> {
@@ -99,7 +99,7 @@ impl MiscDevice for Device {
     }
 
     /// Structures are the same for 32-bit programs, so this serves them too.
-    fn ioctl(_device: (), _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(_state: (), _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let arg = UserPtr::from_addr(arg);
         match cmd {
             abi::CREATE => create_one(arg),
