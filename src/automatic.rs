@@ -109,7 +109,8 @@ impl Entries<'_> {
         users: UserMappings<'_>,
         mut hand_over: impl FnMut(Span),
     ) {
-        for pages in self.0.ranges() {
+        // In one go: it looks at every mapping, of which there may be very many.
+        if let Some(pages) = self.0.hull() {
             users.forget(Span::of_pages(&pages));
         }
         self.noted(whole).for_each(&mut hand_over);

@@ -63,6 +63,13 @@ impl Touched {
         })
     }
 
+    /// From the first of them to the last.
+    pub(crate) fn hull(&self) -> Option<Range<usize>> {
+        let mut ranges = self.ranges();
+        let first = ranges.next()?;
+        Some(first.start..ranges.last().map_or(first.end, |last| last.end))
+    }
+
     /// The first chunk from `from` on whose bit is set in what `of` makes of its word.
     fn find(&self, from: usize, of: impl Fn(u64) -> u64) -> Option<usize> {
         let first = from / BITS;
@@ -89,12 +96,14 @@ mod tests {
     #[test]
     fn whole_chunks_that_meet_are_one() -> Result {
         let mut touched = Touched::new(100 * CHUNK)?;
-        assert!(is(&touched, &[]));
+        assert!(is(&touched, &[]) && touched.hull().is_none());
         touched.add(&(0..1));
         touched.add(&(CHUNK..CHUNK + 1));
         touched.add(&(3 * CHUNK - 1..3 * CHUNK));
+        assert_eq!(touched.hull(), Some(0..3 * CHUNK));
         touched.add(&(63 * CHUNK..71 * CHUNK + 1));
         assert!(is(&touched, &[0..3 * CHUNK, 63 * CHUNK..72 * CHUNK]));
+        assert_eq!(touched.hull(), Some(0..72 * CHUNK));
         touched.clear();
         assert!(is(&touched, &[]));
         Ok(())

@@ -6,6 +6,8 @@
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
+use std::time::Instant;
 
 use selftests::Access;
 use selftests::Backing;
@@ -24,6 +26,8 @@ use selftests::importer::DeviceMapping;
 use selftests::importer::Direction;
 use selftests::importer::Narrow;
 use selftests::ktap::Test;
+use selftests::limit::Limit;
+use selftests::outcome::check;
 use selftests::outcome::equal;
 use selftests::outcome::fail;
 use selftests::outcome::skip;
@@ -52,6 +56,7 @@ pub const TESTS: &[Test] = tests![
     automatic_through_the_memfd,
     automatic_with_brackets,
     automatic_in_huge_pages,
+    automatic_with_many_mappings,
     automatic_moves_what_was_touched,
     automatic_checked,
     automatic_is_told,
@@ -426,6 +431,38 @@ fn automatic_in_huge_pages() -> Outcome {
         &memory,
         &mapping,
         &[at(5), at(HUGE - 1500), at(2 * HUGE - 3000)],
+    )
+}
+
+/// What a device waits for may grow with the mappings there are, and with the pieces that were touched,
+/// but not with as many times the one as there are of the other.
+fn automatic_with_many_mappings() -> Outcome {
+    const MAPPINGS: usize = 8000;
+    const CHUNK: usize = 16 * PAGE;
+    let edu = setup::edu(0)?;
+    let memfd = Memfd::builder(128 * CHUNK).create()?;
+    let buffer = automatic(memfd.whole(), 0)?;
+    let memory = buffer.map(Access::ReadWrite)?;
+    let attachment = edu.attach(&buffer)?;
+    let mapping = attachment.map(BOTH)?;
+    let time = || -> Outcome<Duration> {
+        for at in (0..128 * CHUNK).step_by(2 * CHUNK) {
+            memory.touch(at);
+        }
+        let start = Instant::now();
+        mapping.begin_access(BOTH)?;
+        let time = start.elapsed();
+        mapping.end_access(BOTH)?;
+        Ok(time)
+    };
+    let alone = time()?.max(time()?);
+    let _others = (0..MAPPINGS)
+        .map(|_| buffer.map(Access::Read))
+        .collect::<Result<Vec<_>, _>>()?;
+    let among_many = time()?.min(time()?);
+    check(
+        format_args!("{among_many:?} with {MAPPINGS} mappings more, {alone:?} without"),
+        among_many < 4 * alone + Limit::seconds(1).here()?,
     )
 }
 
