@@ -104,6 +104,15 @@ const UPTODATE: c_ulong = 1 << bindings::pageflags_PG_uptodate;
 /// In the flags of a folio that must not be dropped (`PG_dirty`). It stays: what is pinned is not
 /// written to swap (`shrink_folio_list()` in `mm/vmscan.c`).
 const DIRTY: c_ulong = 1 << bindings::pageflags_PG_dirty;
+/// In the flags of a folio that somebody has locked (`PG_locked`): reclaim may have found it without a
+/// pin, and be about to clear its `PG_dirty` (`pageout()`).
+const LOCKED: c_ulong = 1 << bindings::pageflags_PG_locked;
+
+/// Whether a folio with these flags, which has been pinned before they were looked at, has the flags in
+/// `ready`, and keeps them.
+const fn is_ready(flags: c_ulong, ready: c_ulong) -> bool {
+    flags & (ready | LOCKED) == ready
+}
 
 /// The flags of a folio.
 ///
@@ -327,7 +336,7 @@ impl FolioBatch {
             stretches += usize::from(!follows(before, 1, folio));
             before = folio;
         }
-        if all != self.ready {
+        if !is_ready(all | any & LOCKED, self.ready) {
             self.make_ready();
         }
         Ok((any & HEAD == 0).then_some(stretches))
@@ -338,7 +347,7 @@ impl FolioBatch {
     fn make_ready(&self) {
         for &folio in self.pinned() {
             // SAFETY: The folio is pinned by the type invariant, here and below.
-            if unsafe { folio_flags(folio) } & self.ready != self.ready {
+            if !is_ready(unsafe { folio_flags(folio) }, self.ready) {
                 // SAFETY: Its file is open while a batch is taken from it.
                 unsafe { make_ready(folio) };
             }
@@ -504,7 +513,7 @@ impl PinnedPages {
         }
         // SAFETY: As above.
         let flags = unsafe { folio_flags(folio) };
-        if flags & ready != ready {
+        if !is_ready(flags, ready) {
             // SAFETY: As above.
             unsafe { make_ready(folio) };
         }
@@ -661,6 +670,14 @@ mod tests {
             // CAST: 1024.
             references / bindings::GUP_PIN_COUNTING_BIAS as i32
         })
+    }
+
+    #[test]
+    fn who_is_locked_may_lose_its_flags() {
+        let both = UPTODATE | DIRTY;
+        assert!(is_ready(both | HEAD, both) && is_ready(both, UPTODATE));
+        assert!(!is_ready(UPTODATE, both) && !is_ready(DIRTY, both));
+        assert!(!is_ready(both | LOCKED, both));
     }
 
     #[test]
