@@ -198,11 +198,43 @@ pub fn more() -> Vec<Row> {
 
 /// Attacks that take longer than all other tests: failures under the eyes of the checking kernel, where
 /// each way to map has allocations of its own; calls by chance by the million; pairs for longer; users
-/// on each machine; and all programs where each access is watched for races.
+/// on each machine; and all programs, each on the machine where it has more to do, and pairs on both,
+/// where each access is watched for races. What takes longest comes first.
 pub fn long(usual: Flavour) -> Vec<Row> {
     use What::Attacks;
     const USERS_ONLY: What = Attacks(&[Attack::usual(USERS)]);
+    const FAILING: Attack = Attack::usual(FAILURES);
+    const CHANCE: Attack = Attack::lasting(FUZZ, &["--seconds", "240"], 1);
+    const AT_ONCE: Attack = Attack::lasting(PAIRS, &["--seconds", "240"], 1);
     vec![
+        row(
+            Flavour::Kcsan,
+            &[&X86Direct],
+            Attacks(
+                const {
+                    &[
+                        Attack::usual("errors"),
+                        Attack::usual("clients"),
+                        // Some of it copies a lot, and each word is an access that is watched.
+                        Attack::lasting("lifetime", &[], 1),
+                        AT_ONCE,
+                    ]
+                },
+            ),
+        ),
+        row(
+            Flavour::Kcsan,
+            &[&X86Swiotlb],
+            Attacks(
+                const {
+                    &[
+                        Attack::usual(DATA),
+                        Attack::lasting(FLOWS, &["--ktap", "--seed", SEED], 1),
+                        AT_ONCE,
+                    ]
+                },
+            ),
+        ),
         row(
             usual,
             &[&X86Direct],
@@ -210,33 +242,18 @@ pub fn long(usual: Flavour) -> Vec<Row> {
         ),
         row(
             Flavour::Check,
-            &[&X86Direct, &X86Swiotlb, &X86OneNarrow],
-            Attacks(
-                const {
-                    &[
-                        Attack::usual(FAILURES),
-                        Attack::lasting(FUZZ, &["--seconds", "240"], 1),
-                        Attack::lasting(PAIRS, &["--seconds", "240"], 1),
-                    ]
-                },
-            ),
+            &[&X86Direct],
+            Attacks(const { &[FAILING, AT_ONCE] }),
         ),
         row(
-            Flavour::Kcsan,
-            X86_64,
-            Attacks(
-                const {
-                    &[
-                        Attack::usual("errors"),
-                        Attack::usual("clients"),
-                        Attack::usual(DATA),
-                        // Some of it copies a lot, and each word is an access that is watched.
-                        Attack::lasting("lifetime", &[], 1),
-                        Attack::lasting(FLOWS, &["--ktap", "--seed", SEED], 1),
-                        Attack::lasting(PAIRS, &["--seconds", "240"], 1),
-                    ]
-                },
-            ),
+            Flavour::Check,
+            &[&X86Swiotlb],
+            Attacks(const { &[FAILING, CHANCE] }),
+        ),
+        row(
+            Flavour::Check,
+            &[&X86OneNarrow],
+            Attacks(const { &[FAILING, AT_ONCE] }),
         ),
         row(usual, &[&X86Swiotlb, &X86Iommu, &X86OneNarrow], USERS_ONLY),
         row(
