@@ -20,7 +20,8 @@
 //! 2. Begin, map and unmap write each cache line back and drop it, in one instruction, if a device of
 //!    that class may write; end only writes back. Beside a shadow a line is dropped at end, too: the
 //!    shadow wants what the other device wrote. What was collected goes to memory before the next
-//!    device may look.
+//!    device may look, and so does, at its unmap or the end of its access, what a device has written
+//!    that snoops.
 //! 3. Where page and shadow both changed a byte, the device's stands at begin, and at an end of
 //!    reading, for a program that says it only reads has not written on purpose; the page's at an end
 //!    that may have written, and at map and unmap, which come when they like: whoever writes then
@@ -93,6 +94,9 @@ struct Attached<D, S> {
     device: D,
     /// How many have.
     attachments: usize,
+    /// It needs nothing, by what was known of it when it was attached, or mapped last. It is not asked
+    /// again: it may be going away, and what the DMA API knows of it with it.
+    is_coherent: bool,
     /// One of them has said that it takes part in atomic operations.
     has_atomics: bool,
     /// How many mappings of the shadow there are.
@@ -130,11 +134,11 @@ pub(crate) struct Attachments<D, M, S> {
 /// What a hand-over is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// The CPU, or a device that is being mapped or unmapped, is to see what devices wrote.
+    /// The CPU, or a device that is being mapped, is to see what devices wrote.
     Receive,
     /// Devices are to see what the CPU wrote.
     Give,
-    /// Both: a device is to see what everybody wrote.
+    /// Both: devices are to see what others wrote, the CPU and devices that write into its caches.
     Exchange,
 }
 
@@ -175,19 +179,21 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         }
     }
 
-    /// An importer has attached `device`.
+    /// An importer has attached `device`, which needs nothing, as far as that is known.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn attach(&mut self, device: D) -> Result {
+    pub(crate) fn attach(&mut self, device: D, is_coherent: bool) -> Result {
         if let Some(attached) = self.find(&device) {
             attached.attachments += 1;
+            attached.is_coherent = is_coherent;
             return Ok(());
         }
         let attached = Attached {
             device,
             attachments: 1,
+            is_coherent,
             has_atomics: false,
             mappings: 0,
             shadow: None,
@@ -239,8 +245,8 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         self.attached.iter().any(|attached| attached.mappings > 0)
     }
 
-    /// Counts; `is_coherent` tells of an attached device whether it would be if it were mapped.
-    pub(crate) fn census(&self, is_coherent: impl Fn(&D) -> bool) -> Census {
+    /// Counts.
+    pub(crate) fn census(&self) -> Census {
         let shadows = |own: bool| -> usize {
             let all = self.attached.iter();
             all.filter(|attached| attached.mappings > 0)
@@ -249,14 +255,14 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
                 .sum()
         };
         let syncs = self.is_pending();
-        let mut devices = self.attached.iter().map(|attached| &attached.device);
+        let mut attached = self.attached.iter();
         Census {
             coherent: self.coherent,
             cache: self.cached.len(),
             shadow: shadows(false),
             own_operations: shadows(true),
             syncs,
-            may_sync: syncs || devices.any(|device| !is_coherent(device)),
+            may_sync: syncs || attached.any(|attached| !attached.is_coherent),
             generation: self.generation,
             begin: self.passes(Purpose::Receive).count() * self.whole.len(),
             end: self.passes(Purpose::Give).count() * self.whole.len(),
@@ -276,8 +282,11 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn map_cached(&mut self, pending: &Pending, mapping: M) -> Result {
+    pub(crate) fn map_cached(&mut self, pending: &Pending, device: &D, mapping: M) -> Result {
         self.cached.reserve(1, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+        if let Some(attached) = self.find(device) {
+            attached.is_coherent = false;
+        }
         self.hand_over(Purpose::Receive, Stands::Page, self.whole);
         // Whoever ends an access from here on comes to hand over; what was ended before is written
         // back here.
@@ -324,6 +333,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         pending.set();
         self.generation += 1;
         let attached = self.find(device).ok_or(EINVAL)?;
+        attached.is_coherent = false;
         attached.mappings += 1;
         match (fresh, &mut attached.shadow) {
             (Some(fresh), shadow) => shadow.insert(fresh).fill(),
@@ -338,7 +348,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
 
     /// A device that needs nothing itself is about to be unmapped.
     pub(crate) fn unmap_coherent(&mut self) {
-        self.hand_over(Purpose::Receive, Stands::Page, self.whole);
+        self.hand_over(Purpose::Exchange, Stands::Page, self.whole);
         self.coherent -= 1;
         self.is_owed = self.mappings() > 0;
         self.generation += 1;
@@ -399,10 +409,15 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         self.hand_over(Purpose::Exchange, Stands::Page, span)
     }
 
-    /// A device that is mapped has accessed the pages. The CPU is to see it in `span`. Returns what was
-    /// done, if there was anything to do.
+    /// A device that is mapped has accessed the pages. The CPU and other devices are to see it in `span`.
+    /// Returns what was done, if there was anything to do.
     pub(crate) fn end_device_access(&mut self, span: Span) -> Option<Moved> {
-        self.hand_over(Purpose::Receive, Stands::Page, span)
+        // What a device wrote that snoops may still be in the caches of the CPU.
+        let purpose = match self.coherent {
+            0 => Purpose::Receive,
+            _ => Purpose::Exchange,
+        };
+        self.hand_over(purpose, Stands::Page, span)
     }
 
     fn mappings(&self) -> usize {
@@ -633,7 +648,8 @@ mod tests {
 
         fn map_cached(&mut self, number: u32, may_write: bool) -> Result<Arc<Fake>> {
             let mapping = Fake::mapping(&self.log, number, may_write)?;
-            self.list.map_cached(&self.pending, mapping.clone())?;
+            self.list
+                .map_cached(&self.pending, &Number(number), mapping.clone())?;
             Ok(mapping)
         }
 
@@ -645,7 +661,7 @@ mod tests {
         }
 
         fn attach_and_map(&mut self, number: u32, direction: Direction) -> Result {
-            self.list.attach(Number(number))?;
+            self.list.attach(Number(number), true)?;
             self.map_shadow(number, direction)
         }
 
@@ -663,7 +679,7 @@ mod tests {
     #[test]
     fn nothing_mapped_is_nothing_to_do() -> Result {
         let mut s = Setup::new()?;
-        s.list.attach(Number(1))?;
+        s.list.attach(Number(1), true)?;
         for access in BRACKETS {
             assert!(s.list.begin(WHOLE).is_none() && s.list.end(access, WHOLE).is_none());
         }
@@ -700,6 +716,22 @@ mod tests {
     }
 
     #[test]
+    fn who_only_reads_sees_what_a_device_that_snoops_wrote() -> Result {
+        let mut s = Setup::new()?;
+        let reader = s.map_cached(1, false)?;
+        s.list.map_coherent();
+        assert!(s.saw(&[Clean(1)]));
+        assert!(s.list.end_device_access(WHOLE).is_some());
+        assert!(s.saw(&[Clean(1)]));
+        s.list.unmap_coherent();
+        assert!(s.saw(&[Clean(1)]));
+        // It wrote nothing.
+        s.list.unmap_cached(&s.pending, &reader);
+        assert!(s.saw(&[]));
+        Ok(())
+    }
+
+    #[test]
     fn who_was_not_alone_is_owed_the_whole_buffer() -> Result {
         let mut s = Setup::new()?;
         let first = s.map_cached(1, false)?;
@@ -727,7 +759,7 @@ mod tests {
     #[test]
     fn a_mapping_that_fails_leaves_nothing() -> Result {
         let mut s = Setup::new()?;
-        s.list.attach(Number(1))?;
+        s.list.attach(Number(1), true)?;
         let failed =
             s.list
                 .map_shadow(&s.pending, &Number(1), ToDevice, || Err(ENOMEM), |_| Ok(()));
@@ -939,7 +971,6 @@ mod tests {
     #[test]
     fn a_census_counts_mappings_and_passes() -> Result {
         let mut s = Setup::new()?;
-        let nobody = |_: &Number| true;
         let none = Census {
             coherent: 0,
             cache: 0,
@@ -951,31 +982,37 @@ mod tests {
             begin: 0,
             end: 0,
         };
-        assert_eq!(s.list.census(nobody), none);
-        s.list.attach(Number(1))?;
+        assert_eq!(s.list.census(), none);
+        s.list.attach(Number(1), true)?;
         let attached = Census {
             generation: 1,
             ..none
         };
-        assert_eq!(s.list.census(nobody), attached);
-        let may = s.list.census(|_| false);
+        assert_eq!(s.list.census(), attached);
+        // By what is known of it later.
+        s.list.attach(Number(1), false)?;
+        let may = s.list.census();
         assert!(may.may_sync && !may.syncs);
+        s.list.attach(Number(1), true)?;
+        assert!(!s.list.census().may_sync);
+        s.list.detach(&Number(1));
+        s.list.detach(&Number(1));
 
         s.list.map_coherent();
-        assert!(s.list.census(nobody).coherent == 1);
+        assert!(s.list.census().coherent == 1);
         let writer = s.map_cached(9, true)?;
         let all = WHOLE.len();
-        let census = s.list.census(nobody);
+        let census = s.list.census();
         assert_eq!((census.cache, census.begin, census.end), (1, all, all));
         s.map_shadow(1, ToDevice)?;
         // It is only published to.
-        let census = s.list.census(nobody);
+        let census = s.list.census();
         assert_eq!(
             (census.shadow, census.begin, census.end),
             (1, 2 * all, 2 * all)
         );
         s.attach_and_map(OWN, Bidirectional)?;
-        let census = s.list.census(nobody);
+        let census = s.list.census();
         assert_eq!((census.shadow, census.own_operations), (1, 1));
         assert_eq!((census.begin, census.end), (4 * all, 4 * all));
         assert!(census.syncs && census.may_sync);
@@ -987,7 +1024,7 @@ mod tests {
         s.list.unmap_shadow(&s.pending, &Number(OWN));
         s.list.detach(&Number(1));
         s.list.detach(&Number(OWN));
-        let after = s.list.census(nobody);
+        let after = s.list.census();
         assert_eq!(after.generation, before + 6);
         assert_eq!(
             Census {
@@ -1004,12 +1041,12 @@ mod tests {
         let mut s = Setup::new()?;
         let early = s.list.declare_atomics(&Number(1));
         assert!(early.is_err_and(|error| error == EINVAL));
-        s.list.attach(Number(1))?;
+        s.list.attach(Number(1), true)?;
         assert!(!s.list.has_atomics(&Number(1)));
         s.list.declare_atomics(&Number(1))?;
         assert!(s.list.has_atomics(&Number(1)) && !s.list.has_atomics(&Number(2)));
         s.list.detach(&Number(1));
-        s.list.attach(Number(1))?;
+        s.list.attach(Number(1), true)?;
         assert!(!s.list.has_atomics(&Number(1)));
         Ok(())
     }

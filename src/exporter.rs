@@ -177,14 +177,8 @@ impl Udmabuf {
     /// # Errors
     ///
     /// `EINTR` if the process is being killed.
-    pub(crate) fn census(&self, pages: &PinnedPages) -> Result<Census> {
-        // Others are refused in the coherent modes, and one without a DMA mask is never mapped.
-        let is_coherent = |device: &Device| {
-            self.traits.mode != Mode::DmaApi
-                || !device.has_dma_mask()
-                || device.coherency(pages) == Coherency::Coherent
-        };
-        Ok(self.attachments.lock_killable()?.census(is_coherent))
+    pub(crate) fn census(&self) -> Result<Census> {
+        Ok(self.attachments.lock_killable()?.census())
     }
 
     /// Hands over all of the buffer for everybody who waits for that, or a part for the caller alone.
@@ -223,7 +217,7 @@ impl Udmabuf {
         let mapping = Mapping::new(device.clone(), buffer.keep(), direction, coherency)?;
         let mut attachments = self.attachments.lock_killable()?;
         match coherency {
-            Coherency::Cache => attachments.map_cached(&self.pending, mapping.clone())?,
+            Coherency::Cache => attachments.map_cached(&self.pending, device, mapping.clone())?,
             _ => attachments.map_coherent(),
         }
         Ok(mapping)
@@ -304,14 +298,18 @@ impl Exporter for Udmabuf {
 
     fn attach(&self, buffer: Buffer<'_>, device: &Device) -> Result {
         let (mode, pages) = (self.traits.mode, buffer.pages());
-        // Without a DMA mask, it is not known yet.
-        if mode != Mode::DmaApi
-            && device.has_dma_mask()
-            && !mode.may_attach(device.coherency(pages))
-        {
+        // Without a DMA mask it cannot be mapped, and it is not known yet how it would be.
+        let coherency = match device.has_dma_mask() {
+            true => device.coherency(pages),
+            false => Coherency::Coherent,
+        };
+        if !mode.may_attach(coherency) {
             return Err(self.refuse(pages, device));
         }
-        self.attachments.lock_killable()?.attach(device.clone())
+        let is_coherent = coherency == Coherency::Coherent;
+        self.attachments
+            .lock_killable()?
+            .attach(device.clone(), is_coherent)
     }
 
     fn detach(&self, device: &Device) {

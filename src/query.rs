@@ -35,7 +35,7 @@ pub(crate) fn driver(fd: i32) -> Query {
 ///
 /// `EINTR` if the process is being killed.
 pub(crate) fn buffer(answer: &mut Query, buffer: &Udmabuf, pages: &PinnedPages) -> Result {
-    let census = buffer.census(pages)?;
+    let census = buffer.census()?;
     let traits = buffer.traits();
     let extents = pages.extents();
     let largest = extents.runs().map(|run| run.pages).max();

@@ -130,7 +130,7 @@ impl Buffer {
     fn map(&self) -> crate::sync::Arc<Cache> {
         let mut attachments = self.attachments.lock().unwrap();
         let mapping = crate::sync::Arc::new(self.cache.clone(), GFP_KERNEL).unwrap();
-        let mapped = attachments.map_cached(&self.pending, mapping.clone());
+        let mapped = attachments.map_cached(&self.pending, &0, mapping.clone());
         mapped.map(|()| mapping).unwrap()
     }
 

@@ -401,7 +401,7 @@ impl<'a> List<'a> {
     pub(crate) fn map(&mut self, device: usize, access: Access) {
         let direction = access.of_device();
         let may_write = direction.has_from_device();
-        let attached = self.attachments.attach(device);
+        let attached = self.attachments.attach(device, false);
         let mapped = match self.script.classes[device] {
             Class::Coherent => {
                 self.attachments.map_coherent();
@@ -410,7 +410,7 @@ impl<'a> List<'a> {
             Class::Cache => {
                 let mapping = Arc::new(Lines { may_write }, GFP_KERNEL).unwrap();
                 self.cached.push((device, mapping.clone()));
-                self.attachments.map_cached(&self.pending, mapping)
+                self.attachments.map_cached(&self.pending, &device, mapping)
             }
             Class::Shadow => {
                 let new = || Ok(Model(device));
@@ -423,7 +423,7 @@ impl<'a> List<'a> {
 
     /// How many mappings there are.
     pub(crate) fn mappings(&self) -> usize {
-        let census = self.attachments.census(|_| true);
+        let census = self.attachments.census();
         census.coherent + census.cache + census.shadow + census.own_operations
     }
 
