@@ -26,7 +26,6 @@ use selftests::importer::DeviceMapping;
 use selftests::importer::Direction;
 use selftests::importer::Narrow;
 use selftests::ktap::Test;
-use selftests::limit::Limit;
 use selftests::outcome::check;
 use selftests::outcome::equal;
 use selftests::outcome::fail;
@@ -438,31 +437,39 @@ fn automatic_in_huge_pages() -> Outcome {
 /// but not with as many times the one as there are of the other.
 fn automatic_with_many_mappings() -> Outcome {
     const MAPPINGS: usize = 8000;
-    const CHUNK: usize = 16 * PAGE;
+    const PIECES: usize = 128;
+    // What a fault brings home, which may be of two such pieces of the buffer, and one between.
+    const STEP: usize = 3 * 16 * PAGE;
     let edu = setup::edu(0)?;
-    let memfd = Memfd::builder(128 * CHUNK).create()?;
+    let memfd = Memfd::builder(PIECES * STEP).create()?;
     let buffer = automatic(memfd.whole(), 0)?;
     let memory = buffer.map(Access::ReadWrite)?;
     let attachment = edu.attach(&buffer)?;
     let mapping = attachment.map(BOTH)?;
-    let time = || -> Outcome<Duration> {
-        for at in (0..128 * CHUNK).step_by(2 * CHUNK) {
-            memory.touch(at);
+    // Of several attempts the shortest: whoever else runs takes time, and gives none.
+    let time = |pieces| -> Outcome<Duration> {
+        let mut shortest = Duration::MAX;
+        for _ in 0..3 {
+            for piece in 0..pieces {
+                memory.touch(piece * STEP);
+            }
+            let start = Instant::now();
+            mapping.begin_access(BOTH)?;
+            shortest = shortest.min(start.elapsed());
+            mapping.end_access(BOTH)?;
         }
-        let start = Instant::now();
-        mapping.begin_access(BOTH)?;
-        let time = start.elapsed();
-        mapping.end_access(BOTH)?;
-        Ok(time)
+        Ok(shortest)
     };
-    let alone = time()?.max(time()?);
+    let moved = time(PIECES)?;
     let _others = (0..MAPPINGS)
         .map(|_| buffer.map(Access::Read))
         .collect::<Result<Vec<_>, _>>()?;
-    let among_many = time()?.min(time()?);
+    let (one, many) = (time(1)?, time(PIECES)?);
     check(
-        format_args!("{among_many:?} with {MAPPINGS} mappings more, {alone:?} without"),
-        among_many < 4 * alone + Limit::seconds(1).here()?,
+        format_args!(
+            "{many:?} for {PIECES} pieces, {one:?} for one, and {moved:?} with one mapping"
+        ),
+        many < 8 * one + 4 * moved,
     )
 }
 
