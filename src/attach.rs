@@ -122,9 +122,6 @@ pub(crate) struct Attachments<D, M, S> {
     coherent: usize,
     /// The mappings of class [`Cache`](crate::coherency::Coherency::Cache).
     cached: Array<M>,
-    /// Somebody has been unmapped since all of the buffer was given to a device that is still mapped:
-    /// that one may lack what the other wrote, and what the CPU did while there were two.
-    is_owed: bool,
     /// How often the above has changed.
     generation: u64,
     /// All of the buffer.
@@ -173,7 +170,6 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
             attached: Array::new(),
             coherent: 0,
             cached: Array::new(),
-            is_owed: false,
             generation: 0,
             whole,
         }
@@ -350,7 +346,6 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     pub(crate) fn unmap_coherent(&mut self) {
         self.hand_over(Purpose::Exchange, Stands::Page, self.whole);
         self.coherent -= 1;
-        self.is_owed = self.mappings() > 0;
         self.generation += 1;
     }
 
@@ -379,7 +374,6 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         if !self.is_pending() {
             pending.clear();
         }
-        self.is_owed = self.mappings() > 0;
         self.generation += 1;
     }
 
@@ -405,7 +399,6 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     /// A device that is mapped is about to access the pages. What the CPU did is all in `span`. Returns
     /// what was done, if there was anything to do.
     pub(crate) fn begin_device_access(&mut self, span: Span) -> Option<Moved> {
-        self.is_owed &= span != self.whole;
         self.hand_over(Purpose::Exchange, Stands::Page, span)
     }
 
@@ -425,10 +418,10 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         self.coherent + self.cached.len() + shadows
     }
 
-    /// Whether there is one mapping, whose device lacks nothing but what the CPU has done since it was
-    /// alone and was given the buffer last.
+    /// Whether there is one mapping, whose device lacks nothing but what the CPU has done: what others
+    /// wrote was handed over when they were unmapped.
     pub(crate) fn has_one_mapping(&self) -> bool {
-        self.mappings() == 1 && !self.is_owed
+        self.mappings() == 1
     }
 
     fn passes(&self, purpose: Purpose) -> Passes {
@@ -732,26 +725,18 @@ mod tests {
     }
 
     #[test]
-    fn who_was_not_alone_is_owed_the_whole_buffer() -> Result {
+    fn mappings_of_all_classes_are_counted() -> Result {
         let mut s = Setup::new()?;
+        assert!(!s.list.has_one_mapping());
         let first = s.map_cached(1, false)?;
         assert!(s.list.has_one_mapping());
         s.list.map_coherent();
         assert!(!s.list.has_one_mapping());
-        s.list.unmap_coherent();
-        assert!(!s.list.has_one_mapping());
-        s.list.begin_device_access(Span::of_pages(&(0..1)));
-        assert!(!s.list.has_one_mapping());
-        s.list.begin_device_access(WHOLE);
-        assert!(s.list.has_one_mapping());
-
-        // While there are two, each of them can still leave something.
-        let second = s.map_cached(2, true)?;
-        s.list.begin_device_access(WHOLE);
-        s.list.unmap_cached(&s.pending, &second);
-        assert!(!s.list.has_one_mapping());
         s.list.unmap_cached(&s.pending, &first);
+        assert!(s.list.has_one_mapping());
         s.attach_and_map(3, Bidirectional)?;
+        assert!(!s.list.has_one_mapping());
+        s.list.unmap_coherent();
         assert!(s.list.has_one_mapping());
         Ok(())
     }

@@ -140,7 +140,6 @@ impl<'a> Exporter<'a> {
         access(Step::Lock);
         let has_one = match rules() {
             Rules::GivenNotedAlone => true,
-            Rules::GivenNotedAfterOthers => self.list.mappings() == 1,
             _ => self.list.attachments.has_one_mapping(),
         };
         let mut give = |span| {

@@ -76,8 +76,6 @@ pub enum Rules {
     ClearedInVain,
     /// A device that begins an access gets what is noted, whoever else is mapped.
     GivenNotedAlone,
-    /// So it does if somebody else was mapped before.
-    GivenNotedAfterOthers,
     /// When a device ends an access, what is noted comes home, whoever else is mapped.
     TakenNotedAlone,
     /// Nothing comes home then.
@@ -419,12 +417,6 @@ impl<'a> List<'a> {
             }
         };
         assert!(attached.is_ok() && mapped.is_ok(), "nothing is refused");
-    }
-
-    /// How many mappings there are.
-    pub(crate) fn mappings(&self) -> usize {
-        let census = self.attachments.census();
-        census.coherent + census.cache + census.shadow + census.own_operations
     }
 
     fn unmap(&mut self, device: usize) {
