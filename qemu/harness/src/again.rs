@@ -250,6 +250,7 @@ mod tests {
         let usual = Flavour::Debian;
         for (run, rows) in [
             ("test", plan::usual(usual)),
+            ("test", plan::other(usual)),
             ("test", plan::checking()),
             ("test --more", plan::more()),
             ("test --attack", plan::long(usual)),

@@ -44,7 +44,8 @@ pub struct Arguments {
     /// (Debian's). It takes some longer.
     #[arg(long)]
     coverage: bool,
-    /// Begins nothing after that time, in seconds since 1970, and says what is left out.
+    /// Begins nothing after that time, in seconds since 1970, but all programs in the usual kernel, and
+    /// says what is left out.
     #[arg(long, conflicts_with = "attack", value_name = "SECONDS")]
     until: Option<u64>,
 }
@@ -134,6 +135,7 @@ impl<'a> Run<'a> {
                 others.extend(virtio_gpu::QUICK.iter().map(|part| virtio_gpu::area(part)));
                 others.extend(clients::QUICK.iter().map(|part| clients::area(part)));
                 let mut rows = plan::usual(usual);
+                rows.extend(plan::other(usual));
                 rows.extend(plan::checking());
                 (rows, others)
             }
@@ -157,7 +159,9 @@ impl<'a> Run<'a> {
             let tests = host::unit_tests(self.layout)?;
             report.end(&area, tests, None)?;
         }
-        self.rows(report, &plan::usual(usual))?;
+        let whatever_time_there_is = Deadline::default();
+        self.rows(report, &plan::usual(usual), whatever_time_there_is)?;
+        self.rows(report, &plan::other(usual), self.deadline)?;
         let machines = machine::ALL.iter().copied();
         let machines: Vec<_> = machines
             .filter(|machine| (self.chosen)(&matrix::area(machine.name())))
@@ -174,7 +178,7 @@ impl<'a> Run<'a> {
         if self.begins(report, clients)? {
             clients::run_quick(self.layout, report)?;
         }
-        self.rows(report, &plan::checking())?;
+        self.rows(report, &plan::checking(), self.deadline)?;
         if self.begins(report, [mutants::area("")].into_iter())? {
             mutants::run_all(self.layout, report, Which::Usual, None, self.deadline)?;
         }
@@ -196,7 +200,7 @@ impl<'a> Run<'a> {
 
     /// Runs the others, as far as they were chosen.
     fn more(&self, report: &mut Report) -> Result<()> {
-        self.rows(report, &plan::more())?;
+        self.rows(report, &plan::more(), self.deadline)?;
         if installed::areas().iter().any(self.chosen) {
             installed::run_all(self.layout, report, None)?;
         }
@@ -205,7 +209,7 @@ impl<'a> Run<'a> {
 
     /// Runs what attacks the driver, as far as it was chosen, and shows that races would be seen.
     fn attacks(&self, report: &mut Report, usual: Flavour) -> Result<()> {
-        self.rows(report, &plan::long(usual))?;
+        self.rows(report, &plan::long(usual), self.deadline)?;
         if (self.chosen)(&mutants::area("")) {
             mutants::run_all(self.layout, report, Which::Attacks, None, self.deadline)?;
         }
@@ -213,12 +217,13 @@ impl<'a> Run<'a> {
     }
 
     /// Boots what is in these rows, as far as it was chosen.
-    fn rows(&self, report: &mut Report, rows: &[Row]) -> Result<()> {
-        self.boots(report, &plan::plan(self.layout, rows, self.chosen))
+    fn rows(&self, report: &mut Report, rows: &[Row], deadline: Deadline) -> Result<()> {
+        let boots = plan::plan(self.layout, rows, self.chosen);
+        self.boots(report, &boots, deadline)
     }
 
     /// Runs the boots, some at a time; areas are reported as they are over.
-    fn boots(&self, report: &mut Report, boots: &[Planned]) -> Result<()> {
+    fn boots(&self, report: &mut Report, boots: &[Planned], deadline: Deadline) -> Result<()> {
         let (sender, parts) = mpsc::channel();
         let guests = Area::new("guests", "", "");
         let mut doing: BTreeMap<usize, String> = BTreeMap::new();
@@ -234,7 +239,7 @@ impl<'a> Run<'a> {
                 if guest::interrupted() {
                     return;
                 }
-                if self.deadline.is_over() {
+                if deadline.is_over() {
                     let programs = planned.programs.iter().map(|program| &program.area);
                     let left_out = || deadline::left_out("run");
                     programs
