@@ -20,8 +20,8 @@
 //! 2. Begin, map and unmap write each cache line back and drop it, in one instruction, if a device of
 //!    that class may write; end only writes back. Beside a shadow a line is dropped at end, too: the
 //!    shadow wants what the other device wrote. What was collected goes to memory before the next
-//!    device may look, and so does, at its unmap or the end of its access, what a device has written
-//!    that snoops.
+//!    device may look. What a device has written that snoops goes to memory as well, at its unmap and at
+//!    the end of its access.
 //! 3. Where page and shadow both changed a byte, the device's stands at begin, and at an end of
 //!    reading, for a program that says it only reads has not written on purpose; the page's at an end
 //!    that may have written, and at map and unmap, which come when they like: whoever writes then
@@ -94,8 +94,8 @@ struct Attached<D, S> {
     device: D,
     /// How many have.
     attachments: usize,
-    /// It needs nothing, by what was known of it when it was attached, or mapped last. It is not asked
-    /// again: it may be going away, and what the DMA API knows of it with it.
+    /// It needs nothing, by what was known of it when it was attached last, and has not been mapped
+    /// otherwise. It is not asked again: it may be going away, and what the DMA API knows of it with it.
     is_coherent: bool,
     /// One of them has said that it takes part in atomic operations.
     has_atomics: bool,
@@ -184,6 +184,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         if let Some(attached) = self.find(&device) {
             attached.attachments += 1;
             attached.is_coherent = is_coherent;
+            self.generation += 1;
             return Ok(());
         }
         let attached = Attached {
@@ -285,7 +286,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         }
         self.hand_over(Purpose::Receive, Stands::Page, self.whole);
         // Whoever ends an access from here on comes to hand over; what was ended before is written
-        // back here.
+        // back here, for every device of this class.
         pending.set();
         mapping.clean(self.whole);
         self.cached
@@ -324,8 +325,8 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         let mapping = map(shadow)?;
 
         let whole = self.whole;
-        self.hand_over(Purpose::Receive, Stands::Page, whole);
-        // As in `map_cached()`: the shadow gets what was ended before.
+        // As in `map_cached()`, everybody gets what was written before.
+        self.hand_over(Purpose::Exchange, Stands::Page, whole);
         pending.set();
         self.generation += 1;
         let attached = self.find(device).ok_or(EINVAL)?;
@@ -705,6 +706,16 @@ mod tests {
         s.list.unmap_cached(&s.pending, &reader);
         assert!(s.saw(&[CleanAndInvalidate(3)]) && !s.is_pending());
         assert!(Arc::into_unique_or_drop(writer).is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn who_only_reads_sees_what_the_cpu_wrote_before_another_came() -> Result {
+        let mut s = Setup::new()?;
+        let _reader = s.map_cached(1, false)?;
+        assert!(s.saw(&[Clean(1)]));
+        s.attach_and_map(2, ToDevice)?;
+        assert!(s.saw(&[Clean(1), Fill(2)]));
         Ok(())
     }
 

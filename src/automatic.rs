@@ -14,9 +14,10 @@
 //! 2. What has an entry is noted, and perhaps more. Where one device alone has the buffer mapped, an
 //!    access of it takes no more than that: nothing else was touched by way of the buffer, and whoever
 //!    touches something else later has a fault first. Where there are several, each is to see
-//!    what the others wrote, and all of the buffer is handed over; who is left alone has got that when the
-//!    others were unmapped. What is noted stays so until it has been handed over: a mapping can fail. Where a page is in the
-//!    buffer more than once, all of the buffer is handed over each time, and at each fault as well.
+//!    what the others wrote, and all of the buffer is handed over; who is left alone has got that when
+//!    the others were unmapped. What is noted stays so until it has been handed over: a mapping can
+//!    fail. Where a page is in the buffer more than once, all of the buffer is handed over each time,
+//!    and at each fault as well.
 //! 3. Mapping and unmapping hand over all of the buffer, as ever: the memfd has mappings of its own,
 //!    which nobody hears of. Explicit brackets do what they always do.
 //!

@@ -298,15 +298,12 @@ impl Exporter for Udmabuf {
 
     fn attach(&self, buffer: Buffer<'_>, device: &Device) -> Result {
         let (mode, pages) = (self.traits.mode, buffer.pages());
-        // Without a DMA mask it cannot be mapped, and it is not known yet how it would be.
-        let coherency = match device.has_dma_mask() {
-            true => device.coherency(pages),
-            false => Coherency::Coherent,
-        };
-        if !mode.may_attach(coherency) {
+        // Without a DMA mask, it is not known yet. In a coherent mode it can only be mapped as coherent.
+        let coherency = device.has_dma_mask().then(|| device.coherency(pages));
+        if coherency.is_some_and(|coherency| !mode.may_attach(coherency)) {
             return Err(self.refuse(pages, device));
         }
-        let is_coherent = coherency == Coherency::Coherent;
+        let is_coherent = mode != Mode::DmaApi || coherency == Some(Coherency::Coherent);
         self.attachments
             .lock_killable()?
             .attach(device.clone(), is_coherent)

@@ -53,6 +53,7 @@ fn in_turns(length: usize) -> Vec<Script> {
         says(0, device_store(0, A)),
         says(0, device_load(0, A)),
         once(1, ReadWrite, device_store(1, A)),
+        once(1, Read, device_load(1, A)),
         // What the CPU does while there are two devices.
         [
             vec![map(1, ReadWrite), store(A)],
