@@ -49,7 +49,8 @@ help: ## This list
 	@echo 'ARGS="--machine M --case C"  for bench: the same, see ci/harness bench --help'
 	@echo 'CHECK=1                     for trace: looks for wrong accesses as well'
 	@echo 'ONLY=text                   for test, test-more, attack, coverage, virtio-gpu, clients, mutants: only what has the text in its name'
-	@echo 'UNTIL=seconds               for test: begins nothing after that time, in seconds since 1970, and says what is left out'
+	@echo 'UNTIL=seconds               for test: nothing begins after that time, in seconds since 1970, but the host'\''s tests and all programs'
+	@echo '                            in the usual kernel; it says what is left out'
 	@echo 'KSRC=directory              a kernel tree of your own for the test kernels'
 	@echo 'KDIR=directory              for module: a kernel build, or the headers of a distribution'
 

@@ -172,7 +172,7 @@ pub fn checking() -> Vec<Row> {
         row(
             Flavour::Check,
             &[&X86Direct],
-            Programs(&["errors", "clients", "lifetime"]),
+            Programs(&["errors", "clients", "lifetime", KERNEL_SELFTEST]),
         ),
         row(
             Flavour::Check,
@@ -423,11 +423,20 @@ mod tests {
     }
 
     #[test]
+    fn every_program_runs_in_the_checking_kernel() {
+        let areas = areas(" check ");
+        for program in PROGRAMS {
+            let name = format!(" check {program}");
+            assert!(areas.iter().any(|area| area.ends_with(&name)), "{name}");
+        }
+    }
+
+    #[test]
     fn suites_run_on_every_architecture_and_programs_in_every_kernel() {
         let areas = areas("");
         for name in [
             "x86_64-swiotlb check kunit",
-            "x86_64-direct check lifetime",
+            "x86_64-direct check kernel-selftest",
             "arm64-noncoherent plain kunit",
             "x86_64-direct debian-rt lifetime",
             "x86_64-direct debian-7.2 clients",

@@ -44,9 +44,9 @@ pub struct Arguments {
     /// (Debian's). It takes some longer.
     #[arg(long)]
     coverage: bool,
-    /// Begins nothing after that time, in seconds since 1970, but all programs in the usual kernel, and
-    /// says what is left out.
-    #[arg(long, conflicts_with = "attack", value_name = "SECONDS")]
+    /// Begins nothing after that time, in seconds since 1970, but the host's tests and all programs in the
+    /// usual kernel, and says what is left out.
+    #[arg(long, conflicts_with_all = ["attack", "more"], value_name = "SECONDS")]
     until: Option<u64>,
 }
 
