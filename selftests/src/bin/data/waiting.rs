@@ -81,7 +81,23 @@ fn a_hand_over_serves_all_who_wait_for_it() -> Outcome {
 fn unmap_waits_for_few_hand_overs() -> Outcome {
     /// The one under way, two for all that wait, and as many that begin between the looks at the number.
     const MOST: usize = 6;
+    /// There are more of the last if whoever looks has to wait for a CPU.
+    const ATTEMPTS: usize = 5;
 
+    let mut fewest = usize::MAX;
+    for _ in 0..ATTEMPTS {
+        fewest = fewest.min(hand_overs_while_one_unmap_waits()?);
+        if fewest <= MOST {
+            break;
+        }
+    }
+    check(
+        format_args!("{fewest} hand-overs while one unmap waits beside {THREADS} threads"),
+        fewest <= MOST,
+    )
+}
+
+fn hand_overs_while_one_unmap_waits() -> Outcome<usize> {
     let buffer = buffer()?;
     let edu = setup::edu(0)?;
     let attachment = edu.attach(&buffer)?;
@@ -91,7 +107,7 @@ fn unmap_waits_for_few_hand_overs() -> Outcome {
         attachment.map(Direction::Bidirectional)?,
     ];
     let (begun, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let made = thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while !stop.load(Relaxed) && buffer.start(Access::Read).is_ok() {
@@ -108,9 +124,5 @@ fn unmap_waits_for_few_hand_overs() -> Outcome {
         stop.store(true, Relaxed);
         unmapped?;
         Ok::<_, selftests::outcome::Stop>(after? - before?)
-    })?;
-    check(
-        format_args!("{made} hand-overs while one unmap waits beside {THREADS} threads"),
-        made <= MOST,
-    )
+    })
 }
