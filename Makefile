@@ -64,6 +64,7 @@ run: ## The main job as a story; sets everything up first
 
 test: ## The tests that a change has to pass
 	@: $(call only,ONLY UNTIL)
+	@case '$(UNTIL)' in *[!0-9]*) echo "UNTIL= is a time in seconds since 1970, such as date -d '+1 hour' +%s prints" >&2; exit 2 ;; esac
 	@ci/prepare --clients $(tested)
 	@ci/setup.d/clients --suite trixie lavapipe tracers
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)') $(if $(UNTIL),--until '$(UNTIL)')

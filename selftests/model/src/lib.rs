@@ -20,8 +20,9 @@
 //!
 //! Of an automatic buffer, each agent has a mapping of its own, whose entries are there or not: a touch
 //! without one is a fault, and is tried once more. An entry goes at once, everywhere, with the stores
-//! that were made by way of it. Not modelled are the memfd's own mappings, and accesses of debuggers. Of the checker, the judge alone is compared with a definition, in sequences, not
-//! interleavings: all that it does is under one mutex.
+//! that were made by way of it. Not modelled are the memfd's own mappings, and accesses of debuggers. Of the
+//! checker, the judge alone is compared with a definition, in sequences, not interleavings: all that it
+//! does is under one mutex.
 
 // The module's files use of each other what the module needs, not what the model does.
 #[allow(dead_code)]

@@ -81,19 +81,17 @@ fn a_hand_over_serves_all_who_wait_for_it() -> Outcome {
 fn unmap_waits_for_few_hand_overs() -> Outcome {
     /// The one under way, two for all that wait, and as many that begin between the looks at the number.
     const MOST: usize = 6;
-    /// There are more of the last if whoever looks has to wait for a CPU.
+    /// There are more of the last if whoever looks has to wait for a CPU, which is not the rule.
     const ATTEMPTS: usize = 5;
 
-    let mut fewest = usize::MAX;
-    for _ in 0..ATTEMPTS {
-        fewest = fewest.min(hand_overs_while_one_unmap_waits()?);
-        if fewest <= MOST {
-            break;
-        }
+    let mut made = [0; ATTEMPTS];
+    for made in &mut made {
+        *made = hand_overs_while_one_unmap_waits()?;
     }
+    made.sort();
     check(
-        format_args!("{fewest} hand-overs while one unmap waits beside {THREADS} threads"),
-        fewest <= MOST,
+        format_args!("{made:?} hand-overs while one unmap waits beside {THREADS} threads"),
+        made[ATTEMPTS / 2] <= MOST,
     )
 }
 
