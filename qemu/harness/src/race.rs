@@ -44,6 +44,12 @@ const OF_THE_CORE: &[OfTheCore] = &[
         bytes: 4,
         why: "whoever opens a file writes the same 0 to the credentials of its process",
     },
+    // `inode->i_blocks`, which changes under `i_lock`, and is read without.
+    OfTheCore {
+        functions: ["generic_fillattr", "hugetlb_add_to_page_cache"],
+        bytes: 8,
+        why: "fstat() reads how many blocks a file has, of which huge pages add some",
+    },
 ];
 
 /// Kinds of races that are shown; all are in the log.
@@ -262,6 +268,11 @@ mod tests {
             .replace("kthread_is_per_cpu", "alloc_empty_file")
             .replace("memfd_pin_folios", "alloc_empty_file");
         assert!(!is_the_drivers(&twice));
+        let blocks = CORE
+            .replace("kthread_is_per_cpu", "generic_fillattr")
+            .replace("memfd_pin_folios", "hugetlb_add_to_page_cache");
+        assert!(is_the_drivers(&blocks));
+        assert!(!is_the_drivers(&blocks.replace("of 4 bytes", "of 8 bytes")));
     }
 
     #[test]
