@@ -26,6 +26,9 @@ $(if $(filter environment,$(origin DRIVER)),,$(if $(driver),))
 # And a variable for which a target has no use: it would do without what was asked for.
 only = $(foreach said,$(filter-out $1,ONLY UNTIL ARGS MACHINE DRIVER EXEC CHECK),$(if $(filter command,$(firstword \
 	$(origin $(said)))),$(error make $@ has no use for $(said)=: make help says what has)))
+# Text that no test has in its name is refused as soon as the harness is there that knows them.
+known = $(if $(ONLY),ci/setup --tools $1 && ci/cargo build --locked --quiet -p harness && \
+	ci/harness test $2 --only '$(ONLY)' --list > /dev/null)
 # All that tests boot. Debian has no kernel with KUnit, and its one for arm64 has no system heap.
 tested := x86_64$(suffix) x86_64-check arm64
 
@@ -65,23 +68,27 @@ run: ## The main job as a story; sets everything up first
 test: ## The tests that a change has to pass
 	@: $(call only,ONLY UNTIL)
 	@case '$(UNTIL)' in *[!0-9]*) echo "UNTIL= is a time in seconds since 1970, such as date -d '+1 hour' +%s prints" >&2; exit 2 ;; esac
+	@$(call known,$(tested))
 	@ci/prepare --clients $(tested)
 	@ci/setup.d/clients --suite trixie lavapipe tracers
 	@ci/harness test $(if $(ONLY),--only '$(ONLY)') $(if $(UNTIL),--until '$(UNTIL)')
 
 test-more: ## All programs in further kernels of Debian, and the package in an installed Debian
 	@: $(call only,ONLY)
+	@$(call known,x86_64$(suffix) arm64-debian,--more)
 	@ci/prepare --clients x86_64$(suffix) x86_64-debian-rt x86_64-debian-7.2 arm64-debian arm64-debian-16k
 	@ci/setup.d/installed
 	@ci/harness test --more $(if $(ONLY),--only '$(ONLY)')
 
 attack: ## What attacks the driver, for an hour or two: failing allocations, random calls, races, hostile users
 	@: $(call only,ONLY)
+	@$(call known,$(tested) x86_64-kcsan,--attack)
 	@ci/prepare $(tested) x86_64-kcsan
 	@ci/harness test --attack $(if $(ONLY),--only '$(ONLY)')
 
 coverage: ## Which lines of src/ the tests execute, in Debian's kernel for x86-64; ONLY= as for test
 	@: $(call only,ONLY)
+	@$(call known,x86_64-debian)
 	@ci/prepare x86_64-debian
 	@ci/harness test --coverage --only '$(or $(ONLY),debian)'
 

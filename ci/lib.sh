@@ -10,6 +10,15 @@ LOGS=$BUILD/logs
 # shellcheck source=ci/versions
 . "$ROOT/ci/versions"
 
+# Asked for help, a script shows the comment at its head. Cargo and the harness have helps of their own.
+case ${0##*/}:${1:-} in
+cargo:* | harness:*) ;;
+*:-h | *:--help)
+	awk 'NR > 2 && !/^#/ { exit } NR > 2 { sub(/^# ?/, ""); print }' "$0"
+	exit
+	;;
+esac
+
 # What the outer make was told (EXEC=, MACHINE=, -j) is not for the kernel's make.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 
