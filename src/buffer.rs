@@ -41,13 +41,13 @@ impl Builder {
         let end = offset.checked_add(size).ok_or(EINVAL)?;
         let mut start = offset;
 
-        self.pages.start_item();
         loop {
             // Between batches, and between the items of a list, which is as long as it is.
             signal::check_killed()?;
             // An empty range is refused here, as in C.
             memfd.pin(start, end, &mut self.batch)?;
-            let pages = self.pages.append(&mut self.batch)?;
+            let same_item = start > offset;
+            let pages = self.pages.append(same_item, &mut self.batch)?;
             start += (pages as u64) << PAGE_SHIFT;
             if start >= end {
                 return Ok(());

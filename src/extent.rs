@@ -54,8 +54,6 @@ pub(crate) struct Extents {
     pages: usize,
     behind: usize,
     runs: usize,
-    /// Whether the next page may continue the last extent.
-    open: bool,
 }
 
 /// No page frame has this number.
@@ -70,7 +68,6 @@ impl Extents {
             pages: 0,
             behind: NOWHERE,
             runs: 0,
-            open: false,
         }
     }
 
@@ -92,80 +89,62 @@ impl Extents {
         self.as_slice().len()
     }
 
-    /// What comes next belongs to another item of the request.
-    pub(crate) fn start_item(&mut self) {
-        self.open = false;
-    }
-
     /// Appends stretches of page frames: the first one of each, and how many there are, which is not 0.
-    /// There are `count` of them, or fewer.
+    /// There are `count` of them, or fewer, all of one item: that of the last extent, or another. Each
+    /// becomes an extent, but for the first one if that continues the last extent.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, or `EINVAL` if there are more than `count`; nothing was appended then.
     pub(crate) fn append(
         &mut self,
+        same_item: bool,
         count: usize,
         mut stretches: impl Iterator<Item = (usize, usize)>,
     ) -> Result {
         let Some((pfn, pages)) = stretches.next() else {
             return Ok(());
         };
-        // INVARIANT: Still of the same item, since `open` is; `end` grows, here and below.
-        let mut grows = pfn == self.behind && self.open;
-        if self.pages > 0 || count > 1 {
-            self.make_room(count.max(1) - usize::from(grows))?;
+        let mut others = count.checked_sub(1).ok_or(EINVAL)?;
+        // INVARIANT: Of the same item, says the caller; `end` grows, here and below.
+        let grows = same_item && pfn == self.behind;
+        if self.pages > 0 || others > 0 {
+            self.make_room(others + usize::from(!grows))?;
         }
         let old = self.many.len();
-        let mut runs = self.runs + usize::from(pfn != self.behind);
-        let mut behind = pfn + pages;
-        // It may still grow; where `grows` is set, it is the last one that there was.
-        let mut extent = Extent {
+        let first = Extent {
             pfn,
             end: self.pages + pages,
         };
-        let mut last_end = None;
+        let is_only = self.pages == 0 && others == 0;
+        if !grows && !is_only {
+            self.many.push_within_capacity(first)?;
+        }
+        let mut runs = self.runs + usize::from(pfn != self.behind);
+        let mut end = first.end;
+        let mut behind = pfn + pages;
         for (pfn, pages) in stretches {
-            let mut end = extent.end;
-            if pfn != behind {
-                if grows {
-                    if old == 0 {
-                        // There are more than was said: the first one has not been moved.
-                        return Err(EINVAL);
-                    }
-                    last_end = Some(end);
-                    grows = false;
-                } else if let Err(error) = self.many.push_within_capacity(extent) {
-                    // There are more than was said.
-                    self.many.truncate(old);
-                    return Err(error.into());
-                }
-                extent.pfn = pfn;
-                runs += 1;
-            }
             end += pages;
-            extent.end = end;
+            runs += usize::from(pfn != behind);
             behind = pfn + pages;
+            let is_over = others == 0;
+            others = others.wrapping_sub(1);
+            if is_over || self.many.push_within_capacity(Extent { pfn, end }).is_err() {
+                self.many.truncate(old);
+                return Err(EINVAL);
+            }
         }
-        let end = extent.end;
-        if grows {
-            last_end = Some(end);
-        } else if self.pages == 0 && self.many.is_empty() {
-            self.first = extent;
-        } else if let Err(error) = self.many.push_within_capacity(extent) {
-            self.many.truncate(old);
-            return Err(error.into());
-        }
-        if let Some(end) = last_end {
+        if is_only {
+            self.first = first;
+        } else if grows {
             match self.many.get_mut(old.wrapping_sub(1)) {
-                Some(last) => last.end = end,
-                None => self.first.end = end,
+                Some(last) => last.end = first.end,
+                None => self.first.end = first.end,
             }
         }
         self.pages = end;
         self.behind = behind;
         self.runs = runs;
-        self.open = true;
         Ok(())
     }
 
@@ -175,12 +154,12 @@ impl Extents {
     ///
     /// As of [`append`](Self::append).
     #[inline]
-    pub(crate) fn push(&mut self, pfn: usize, pages: usize) -> Result {
+    pub(crate) fn push(&mut self, same_item: bool, pfn: usize, pages: usize) -> Result {
         let end = self.pages + pages;
         let extent = Extent { pfn, end };
         let follows = pfn == self.behind;
         // INVARIANT: As in `append()`.
-        match (follows && self.open, self.many.last_mut()) {
+        match (follows && same_item, self.many.last_mut()) {
             (true, Some(last)) => last.end = end,
             (true, None) => self.first.end = end,
             (false, None) if self.pages == 0 => self.first = extent,
@@ -192,7 +171,6 @@ impl Extents {
         self.pages = end;
         self.behind = pfn + pages;
         self.runs += usize::from(!follows);
-        self.open = true;
         Ok(())
     }
 
@@ -258,6 +236,20 @@ impl Extents {
     pub(crate) fn find(&self, page: usize) -> Option<Run> {
         let index = self.index(page);
         (index < self.len()).then(|| self.run(index))
+    }
+
+    /// Calls `each` with the page frame of each page, in order. Without a [`Run`] for each extent it takes
+    /// half the steps of going through [`iter`](Self::iter), where extents are short.
+    #[inline]
+    pub(crate) fn each_frame(&self, mut each: impl FnMut(usize)) {
+        let mut page = 0;
+        for &Extent { mut pfn, end } in self.as_slice() {
+            while page < end {
+                each(pfn);
+                pfn = pfn.wrapping_add(1);
+                page += 1;
+            }
+        }
     }
 
     /// All extents, in order.
@@ -429,9 +421,8 @@ mod tests {
     fn extents(items: &[&[(usize, usize)]]) -> Result<Extents> {
         let mut extents = Extents::new();
         for item in items {
-            extents.start_item();
-            for &(pfn, pages) in *item {
-                extents.push(pfn, pages)?;
+            for (index, &(pfn, pages)) in item.iter().enumerate() {
+                extents.push(index > 0, pfn, pages)?;
             }
         }
         Ok(extents)
@@ -490,15 +481,30 @@ mod tests {
     }
 
     #[test]
+    fn each_frame_comes_once() -> Result {
+        let e = extents(&[&[(7, 3), (20, 1)], &[(21, 2), (7, 1)]])?;
+        let mut frames = KVec::with_capacity(e.pages(), GFP_KERNEL)?;
+        e.each_frame(|pfn| frames.push_within_capacity(pfn).unwrap_or(()));
+        assert_eq!(frames[..], [7, 8, 9, 20, 21, 22, 7]);
+        Ok(())
+    }
+
+    #[test]
     fn many_at_once_are_as_one_by_one() -> Result {
-        let stretches = [(100, 2), (102, 1), (7, 1), (8, 4), (3, 1)];
-        let one_by_one = extents(&[&stretches])?;
-        for cut in 0..=stretches.len() {
-            let (some, others) = stretches.split_at(cut);
+        // Cut where a stretch ends, or where it might go on.
+        let stretches = [(100, 3), (7, 5), (3, 1)];
+        let halves = [(100, 2), (102, 1), (7, 5), (3, 1)];
+        let one_by_one = extents(&[&halves])?;
+        for (some, others) in [
+            (&stretches[..0], &stretches[..]),
+            (&stretches[..1], &stretches[1..]),
+            (&stretches[..2], &stretches[2..]),
+            (&stretches[..], &stretches[3..]),
+            (&halves[..1], &halves[1..]),
+        ] {
             let mut e = Extents::new();
-            e.start_item();
             for part in [some, others] {
-                e.append(part.len(), part.iter().copied())?;
+                e.append(true, part.len(), part.iter().copied())?;
             }
             assert!(e.iter().eq(one_by_one.iter()));
             assert_eq!(e.run_count(), one_by_one.run_count());
@@ -510,24 +516,24 @@ mod tests {
     fn more_than_was_said_is_not_appended() -> Result {
         let many = || (0..1000).map(|page| (page * 2, 1));
         let mut e = extents(&[&[(100, 1), (200, 1)]])?;
-        assert!(e.append(1, many()).is_err());
+        assert!(e.append(true, 1, many()).is_err());
         assert!(e.iter().eq([run(0, 100, 1), run(1, 200, 1)]));
-        e.push(201, 1)?;
+        e.push(true, 201, 1)?;
         assert!(e.iter().eq([run(0, 100, 1), run(1, 200, 2)]));
 
         let mut e = Extents::new();
-        assert!(e.append(2, many()).is_err());
-        e.push(100, 1)?;
-        e.push(200, 1)?;
+        assert!(e.append(false, 2, many()).is_err());
+        e.push(false, 100, 1)?;
+        e.push(true, 200, 1)?;
         assert!(e.iter().eq([run(0, 100, 1), run(1, 200, 1)]));
 
         // Room for two, of which one came.
         let mut e = Extents::new();
-        e.append(2, [(100, 1)].into_iter())?;
-        let more = e.append(1, [(101, 1), (500, 1)].into_iter());
+        e.append(false, 2, [(100, 1)].into_iter())?;
+        let more = e.append(true, 1, [(101, 1), (500, 1)].into_iter());
         assert_eq!(more.err(), Some(EINVAL));
         assert!(e.iter().eq([run(0, 100, 1)]));
-        e.append(0, [(101, 1)].into_iter())?;
+        e.append(true, 1, [(101, 1)].into_iter())?;
         assert!(e.iter().eq([run(0, 100, 2)]));
         Ok(())
     }
@@ -536,7 +542,7 @@ mod tests {
     fn shrinking_keeps_the_content() -> Result {
         let mut e = Extents::new();
         for page in 0..1000 {
-            e.push(page * 2, 1)?;
+            e.push(true, page * 2, 1)?;
         }
         e.shrink();
         assert_eq!((e.len(), e.pages()), (1000, 1000));

@@ -42,6 +42,13 @@ pub(crate) fn eopnotsupp() -> Error {
     Error::from_errno(-(bindings::EOPNOTSUPP as c_int))
 }
 
+/// Loads before it come before those behind it, as seen by other CPUs: `smp_mb(Read)` in 7.3.
+#[inline]
+pub(super) fn smp_rmb() {
+    // SAFETY: Orders memory accesses, and does nothing else.
+    unsafe { bindings::smp_rmb() };
+}
+
 /// A full barrier between CPUs: `smp_mb(Full)` in 7.3.
 #[inline]
 pub(crate) fn smp_mb() {

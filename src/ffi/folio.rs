@@ -16,6 +16,7 @@
 //! so a folio is [made ready](make_ready) before it belongs to a buffer.
 
 use super::{
+    compat::smp_rmb,
     helpers,
     memory::Array, //
 };
@@ -38,7 +39,6 @@ use kernel::{
     page::PAGE_SHIFT,
     prelude::*,
     sync::atomic::{
-        Acquire,
         Atomic,
         Relaxed, //
     },
@@ -114,7 +114,8 @@ const fn is_ready(flags: c_ulong, ready: c_ulong) -> bool {
     flags & (ready | LOCKED) == ready
 }
 
-/// The flags of a folio.
+/// The flags of a folio. Who finds `PG_uptodate` finds the content behind an `smp_rmb()`
+/// (`folio_test_uptodate()`).
 ///
 /// # Safety
 ///
@@ -123,11 +124,9 @@ const fn is_ready(flags: c_ulong, ready: c_ulong) -> bool {
 unsafe fn folio_flags(folio: *mut bindings::folio) -> c_ulong {
     // SAFETY: A folio begins with its first page.
     let flags = unsafe { &raw const (*folio.cast::<bindings::page>()).flags.f };
-    // SAFETY: The flags are valid, and others change them at any time, atomically. `PG_head` stays
-    // while the folio is held.
-    let flags = unsafe { Atomic::from_ptr(flags.cast_mut()) };
-    // Who finds `PG_uptodate` finds the content (`folio_test_uptodate()`).
-    flags.load(Acquire)
+    // SAFETY: The flags are valid. Others change them at any time, so they are loaded once and whole.
+    // `PG_head` stays while the folio is held.
+    unsafe { flags.read_volatile() }
 }
 
 /// Clears a folio that nobody has accessed yet, as whoever did so first would (`shmem_get_folio_gfp()`
@@ -333,12 +332,15 @@ impl FolioBatch {
             let flags = unsafe { folio_flags(folio) };
             any |= flags;
             all &= flags;
-            stretches += usize::from(!follows(before, 1, folio));
+            // SAFETY: Both are valid by the type invariant, or the first is null.
+            stretches += usize::from(!unsafe { follows(before, 1, folio) });
             before = folio;
         }
         if !is_ready(all | any & LOCKED, self.ready) {
             self.make_ready();
         }
+        // Behind all looks at flags.
+        smp_rmb();
         Ok((any & HEAD == 0).then_some(stretches))
     }
 
@@ -363,7 +365,8 @@ impl FolioBatch {
             let &first = folios.next()?;
             let mut pages = 1;
             while let Some(&folio) = folios.as_slice().first() {
-                if !follows(first, pages, folio) {
+                // SAFETY: Both are valid by the type invariant.
+                if !unsafe { follows(first, pages, folio) } {
                     break;
                 }
                 folios.next();
@@ -382,7 +385,9 @@ impl FolioBatch {
         let side_by_side = || {
             self.pinned().chunk_by(|&before, &folio| {
                 // SAFETY: The folios are valid by the type invariant, here and below.
-                follows(before, unsafe { folio_pages(before) }, folio)
+                let pages = unsafe { folio_pages(before) };
+                // SAFETY: As above.
+                unsafe { follows(before, pages, folio) }
             })
         };
         let (mut skip, mut left) = (self.skip, self.pages);
@@ -417,11 +422,19 @@ impl FolioBatch {
     }
 }
 
-/// Whether a folio lies behind another one of so many pages, in memory and among `struct page`s.
+/// Whether a folio lies behind another one of so many pages.
+///
+/// # Safety
+///
+/// `folio` is valid, and `before` is, or null.
 #[inline]
-fn follows(before: *mut bindings::folio, pages: usize, folio: *mut bindings::folio) -> bool {
-    let behind = before.cast::<bindings::page>().wrapping_add(pages);
-    Memmap::IS_LINEAR && folio.cast() == behind
+unsafe fn follows(before: *mut bindings::folio, pages: usize, folio: *mut bindings::folio) -> bool {
+    match Memmap::IS_LINEAR {
+        true => folio.cast() == before.cast::<bindings::page>().wrapping_add(pages),
+        false if before.is_null() => false,
+        // SAFETY: Both are valid, says the caller.
+        false => unsafe { helpers::folio_pfn(before) + pages == helpers::folio_pfn(folio) },
+    }
 }
 
 impl Drop for FolioBatch {
@@ -471,29 +484,24 @@ impl PinnedPages {
         pfn.is_some_and(|pfn| unsafe { helpers::page_is_mapped(helpers::pfn_to_page(pfn)) })
     }
 
-    /// The next folios belong to another item of the request.
-    pub(crate) fn start_item(&mut self) {
-        self.extents.start_item();
-    }
-
-    /// Moves the folios of `batch`, the continuation of the current item, into the buffer.
-    /// Returns how many pages that were.
+    /// Moves the folios of `batch` into the buffer: the continuation of the same item of the request, or the
+    /// beginning of another. Returns how many pages that were.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, or `EINVAL` for a folio that has too many references; the batch keeps everything then.
     #[inline]
-    pub(crate) fn append(&mut self, batch: &mut FolioBatch) -> Result<usize> {
+    pub(crate) fn append(&mut self, same_item: bool, batch: &mut FolioBatch) -> Result<usize> {
         match (batch.pages, batch.pinned()) {
             // A list may have very many of these.
             (1, &[folio]) => {
                 // SAFETY: The folio is valid by the type invariant of the batch.
-                unsafe { self.append_page(folio, batch.skip, batch.ready) }?;
+                unsafe { self.append_page(same_item, folio, batch.skip, batch.ready) }?;
                 // INVARIANT: The pin becomes that of the extent which now ends there.
                 batch.hand_over();
                 Ok(1)
             }
-            _ => self.append_all(batch),
+            _ => self.append_all(same_item, batch),
         }
     }
 
@@ -503,6 +511,7 @@ impl PinnedPages {
     #[inline]
     unsafe fn append_page(
         &mut self,
+        same_item: bool,
         folio: *mut bindings::folio,
         skip: usize,
         ready: c_ulong,
@@ -517,22 +526,26 @@ impl PinnedPages {
             // SAFETY: As above.
             unsafe { make_ready(folio) };
         }
+        smp_rmb();
         self.single &= flags & HEAD == 0;
         // SAFETY: As above.
         let pfn = unsafe { Memmap::new().pfn(folio) };
-        self.extents.push(pfn + skip, 1)
+        self.extents.push(same_item, pfn + skip, 1)
     }
 
     // Its loops want all registers.
     #[inline(never)]
-    fn append_all(&mut self, batch: &mut FolioBatch) -> Result<usize> {
+    fn append_all(&mut self, same_item: bool, batch: &mut FolioBatch) -> Result<usize> {
         let single = batch.check()?;
         let before = self.extents.pages();
         match single {
-            Some(count) => self.extents.append(count, batch.stretches_of_single())?,
+            Some(count) => {
+                let stretches = batch.stretches_of_single();
+                self.extents.append(same_item, count, stretches)?;
+            }
             None => {
                 let (count, stretches) = batch.stretches();
-                self.extents.append(count, stretches)?;
+                self.extents.append(same_item, count, stretches)?;
                 self.single = false;
             }
         }
@@ -575,21 +588,6 @@ impl PinnedPages {
         pinned
     }
 
-    /// Unpins the folios of an extent, each of which has one page.
-    ///
-    /// # Safety
-    ///
-    /// So it is, and the pins of this extent are not used any more.
-    #[inline]
-    unsafe fn unpin_single(memmap: Memmap, run: Run) {
-        for page in 0..run.pages {
-            // SAFETY: The page frame is of a pinned folio, by the type invariant.
-            let page = unsafe { memmap.page(run.pfn.wrapping_add(page)) };
-            // SAFETY: The page is a folio, and one pin per folio and extent is ours.
-            unsafe { bindings::unpin_folio(page.cast()) };
-        }
-    }
-
     /// Unpins the folios of an extent.
     ///
     /// # Safety
@@ -625,17 +623,17 @@ impl Drop for PinnedPages {
             return;
         }
         let memmap = Memmap::new();
-        let extents = self.extents.iter();
         match self.single {
-            true => {
-                for run in extents {
-                    // SAFETY: Nobody has the pages any more; `single` by the type invariant.
-                    unsafe { Self::unpin_single(memmap, run) };
-                }
-            }
+            true => self.extents.each_frame(|pfn| {
+                // SAFETY: The page frame is of a pinned folio, by the type invariant.
+                let page = unsafe { memmap.page(pfn) };
+                // SAFETY: The page is a folio, and nobody has it any more; one pin of it is ours for each
+                // extent.
+                unsafe { bindings::unpin_folio(page.cast()) };
+            }),
             false => {
-                for run in extents {
-                    // SAFETY: As above.
+                for run in self.extents.iter() {
+                    // SAFETY: Nobody has the pages any more.
                     unsafe { Self::unpin(memmap, run) };
                 }
             }

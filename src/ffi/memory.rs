@@ -20,7 +20,10 @@ use kernel::{
             KVmalloc,
             Kmalloc, //
         },
-        flags::GFP_KERNEL_ACCOUNT,
+        flags::{
+            __GFP_NOWARN,
+            GFP_KERNEL_ACCOUNT, //
+        },
         AllocError,
         Allocator,
         Flags,
@@ -57,13 +60,19 @@ unsafe impl<A: Allocator> Allocator for Freed<A> {
         // Memory is aligned as its size is.
         let size = layout.pad_to_align().size();
         let is_small = 0 < size && size <= PAGE_SIZE;
-        let is_usual = flags == GFP_KERNEL_ACCOUNT && nid == NumaNode::NO_NODE;
-        if ptr.is_some() || !is_small || !is_usual {
+        let is_usual = flags | __GFP_NOWARN == GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+        // A vector has an address before it has memory.
+        let is_new = ptr.is_none() || old_layout.size() == 0;
+        if !is_new || !is_small || !is_usual || nid != NumaNode::NO_NODE {
             // SAFETY: As this function's.
             return unsafe { A::realloc(ptr, layout, old_layout, flags, nid) };
         }
+        let quiet = match flags == GFP_KERNEL_ACCOUNT {
+            true => 0,
+            false => bindings::__GFP_NOWARN,
+        };
         // SAFETY: May sleep, say the flags.
-        let start = unsafe { helpers::kmalloc(size, bindings::GFP_KERNEL_ACCOUNT) };
+        let start = unsafe { helpers::kmalloc(size, bindings::GFP_KERNEL_ACCOUNT | quiet) };
         let start = NonNull::new(start.cast()).ok_or(AllocError)?;
         Ok(NonNull::slice_from_raw_parts(start, size))
     }

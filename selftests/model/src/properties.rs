@@ -53,6 +53,18 @@ fn pinned() -> impl Strategy<Value = Vec<Vec<(usize, usize)>>> {
     proptest::collection::vec(item, 0..6)
 }
 
+/// The same, with what lies side by side in one.
+fn stretches(pieces: &[(usize, usize)]) -> Vec<(usize, usize)> {
+    let mut stretches: Vec<(usize, usize)> = Vec::new();
+    for &(pfn, length) in pieces {
+        match stretches.last_mut() {
+            Some(last) if last.0 + last.1 == pfn => last.1 += length,
+            _ => stretches.push((pfn, length)),
+        }
+    }
+    stretches
+}
+
 /// The page frame of every page that runs cover, and the page index at which each run begins.
 fn frames(runs: impl Iterator<Item = Run>) -> (Vec<usize>, Vec<usize>) {
     let (mut frames, mut starts) = (Vec::new(), Vec::new());
@@ -74,12 +86,15 @@ proptest! {
         let mut extents = Extents::new();
         let (mut pages, mut items_at) = (Vec::new(), Vec::new());
         for item in &items {
-            extents.start_item();
             items_at.push(pages.len());
             for (index, batch) in item.chunks(batch).enumerate() {
-                match batch {
-                    &[(pfn, length)] if index % 2 == 0 => extents.push(pfn, length).unwrap(),
-                    _ => extents.append(batch.len(), batch.iter().copied()).unwrap(),
+                let same_item = index > 0;
+                match *batch {
+                    [(pfn, length)] if index % 2 == 0 => extents.push(same_item, pfn, length).unwrap(),
+                    _ => {
+                        let stretches = stretches(batch);
+                        extents.append(same_item, batch.len(), stretches.into_iter()).unwrap();
+                    }
                 }
                 pages.extend(batch.iter().flat_map(|&(pfn, length)| pfn..pfn + length));
             }
@@ -97,6 +112,9 @@ proptest! {
         prop_assert_eq!(extents.run_count(), new_run.len());
         prop_assert_eq!(frames(extents.iter()), (pages.clone(), new_extent.clone()));
         prop_assert_eq!(extents.len(), new_extent.len());
+        let mut each = Vec::new();
+        extents.each_frame(|pfn| each.push(pfn));
+        prop_assert_eq!(&each, &pages);
         for page in 0..pages.len() + 2 {
             let first = extents.iter_at(page).next();
             prop_assert_eq!(extents.find(page), first);
