@@ -124,8 +124,8 @@ pub(crate) struct Attachments<D, M, S> {
     cached: Array<M>,
     /// How often the above has changed.
     generation: u64,
-    /// All of the buffer.
-    whole: Span,
+    /// Size of the buffer, in pages.
+    pages: usize,
 }
 
 /// What a hand-over is for.
@@ -164,15 +164,20 @@ pub(crate) trait Importer: PartialEq {
 }
 
 impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
-    /// Of a buffer; `whole` is all of it.
-    pub(crate) const fn new(whole: Span) -> Self {
+    /// Of a buffer of so many pages.
+    pub(crate) const fn new(pages: usize) -> Self {
         Self {
             attached: Array::new(),
             coherent: 0,
             cached: Array::new(),
             generation: 0,
-            whole,
+            pages,
         }
+    }
+
+    /// All of the buffer.
+    pub(crate) fn whole(&self) -> Span {
+        Span::whole(self.pages)
     }
 
     /// An importer has attached `device`, which needs nothing, as far as that is known.
@@ -261,14 +266,14 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
             syncs,
             may_sync: syncs || attached.any(|attached| !attached.is_coherent),
             generation: self.generation,
-            begin: self.passes(Purpose::Receive).count() * self.whole.len(),
-            end: self.passes(Purpose::Give).count() * self.whole.len(),
+            begin: self.passes(Purpose::Receive).count() * self.whole().len(),
+            end: self.passes(Purpose::Give).count() * self.whole().len(),
         }
     }
 
     /// Hands over to a device that has been mapped and needs nothing itself.
     pub(crate) fn map_coherent(&mut self) {
-        self.hand_over(Purpose::Receive, Stands::Page, self.whole);
+        self.hand_over(Purpose::Receive, Stands::Page, self.whole());
         self.coherent += 1;
         self.generation += 1;
     }
@@ -284,11 +289,11 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         if let Some(attached) = self.find(device) {
             attached.is_coherent = false;
         }
-        self.hand_over(Purpose::Receive, Stands::Page, self.whole);
+        self.hand_over(Purpose::Receive, Stands::Page, self.whole());
         // Whoever ends an access from here on comes to hand over; what was ended before is written
         // back here, for every device of this class.
         pending.set();
-        mapping.clean(self.whole);
+        mapping.clean(self.whole());
         self.cached
             .push(mapping, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
         self.generation += 1;
@@ -324,7 +329,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         }
         let mapping = map(shadow)?;
 
-        let whole = self.whole;
+        let whole = self.whole();
         // As in `map_cached()`, everybody gets what was written before.
         self.hand_over(Purpose::Exchange, Stands::Page, whole);
         pending.set();
@@ -345,21 +350,21 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
 
     /// A device that needs nothing itself is about to be unmapped.
     pub(crate) fn unmap_coherent(&mut self) {
-        self.hand_over(Purpose::Exchange, Stands::Page, self.whole);
+        self.hand_over(Purpose::Exchange, Stands::Page, self.whole());
         self.coherent -= 1;
         self.generation += 1;
     }
 
     /// Unmaps for a device of class [`Cache`](crate::coherency::Coherency::Cache).
     pub(crate) fn unmap_cached(&mut self, pending: &Pending, mapping: &M) {
-        self.hand_over(Purpose::Receive, Stands::Page, self.whole);
+        self.hand_over(Purpose::Receive, Stands::Page, self.whole());
         self.cached.retain(|other| !other.is(mapping));
         self.settle(pending);
     }
 
     /// Unmaps the shadow of a device.
     pub(crate) fn unmap_shadow(&mut self, pending: &Pending, device: &D) {
-        self.hand_over(Purpose::Receive, Stands::Page, self.whole);
+        self.hand_over(Purpose::Receive, Stands::Page, self.whole());
         if let Some(attached) = self.find(device) {
             attached.mappings -= 1;
             // Everything has been collected.
@@ -507,7 +512,8 @@ mod tests {
         reaches: Cell<bool>,
     }
 
-    const WHOLE: Span = Span::whole(2);
+    const PAGES: usize = 2;
+    const WHOLE: Span = Span::whole(PAGES);
 
     impl Log {
         fn new() -> Result<Arc<Self>> {
@@ -634,7 +640,7 @@ mod tests {
     impl Setup {
         fn new() -> Result<Self> {
             Ok(Self {
-                list: Attachments::new(WHOLE),
+                list: Attachments::new(PAGES),
                 log: Log::new()?,
                 pending: Pending::new(false),
             })

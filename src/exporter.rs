@@ -6,8 +6,7 @@
 //!
 //! Reservation lock (held by dma-buf core around map, unmap, vmap and vunmap, but not around attach
 //! and detach), or the lock of a process's mappings (held around faults); then the mutex of the
-//! checker, then that of an automatic buffer, then that of the attachments. The mutex of the kernel
-//! mapping is held alone.
+//! checker, then that of an automatic buffer, then that of the attachments.
 //!
 //! A begin that waits is interruptible: it leaves nothing behind, and user space tries again. Attach,
 //! map, and an end give way to nothing but death, and unmap and detach not even to that: callers inside
@@ -40,6 +39,7 @@ use crate::{
         dma::Mapping,
         dma_buf::{
             self,
+            operations,
             DmaBuf,
             Exporter,
             NewMapping, //
@@ -51,7 +51,6 @@ use crate::{
             new_mutex,
             Mutex, //
         },
-        shared_pages::SharedPages,
         trace,
         user::LockedPages,
         vma::{
@@ -77,12 +76,8 @@ use crate::{
     },
 };
 use core::{
-    ffi::c_void,
     ops::Range,
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr, //
 };
 use kernel::{
     prelude::*,
@@ -105,24 +100,21 @@ pub(crate) struct Traits {
 #[pin_data]
 pub(crate) struct Udmabuf {
     traits: Traits,
-    whole: Span,
     /// Whether begin and end have to look at the attachments.
     pending: Pending,
     /// Who of those that want to begin, or end, does so for all.
     turns: Turns,
     #[pin]
     attachments: Mutex<Attachments<Device, ARef<Mapping>, DeviceShadow>>,
-    /// The kernel mapping, while there is one.
-    #[pin]
-    vmap: Mutex<Option<Vmap<SharedPages>>>,
     /// Judges what programs do, if that is wanted.
     checker: Option<Pin<KBox<Checker>>>,
     /// Knows which user mappings have entries, if the buffer hands itself over.
     automatic: Option<Pin<KBox<Automatic>>>,
-    counted: Counted,
     /// What its pages count as, while it lives.
     locked: Option<LockedPages>,
 }
+
+operations!(Udmabuf);
 
 impl Udmabuf {
     /// Makes a dma-buf of `pages` with these traits, which count as locked where that is wanted.
@@ -143,25 +135,21 @@ impl Udmabuf {
             }
             false => None,
         };
-        let counted = Counted::new(&pages);
-        let count = pages.extents().pages();
-        let all = Span::whole(count);
+        let (count, extents) = (pages.extents().pages(), pages.extents().len());
         let buffer = DmaBuf::export::<Self>(
             pages,
             count,
             pin_init!(Self {
                 traits,
-                whole: all,
                 pending: Pending::new(checker.is_some()),
                 turns: Turns::new(),
-                attachments <- new_mutex!(c"udmabuf attachments", Attachments::new(all)),
-                vmap <- new_mutex!(c"udmabuf vmap", None),
+                attachments <- new_mutex!(c"udmabuf attachments", Attachments::new(count)),
                 checker,
                 automatic,
-                counted,
                 locked,
             }),
         )?;
+        STATS.add_buffer(count, extents);
         let exported = buffer.exported_by::<Self>()?;
         exported.pages().set_inode(exported.buffer().inode());
         trace::create(exported.pages(), traits.mode);
@@ -184,12 +172,13 @@ impl Udmabuf {
     /// Hands over all of the buffer for everybody who waits for that, or a part for the caller alone.
     fn once_for_all(
         &self,
+        buffer: Buffer<'_>,
         span: Span,
         turn: Turn,
         signals: Signals,
         hand_over: impl FnOnce(Option<Lead<'_>>) -> Result,
     ) -> Result {
-        match span == self.whole {
+        match span == buffer.whole() {
             true => self.turns.take(turn, signals, |lead| hand_over(Some(lead))),
             false => hand_over(None),
         }
@@ -260,13 +249,16 @@ impl Udmabuf {
         };
         let mut entries = automatic.hold()?;
         if self.pending.at_begin() {
+            let mut attachments = self.attachments.lock_killable()?;
+            let whole = attachments.whole();
             let span = match automatic.repeats() {
-                true => self.whole,
-                false => Span::of_pages(pages).within(self.whole),
+                true => whole,
+                false => Span::of_pages(pages).within(whole),
             };
-            if self.attachments.lock_killable()?.touch(span).is_some() {
+            if attachments.touch(span).is_some() {
                 STATS.synced_for_cpu.add(1);
             }
+            drop(attachments);
             entries.make(pages);
         }
         Ok(touch())
@@ -295,6 +287,7 @@ impl Exporter for Udmabuf {
 
     type Memory = PinnedPages;
     type Mapping = ARef<Mapping>;
+    type Vmap<'a> = Vmap<'a>;
 
     fn attach(&self, buffer: Buffer<'_>, device: &Device) -> Result {
         let (mode, pages) = (self.traits.mode, buffer.pages());
@@ -395,7 +388,7 @@ impl Exporter for Udmabuf {
                     }
                     Ok(())
                 };
-                self.once_for_all(span, Turn::Begin, Signals::All, begin)?;
+                self.once_for_all(buffer, span, Turn::Begin, Signals::All, begin)?;
                 if fences.are_signaled(access) {
                     break;
                 }
@@ -422,7 +415,7 @@ impl Exporter for Udmabuf {
         trace::end(pages, access, span, || {
             let mut moved = Moved::default();
             if self.pending.at_end() {
-                self.once_for_all(span, turn, Signals::Fatal, |lead| {
+                self.once_for_all(buffer, span, turn, Signals::Fatal, |lead| {
                     let mut attachments = self.attachments.lock_killable()?;
                     if let Some(lead) = lead {
                         lead.begin();
@@ -443,15 +436,8 @@ impl Exporter for Udmabuf {
         mapping.fill_by_faults()
     }
 
-    fn vmap(&self, buffer: Buffer<'_>, _: &Held<'_>) -> Result<NonNull<c_void>> {
-        let vmap = Vmap::new(buffer.keep())?;
-        let address = vmap.address();
-        *self.vmap.lock() = Some(vmap);
-        Ok(address)
-    }
-
-    fn vunmap(&self, _: &Held<'_>) {
-        *self.vmap.lock() = None;
+    fn vmap<'a>(&self, buffer: Buffer<'a>, _: &Held<'_>) -> Result<Vmap<'a>> {
+        Vmap::new(buffer.pages())
     }
 
     fn release(&self, pages: &PinnedPages) {
@@ -459,12 +445,13 @@ impl Exporter for Udmabuf {
             checker.release(pages);
         }
         trace::release(pages);
+        STATS.sub_buffer(pages.extents().pages(), pages.extents().len());
     }
 }
 
 impl KeptMappings for Udmabuf {
     fn begin_device_access(&self, buffer: Buffer<'_>, device: &Device) -> Result {
-        let users = buffer.users();
+        let (users, whole) = (buffer.users(), buffer.whole());
         if let Some(checker) = &self.checker {
             checker.begin_device_access(device, users);
         }
@@ -484,13 +471,13 @@ impl KeptMappings for Udmabuf {
                 moved += attachments.begin_device_access(span).unwrap_or_default();
             };
             match &mut entries {
-                Some(entries) if has_one => entries.give(self.whole, users, give),
+                Some(entries) if has_one => entries.give(whole, users, give),
                 Some(entries) => {
                     entries.forget_all(users);
-                    give(self.whole);
+                    give(whole);
                     entries.clear();
                 }
-                None => give(self.whole),
+                None => give(whole),
             }
             Ok(moved)
         })
@@ -513,14 +500,15 @@ impl KeptMappings for Udmabuf {
                 Some(automatic) => Some(automatic.hold()?),
             };
             let mut attachments = self.attachments.lock_killable()?;
+            let whole = attachments.whole();
             let has_one = attachments.has_one_mapping() && !self.repeats();
             let mut take = |span| {
                 moved += attachments.end_device_access(span).unwrap_or_default();
             };
             match &entries {
                 // The next touch of anything else brings it home.
-                Some(entries) if has_one => entries.noted(self.whole).for_each(take),
-                _ => take(self.whole),
+                Some(entries) if has_one => entries.noted(whole).for_each(take),
+                _ => take(whole),
             }
             Ok(moved)
         })
@@ -600,29 +588,5 @@ impl Cached for ARef<Mapping> {
 impl Importer for Device {
     fn has_own_operations(&self) -> bool {
         self.has_own_operations()
-    }
-}
-
-/// Counts a buffer among the living while it lives.
-struct Counted {
-    pages: usize,
-    extents: usize,
-}
-
-impl Counted {
-    fn new(pages: &PinnedPages) -> Self {
-        let (extents, pages) = (pages.extents().len(), pages.extents().pages());
-        STATS.buffers.add(1);
-        STATS.pages.add(pages);
-        STATS.extents.add(extents);
-        Self { pages, extents }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        STATS.buffers.sub(1);
-        STATS.pages.sub(self.pages);
-        STATS.extents.sub(self.extents);
     }
 }

@@ -80,3 +80,19 @@ statistics! {
     /// Times that an end handed over to devices.
     synced_for_device,
 }
+
+impl Stats {
+    /// A buffer of that size has been made.
+    pub(crate) fn add_buffer(&self, pages: usize, extents: usize) {
+        self.buffers.add(1);
+        self.pages.add(pages);
+        self.extents.add(extents);
+    }
+
+    /// It is about to go away.
+    pub(crate) fn sub_buffer(&self, pages: usize, extents: usize) {
+        self.buffers.sub(1);
+        self.pages.sub(pages);
+        self.extents.sub(extents);
+    }
+}

@@ -10,6 +10,7 @@
 //! - [`Buffer`]: the same without the exporter, borrowed; callbacks get it.
 //! - [`Kept`]: a counted reference by which the memory outlives a callback.
 //! - [`NewMapping`]: a user mapping that is being set up.
+//! - [`Operations`]: what core calls, one table for each exporter.
 //! - [`Private`]: what `priv` points to; the dma-buf owns it.
 //!
 //! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
@@ -29,7 +30,7 @@ use crate::{
     span::Span, //
 };
 use core::{
-    any::TypeId,
+    convert::Infallible,
     marker::PhantomData,
     mem,
     ops::Deref,
@@ -57,7 +58,7 @@ use kernel::{
 /// The value is dropped when the last reference to the buffer is gone (`release`). An exporter need not
 /// have those methods that core does not ask for.
 #[vtable]
-pub(crate) trait Exporter: Send + Sync + Sized + 'static {
+pub(crate) trait Exporter: HasOperations + Send + Sync + Sized + 'static {
     /// The exporter's name, which user space reads (`exp_name`).
     const NAME: &'static CStr;
 
@@ -66,6 +67,9 @@ pub(crate) trait Exporter: Send + Sync + Sized + 'static {
 
     /// What an importer gets.
     type Mapping: Mapped;
+
+    /// A mapping into the kernel; [`Infallible`] where there is none.
+    type Vmap<'a>: Vmapped<'a, Self::Memory>;
 
     /// An importer attaches its device (`attach`).
     fn attach(&self, _buffer: Buffer<'_, Self::Memory>, _device: &Device) -> Result {
@@ -125,13 +129,13 @@ pub(crate) trait Exporter: Send + Sync + Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Maps the buffer into the kernel (`vmap`); asked for once until [`vunmap`](Self::vunmap).
-    fn vmap(&self, _buffer: Buffer<'_, Self::Memory>, _held: &Held<'_>) -> Result<NonNull<c_void>> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// Undoes [`vmap`](Self::vmap) (`vunmap`).
-    fn vunmap(&self, _held: &Held<'_>) {
+    /// Maps the buffer into the kernel (`vmap`), until the mapping is dropped (`vunmap`); asked for once
+    /// until then.
+    fn vmap<'a>(
+        &self,
+        _buffer: Buffer<'a, Self::Memory>,
+        _held: &Held<'_>,
+    ) -> Result<Self::Vmap<'a>> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -155,6 +159,43 @@ pub(crate) unsafe trait Mapped: Sized + Send {
     ///
     /// `table` came from there, and comes here once.
     unsafe fn from_table(table: *mut bindings::sg_table) -> Self;
+}
+
+/// A mapping of memory into the kernel. The address is all that core keeps of it; one task may map, and
+/// another unmap.
+///
+/// # Safety
+///
+/// What is at the address that [`into_address`](Self::into_address) returns is mapped until that comes back,
+/// as long as the memory lives.
+pub(crate) unsafe trait Vmapped<'a, M>: Sized + Send {
+    /// What is mapped.
+    fn memory(&self) -> &'a M;
+
+    /// Where the first byte is.
+    fn into_address(self) -> NonNull<c_void>;
+
+    /// The reverse of [`into_address`](Self::into_address).
+    ///
+    /// # Safety
+    ///
+    /// `address` came from there, of a mapping of `memory`, and comes here once.
+    unsafe fn from_address(address: NonNull<c_void>, memory: &'a M) -> Self;
+}
+
+// SAFETY: There is none.
+unsafe impl<'a, M> Vmapped<'a, M> for Infallible {
+    fn memory(&self) -> &'a M {
+        match *self {}
+    }
+
+    fn into_address(self) -> NonNull<c_void> {
+        match self {}
+    }
+
+    unsafe fn from_address(_: NonNull<c_void>, _: &'a M) -> Self {
+        unreachable!()
+    }
 }
 
 /// A buffer of `memory` while somebody holds it.
@@ -254,10 +295,7 @@ impl<M> Drop for Kept<M> {
 
 /// What a dma-buf's `priv` points to.
 #[pin_data]
-#[repr(C)]
 pub(super) struct Private<T: Exporter> {
-    // In front, where it is whatever exporter that is.
-    id: TypeId,
     #[pin]
     pub(super) exporter: T,
     // Outlives the exporter, and every user mapping of the buffer.
@@ -296,7 +334,6 @@ impl DmaBuf {
     ) -> Result<Self> {
         let private = Boxed::pin_init(
             pin_init!(Private {
-                id: TypeId::of::<T>(),
                 exporter <- exporter,
                 memory,
             }),
@@ -306,7 +343,7 @@ impl DmaBuf {
         let info = bindings::dma_buf_export_info {
             exp_name: T::NAME.as_char_ptr(),
             owner: THIS_MODULE,
-            ops: Operations::<T>::table(),
+            ops: T::operations().as_raw(),
             size: pages << PAGE_SHIFT,
             flags: bindings::O_RDWR as c_int,
             resv: ptr::null_mut(),
@@ -386,14 +423,10 @@ impl<'a, T: Exporter> Exported<'a, T> {
     /// `buf` is live for all of `'a`.
     pub(super) unsafe fn of(buf: *mut bindings::dma_buf) -> Result<Self> {
         // SAFETY: The buffer is live, and its operations do not change.
-        if !ptr::eq(unsafe { (*buf).ops }, Operations::<T>::table()) {
+        if !ptr::eq(unsafe { (*buf).ops }, T::operations().as_raw()) {
             return Err(EINVAL);
         }
-        // SAFETY: With these operations, it has something private, which begins so.
-        if unsafe { *(*buf).priv_.cast::<TypeId>() } != TypeId::of::<T>() {
-            return Err(EINVAL);
-        }
-        // SAFETY: The buffer is live, and of `T`.
+        // SAFETY: The buffer is live, and `T` alone has these operations.
         Ok(unsafe { Operations::<T>::exported(buf) })
     }
 
@@ -445,31 +478,67 @@ const fn when<F: Copy>(has: bool, callback: F) -> Option<F> {
     }
 }
 
-/// The operations of a dma-buf whose `priv` is a `Pin<Boxed<Private<T>>>`.
-pub(super) struct Operations<T>(PhantomData<T>);
+/// The operations of a dma-buf whose `priv` is a `Pin<Boxed<Private<T>>>`. Their address tells whose buffer
+/// it is.
+#[repr(transparent)]
+pub(crate) struct Operations<T> {
+    raw: bindings::dma_buf_ops,
+    _exporter: PhantomData<T>,
+}
+
+/// What [`operations!`](crate::ffi::dma_buf::operations) gives an exporter.
+///
+/// # Safety
+///
+/// The operations are always the same `static`, and no other exporter's. Constants would not do: two that are
+/// equal may have one address, as those of exporters whose callbacks are the same code.
+pub(crate) unsafe trait HasOperations: Sized {
+    /// Those of its buffers.
+    fn operations() -> &'static Operations<Self>;
+}
+
+/// Gives an exporter its [`Operations`].
+macro_rules! operations {
+    ($exporter:ty) => {
+        // What is unsafe is here, wherever the exporter is.
+        #[allow(unsafe_code)]
+        // SAFETY: It is made here, for this exporter alone.
+        unsafe impl $crate::ffi::dma_buf::HasOperations for $exporter {
+            fn operations() -> &'static $crate::ffi::dma_buf::Operations<Self> {
+                static OPERATIONS: $crate::ffi::dma_buf::Operations<$exporter> =
+                    $crate::ffi::dma_buf::Operations::new();
+                &OPERATIONS
+            }
+        }
+    };
+}
+pub(crate) use operations;
 
 impl<T: Exporter> Operations<T> {
-    /// The one table of the buffers of `T`. It may be that of another exporter, too, whose callbacks are the
-    /// same code.
-    // A constant has as many addresses as there are places that refer to it.
-    #[inline(never)]
-    pub(super) fn table() -> &'static bindings::dma_buf_ops {
-        &Self::OPS
+    /// For [`operations!`](crate::ffi::dma_buf::operations).
+    pub(crate) const fn new() -> Self {
+        let raw = bindings::dma_buf_ops {
+            attach: when(T::HAS_ATTACH, Self::attach),
+            detach: when(T::HAS_DETACH, Self::detach),
+            map_dma_buf: Some(Self::map_dma_buf),
+            unmap_dma_buf: Some(Self::unmap_dma_buf),
+            release: Some(Self::release),
+            begin_cpu_access: when(T::HAS_BEGIN_CPU_ACCESS, Self::begin_cpu_access),
+            end_cpu_access: when(T::HAS_END_CPU_ACCESS, Self::end_cpu_access),
+            mmap: when(T::HAS_MMAP, Self::mmap),
+            vmap: when(T::HAS_VMAP, Self::vmap),
+            vunmap: when(T::HAS_VMAP, Self::vunmap),
+            ..pin_init::zeroed()
+        };
+        Self {
+            raw,
+            _exporter: PhantomData,
+        }
     }
 
-    const OPS: bindings::dma_buf_ops = bindings::dma_buf_ops {
-        attach: when(T::HAS_ATTACH, Self::attach),
-        detach: when(T::HAS_DETACH, Self::detach),
-        map_dma_buf: Some(Self::map_dma_buf),
-        unmap_dma_buf: Some(Self::unmap_dma_buf),
-        release: Some(Self::release),
-        begin_cpu_access: when(T::HAS_BEGIN_CPU_ACCESS, Self::begin_cpu_access),
-        end_cpu_access: when(T::HAS_END_CPU_ACCESS, Self::end_cpu_access),
-        mmap: when(T::HAS_MMAP, Self::mmap),
-        vmap: when(T::HAS_VMAP, Self::vmap),
-        vunmap: when(T::HAS_VUNMAP, Self::vunmap),
-        ..pin_init::zeroed()
-    };
+    pub(super) fn as_raw(&self) -> *const bindings::dma_buf_ops {
+        &self.raw
+    }
 
     /// # Safety
     ///
@@ -723,7 +792,13 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: The lock is held.
         let held = unsafe { Self::held(buf) };
         from_result(|| {
-            let address = exporter.vmap(buffer, &held)?;
+            let vmap = exporter.vmap(buffer, &held)?;
+            if !ptr::eq(vmap.memory(), buffer.memory()) {
+                return Err(EINVAL);
+            }
+            // What is not unmapped is not freed, as with a device's mapping.
+            mem::forget(buffer.keep());
+            let address = vmap.into_address();
             // SAFETY: `map` is valid for writing. It is what `iosys_map_set_vaddr()` writes.
             unsafe {
                 map.write(bindings::iosys_map {
@@ -740,12 +815,20 @@ impl<T: Exporter> Operations<T> {
     /// # Safety
     ///
     /// Called by `dma_buf_vunmap()` on a live buffer with these operations, the reservation lock
-    /// held, after [`vmap`](Self::vmap) succeeded.
-    unsafe extern "C" fn vunmap(buf: *mut bindings::dma_buf, _map: *mut bindings::iosys_map) {
+    /// held, with what [`vmap`](Self::vmap) has written.
+    unsafe extern "C" fn vunmap(buf: *mut bindings::dma_buf, map: *mut bindings::iosys_map) {
         // SAFETY: As this function's.
-        let private = unsafe { Self::private(buf) };
-        // SAFETY: The lock is held.
-        let held = unsafe { Self::held(buf) };
-        private.exporter.vunmap(&held);
+        let Exported { buffer, .. } = unsafe { Self::exported(buf) };
+        // INVARIANT: The reference is the one that `vmap()` took; core asks once.
+        let _kept = Kept {
+            buf: buffer.raw,
+            memory: NonNull::from(buffer.memory),
+        };
+        // SAFETY: It is what `vmap()` has written.
+        let address = unsafe { (*map).__bindgen_anon_1.vaddr };
+        if let Some(address) = NonNull::new(address) {
+            // SAFETY: It is of this memory, which `vmap()` has seen to, and has lived since.
+            drop(unsafe { T::Vmap::from_address(address, buffer.memory) });
+        }
     }
 }

@@ -7,6 +7,7 @@
 use super::{
     device::Device,
     dma_buf::{
+        operations,
         Buffer,
         Exporter,
         Mapped, //
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::direction::Direction;
 use core::{
+    convert::Infallible,
     mem::ManuallyDrop,
     ptr, //
 };
@@ -59,12 +61,15 @@ impl Calls {
 /// The exporter.
 struct OnePage(Arc<Calls>);
 
+operations!(OnePage);
+
 #[vtable]
 impl Exporter for OnePage {
     const NAME: &'static CStr = c"one page";
 
     type Memory = Page;
     type Mapping = Table;
+    type Vmap<'a> = Infallible;
 
     fn map(
         &self,
@@ -137,11 +142,7 @@ unsafe impl Mapped for Table {
 #[kunit_tests(udmabuf_second_exporter)]
 mod tests {
     use super::{
-        super::dma_buf::{
-            DmaBuf,
-            Exported,
-            Operations, //
-        },
+        super::dma_buf::DmaBuf,
         *, //
     };
     use crate::exporter::Udmabuf;
@@ -177,28 +178,6 @@ mod tests {
         assert_eq!(pages, Ok(0..1));
         assert_eq!(drivers, Some(EINVAL));
         assert_eq!(calls.all(), (0, 0, 1));
-        Ok(())
-    }
-
-    /// As if the compiler had made one table of two.
-    #[test]
-    fn a_table_alone_does_not_make_it_the_drivers() -> Result {
-        let (buffer, _calls) = export()?;
-        let mut seeming = KBox::new(
-            bindings::dma_buf {
-                ops: Operations::<Udmabuf>::table(),
-                // SAFETY: The buffer is live.
-                priv_: unsafe { (*buffer.as_raw()).priv_ },
-                ..pin_init::zeroed()
-            },
-            GFP_KERNEL,
-        )?;
-        // SAFETY: All that is looked at is there, and nothing is made of it.
-        let drivers = unsafe { Exported::<Udmabuf>::of(&mut *seeming) }.map(|_| ());
-        drop(buffer);
-        // SAFETY: As above.
-        unsafe { bindings::flush_delayed_fput() };
-        assert_eq!(drivers.err(), Some(EINVAL));
         Ok(())
     }
 

@@ -9,7 +9,8 @@ use super::{
         Exporter,
         Kept,
         NewMapping,
-        Private, //
+        Private,
+        Vmapped, //
     },
     folio::PinnedPages,
     vma::{
@@ -17,7 +18,9 @@ use super::{
         FaultHandler,
         Source, //
     },
+    vmap::Vmap,
 };
+use core::ptr::NonNull;
 use kernel::prelude::*;
 
 /// The pages of a buffer, and a reference to it.
@@ -32,6 +35,22 @@ impl<'a> Buffer<'a, PinnedPages> {
 impl<'a, T: Exporter<Memory = PinnedPages>> Exported<'a, T> {
     pub(crate) fn pages(&self) -> &'a PinnedPages {
         self.buffer().pages()
+    }
+}
+
+// SAFETY: It is unmapped when it is dropped.
+unsafe impl<'a> Vmapped<'a, PinnedPages> for Vmap<'a> {
+    fn memory(&self) -> &'a PinnedPages {
+        self.pages()
+    }
+
+    fn into_address(self) -> NonNull<c_void> {
+        self.into_address()
+    }
+
+    unsafe fn from_address(address: NonNull<c_void>, pages: &'a PinnedPages) -> Self {
+        // SAFETY: As this function's.
+        unsafe { Self::from_address(address, pages) }
     }
 }
 

@@ -5,12 +5,15 @@
 //! C header: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h)
 
 use super::{
-    folio::PinnedPages,
+    folio::{
+        Memmap,
+        PinnedPages, //
+    },
     helpers, //
 };
 use core::{
     ffi::c_void,
-    ops::Deref,
+    mem::ManuallyDrop,
     ptr::NonNull, //
 };
 use kernel::{
@@ -18,6 +21,7 @@ use kernel::{
         __GFP_NOWARN,
         GFP_KERNEL_ACCOUNT, //
     },
+    bindings,
     prelude::*, //
 };
 
@@ -25,19 +29,16 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `address` maps all pages; if `area` is not 0, it is a `vm_map_ram()` area of so many pages,
-/// else part of the linear map.
-pub(crate) struct Vmap<P> {
+/// `address` maps all pages, in the linear map or in a `vm_map_ram()` area, which is ours.
+pub(crate) struct Vmap<'a> {
     address: NonNull<c_void>,
-    area: u32,
-    // The pages outlive their mapping.
-    _pages: P,
+    pages: &'a PinnedPages,
 }
 
 // SAFETY: Kernel addresses are the same in every task, and may be unmapped by any.
-unsafe impl<P: Send> Send for Vmap<P> {}
+unsafe impl Send for Vmap<'_> {}
 
-impl<P: Deref<Target = PinnedPages>> Vmap<P> {
+impl<'a> Vmap<'a> {
     /// A buffer of one extent is at its place in the linear map already. Any other needs an area,
     /// and for making it, an array of page pointers that is freed again: no exported function
     /// takes the extents.
@@ -47,7 +48,7 @@ impl<P: Deref<Target = PinnedPages>> Vmap<P> {
     /// `ENOMEM` if there is no memory or address space, or if there are more pages than the machine
     /// has: pages may be in a buffer more than once, and the page tables of kernel addresses are charged
     /// to nobody. `vmap()` in `mm/vmalloc.c` draws the line there, `vm_map_ram()` none.
-    pub(crate) fn new(pages: P) -> Result<Self> {
+    pub(crate) fn new(pages: &'a PinnedPages) -> Result<Self> {
         let extents = pages.extents();
         if extents.len() == 1 {
             if let Some(run) = extents.find(0) {
@@ -57,11 +58,7 @@ impl<P: Deref<Target = PinnedPages>> Vmap<P> {
                 let address = unsafe { helpers::page_address(page) };
                 if let Some(address) = NonNull::new(address) {
                     // INVARIANT: The linear map is linear.
-                    return Ok(Self {
-                        address,
-                        area: 0,
-                        _pages: pages,
-                    });
+                    return Ok(Self { address, pages });
                 }
             }
         }
@@ -72,10 +69,11 @@ impl<P: Deref<Target = PinnedPages>> Vmap<P> {
         }
         let count = u32::try_from(extents.pages()).map_err(|_| ENOMEM)?;
         let mut array = KVVec::with_capacity(extents.pages(), GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+        let memmap = Memmap::new();
         for run in extents.iter() {
             for pfn in run.pfn..run.pfn + run.pages {
                 // SAFETY: The page frame is of a pinned page.
-                array.push(unsafe { helpers::pfn_to_page(pfn) }, GFP_KERNEL_ACCOUNT)?;
+                array.push_within_capacity(unsafe { memmap.page(pfn) })?;
             }
         }
         // SAFETY: There are `count` valid pages; -1 is no node in particular.
@@ -83,22 +81,44 @@ impl<P: Deref<Target = PinnedPages>> Vmap<P> {
         // INVARIANT: Just mapped.
         Ok(Self {
             address: NonNull::new(address).ok_or(ENOMEM)?,
-            area: count,
-            _pages: pages,
+            pages,
         })
     }
 
-    /// Where the first byte is.
-    pub(crate) fn address(&self) -> NonNull<c_void> {
-        self.address
+    /// The pages.
+    pub(super) fn pages(&self) -> &'a PinnedPages {
+        self.pages
+    }
+
+    /// Where the first byte is. It stays mapped.
+    pub(super) fn into_address(self) -> NonNull<c_void> {
+        ManuallyDrop::new(self).address
+    }
+
+    /// The reverse of [`into_address`](Self::into_address).
+    ///
+    /// # Safety
+    ///
+    /// `address` came from there, of a mapping of `pages`, and comes here once.
+    pub(super) unsafe fn from_address(address: NonNull<c_void>, pages: &'a PinnedPages) -> Self {
+        // INVARIANT: It is what was mapped.
+        Self { address, pages }
+    }
+
+    /// Whether it is an area.
+    fn is_area(&self) -> bool {
+        // SAFETY: Any address may be asked about.
+        unsafe { bindings::is_vmalloc_addr(self.address.as_ptr()) }
     }
 }
 
-impl<P> Drop for Vmap<P> {
+impl Drop for Vmap<'_> {
     fn drop(&mut self) {
-        if self.area != 0 {
+        if self.is_area() {
+            // CAST: So many were mapped.
+            let count = self.pages.extents().pages() as u32;
             // SAFETY: The area is ours by the type invariant.
-            unsafe { helpers::vm_unmap_ram(self.address.as_ptr(), self.area) };
+            unsafe { helpers::vm_unmap_ram(self.address.as_ptr(), count) };
         }
     }
 }
@@ -110,18 +130,15 @@ mod tests {
         buffer,
         ffi::memfd, //
     };
-    use kernel::{
-        page::PAGE_SIZE,
-        sync::Arc, //
-    };
+    use kernel::page::PAGE_SIZE;
 
     /// Writes a number into every page through one mapping, and counts those that another
     /// mapping of the same pages shows in the same place.
-    fn seen_through_another(pages: Arc<PinnedPages>) -> Result<usize> {
+    fn seen_through_another(pages: &PinnedPages) -> Result<usize> {
         let count = pages.extents().pages();
-        let writer = Vmap::new(pages.clone())?;
+        let writer = Vmap::new(pages)?;
         for page in 0..count {
-            let at = writer.address().cast::<u64>();
+            let at = writer.address.cast::<u64>();
             // SAFETY: The mapping has `count` pages.
             unsafe { at.byte_add(page * PAGE_SIZE).write_volatile(!(page as u64)) };
         }
@@ -129,7 +146,7 @@ mod tests {
 
         let reader = Vmap::new(pages)?;
         let seen = |page: &usize| {
-            let at = reader.address().cast::<u64>();
+            let at = reader.address.cast::<u64>();
             // SAFETY: The mapping has `count` pages.
             let value = unsafe { at.byte_add(page * PAGE_SIZE).read_volatile() };
             value == !(*page as u64)
@@ -141,9 +158,9 @@ mod tests {
     fn one_extent_is_in_the_linear_map() -> Result {
         let memfd = memfd::test::memfd(1)?;
         let pages = buffer::test::pinned(&memfd, &[(0, 1)])?;
-        let area = Vmap::new(pages.clone())?.area;
-        let seen = seen_through_another(pages)?;
-        assert_eq!((area, seen), (0, 1));
+        let is_area = Vmap::new(&pages)?.is_area();
+        let seen = seen_through_another(&pages)?;
+        assert_eq!((is_area, seen), (false, 1));
         Ok(())
     }
 
@@ -158,7 +175,7 @@ mod tests {
             items.push((0, PAGES), GFP_KERNEL)?;
         }
         let pages = buffer::test::pinned(&memfd, &items)?;
-        assert_eq!(Vmap::new(pages).err(), Some(ENOMEM));
+        assert_eq!(Vmap::new(&pages).err(), Some(ENOMEM));
         Ok(())
     }
 
@@ -167,9 +184,9 @@ mod tests {
         let memfd = memfd::test::memfd(100)?;
         // Items are extents of their own, so there are three at least.
         let pages = buffer::test::pinned(&memfd, &[(90, 10), (50, 20), (0, 30)])?;
-        let area = Vmap::new(pages.clone())?.area;
-        let seen = seen_through_another(pages)?;
-        assert_eq!((area, seen), (60, 60));
+        let is_area = Vmap::new(&pages)?.is_area();
+        let seen = seen_through_another(&pages)?;
+        assert_eq!((is_area, seen), (true, 60));
         Ok(())
     }
 }

@@ -110,7 +110,8 @@ impl Shadow for NoShadow {
     }
 }
 
-const WHOLE: Span = Span::whole(1);
+const PAGES: usize = 1;
+const WHOLE: Span = Span::whole(PAGES);
 
 impl Importer for u32 {
     fn has_own_operations(&self) -> bool {
@@ -158,7 +159,7 @@ pub fn end_against_devices_that_come_and_go() {
     };
     let buffer = Arc::new(Buffer {
         pending: pending(),
-        attachments: Mutex::new(Attachments::new(WHOLE)),
+        attachments: Mutex::new(Attachments::new(PAGES)),
         cache,
     });
     let cpu = thread::spawn({

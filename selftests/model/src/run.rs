@@ -376,7 +376,7 @@ impl<'a> List<'a> {
     fn new(script: &'a Script, history: &[Change]) -> Self {
         let mut list = List {
             script,
-            attachments: Attachments::new(WHOLE),
+            attachments: Attachments::new(PAGES),
             cached: Vec::new(),
             pending: Pending::new(false),
         };

@@ -16,6 +16,8 @@ use selftests::ktap::Test;
 use selftests::outcome::errno;
 use selftests::tests;
 
+use rustix::fs::SealFlags;
+
 use crate::setup;
 
 pub const TESTS: &[Test] = tests![
@@ -23,6 +25,7 @@ pub const TESTS: &[Test] = tests![
     kernel_in_scattered_pages,
     kernel_and_device,
     kernel_beyond_end,
+    kernel_lets_go,
 ];
 
 /// Start, middle and end of a range that starts inside a huge page.
@@ -115,4 +118,25 @@ fn kernel_beyond_end() -> Outcome {
         edu.vmap_read(&buffer, PAGE, &mut [0]),
         Errno::INVAL,
     )
+}
+
+/// A kernel mapping holds the buffer, in one piece or in several, and no longer than it is there: without
+/// pins the memfd can be sealed.
+fn kernel_lets_go() -> Outcome {
+    let edu = setup::edu(0)?;
+    let memfd = setup::memfd(Backing::Base, 8 * PAGE)?;
+    for ranges in [
+        vec![memfd.range(0, PAGE)],
+        vec![memfd.range(4 * PAGE, 4 * PAGE), memfd.range(0, PAGE)],
+    ] {
+        let buffer = Udmabuf::open()?.create_list(&ranges)?;
+        edu.vmap_write(&buffer, 0, &[1; PAGE])?;
+        errno(
+            "sealed while it is pinned",
+            memfd.add_seals(SealFlags::WRITE),
+            Errno::BUSY,
+        )?;
+    }
+    memfd.add_seals(SealFlags::WRITE)?;
+    Ok(())
 }
