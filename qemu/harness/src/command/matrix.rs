@@ -16,6 +16,7 @@ use clap::ValueEnum;
 
 use crate::{
     cli::parse_machine,
+    deadline::{self, Deadline},
     guest,
     kernel::Flavour,
     layout::Layout,
@@ -145,6 +146,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         flows,
         selection: arguments.selection(),
         command: arguments.command(),
+        deadline: Deadline::default(),
     };
     let mut report = Report::open(&layout, "matrix")?;
     matrix.run(&mut report, true)?;
@@ -161,11 +163,12 @@ fn draw(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the matrix on these machines as part of something larger.
+/// Makes the matrix on these machines as part of something larger, of which no more begins after a time.
 pub fn run_on(
     layout: &Layout,
     report: &mut Report,
     machines: Vec<&'static dyn Machine>,
+    deadline: Deadline,
 ) -> Result<()> {
     let matrix = Matrix {
         layout,
@@ -175,6 +178,7 @@ pub fn run_on(
         flows: flows::list(layout)?,
         selection: Selection::ALL,
         command: "make matrix".into(),
+        deadline,
     };
     matrix.run(report, false)
 }
@@ -190,6 +194,8 @@ struct Matrix<'a> {
     all_flows: bool,
     selection: Selection,
     command: String,
+    /// Machines that have not begun then are left out.
+    deadline: Deadline,
 }
 
 impl Matrix<'_> {
@@ -208,6 +214,9 @@ impl Matrix<'_> {
                 if guest::interrupted() {
                     bail!("interrupted");
                 }
+                if self.deadline.is_over() {
+                    return Ok(None);
+                }
                 let flavour = self.flavour(*machine)?;
                 let kernel = flavour.of(machine.board().kernel);
                 let trial = Trial {
@@ -220,7 +229,7 @@ impl Matrix<'_> {
                     selection: self.selection,
                     cost: self.all_flows && self.selection.rust && self.selection.c,
                 };
-                trial.run(progress)
+                trial.run(progress).map(Some)
             },
             |index, news| {
                 let machine = self.machines[index];
@@ -249,6 +258,9 @@ impl Matrix<'_> {
         if let Some(trouble) = trouble {
             return Err(trouble);
         }
+        if columns.is_empty() {
+            return Ok(());
+        }
         let table = self.table(&columns, &controls);
         let kernels = columns.iter().filter_map(|column| column.kernel.clone());
         let machines: Vec<_> = columns.iter().map(|column| column.machine).collect();
@@ -259,7 +271,7 @@ impl Matrix<'_> {
             &machines,
             command,
         );
-        let name = self.name();
+        let name = self.name(columns.len());
         record::write(self.layout, name, &table, &versions)?;
         if show {
             println!("\n{}{}", table.text(colour), table.details());
@@ -279,11 +291,10 @@ impl Matrix<'_> {
         }
     }
 
-    /// The name of the files with the results: a part does not replace the whole.
-    fn name(&self) -> &'static str {
-        let whole = self.all_flows
-            && self.selection == Selection::ALL
-            && self.machines.len() == machine::ALL.len();
+    /// The name of the files with the results of so many machines: a part does not replace the whole.
+    fn name(&self, machines: usize) -> &'static str {
+        let whole =
+            self.all_flows && self.selection == Selection::ALL && machines == machine::ALL.len();
         if whole { "matrix" } else { "matrix-part" }
     }
 
@@ -338,7 +349,7 @@ impl Matrix<'_> {
         &self,
         report: &mut Report,
         machine: &dyn Machine,
-        result: Result<Column>,
+        result: Result<Option<Column>>,
         controls: &[Control],
         colour: bool,
     ) -> Result<Option<Column>> {
@@ -347,7 +358,11 @@ impl Matrix<'_> {
         }
         let area = area(machine.name());
         let column = match result {
-            Ok(column) => column,
+            Ok(Some(column)) => column,
+            Ok(None) => {
+                report.end(&area, vec![deadline::left_out("run")], None)?;
+                return Ok(None);
+            }
             Err(error) => {
                 let failed = suite::failed("boot", format!("{error:#}"));
                 report.end(&area, vec![failed], None)?;

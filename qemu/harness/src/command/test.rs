@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
             .collect();
         let areas = machines.iter().map(|machine| matrix::area(machine.name()));
         if self.begins(report, areas)? {
-            matrix::run_on(self.layout, report, machines)?;
+            matrix::run_on(self.layout, report, machines, self.deadline)?;
         }
         let screens = virtio_gpu::QUICK.iter().map(|part| virtio_gpu::area(part));
         if self.begins(report, screens)? {
