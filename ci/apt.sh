@@ -101,22 +101,19 @@ download_package() {
 # Downloads one version of a package and unpacks it into a directory: all of it, or what fits the
 # patterns.
 # usage: unpack_package PACKAGE VERSION DIRECTORY [PATTERN...]
-unpack_package() {
-	local package=$1 version=$2 into=$3 scratch file status=0
+unpack_package() (
+	package=$1 version=$2 into=$3
 	shift 3
 	scratch=$(mktemp -d "$BUILD/download.XXXXXX")
-	file=$(download_package "$package" "$version" "$scratch") || {
-		rm -rf "$scratch"
-		exit 1
-	}
+	# Also if it is interrupted.
+	trap 'rm -rf "$scratch"' EXIT
+	file=$(download_package "$package" "$version" "$scratch") || exit 1
 	if [ $# -eq 0 ]; then
-		dpkg -x "$file" "$into" || status=$?
+		dpkg -x "$file" "$into" || die "cannot unpack $package $version"
 	else
-		dpkg --fsys-tarfile "$file" | tar -C "$into" -x --wildcards "$@" || status=$?
+		dpkg --fsys-tarfile "$file" | tar -C "$into" -x --wildcards "$@" || die "cannot unpack $package $version"
 	fi
-	rm -rf "$scratch"
-	[ "$status" -eq 0 ] || die "cannot unpack $package $version"
-}
+)
 
 # Whether version $1 is at least $2.
 at_least() {

@@ -238,8 +238,8 @@ impl Extents {
         (index < self.len()).then(|| self.run(index))
     }
 
-    /// Calls `each` with the page frame of each page, in order. Without a [`Run`] for each extent it takes
-    /// half the steps of going through [`iter`](Self::iter), where extents are short.
+    /// Calls `each` with the page frame of each page, in order. It makes no [`Run`] of each extent, which shows
+    /// where extents are short.
     #[inline]
     pub(crate) fn each_frame(&self, mut each: impl FnMut(usize)) {
         let mut page = 0;
