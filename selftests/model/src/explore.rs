@@ -2,25 +2,47 @@
 
 //! Every interleaving of the agents of many scripts, for a model checker.
 
-use stateright::{Checker, Model, Property};
+use stateright::{Checker, Model, Path, Property};
 
 use crate::{
     oracle::{Oracle, Start},
     run::{self, Found, Next, Rules},
-    script::{Op, Script},
+    script::{Choice, Op, Script},
     world::{Change, Step, World, WORDS},
 };
 
 /// How far an agent is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Agent {
-    /// Operations that are over.
-    done: usize,
+    /// Choices of which all is over.
+    over: usize,
+    /// What was chosen of the present one, and how many of its operations are over.
+    chosen: Option<(usize, usize)>,
     /// Results of the accesses of the present one.
     results: Vec<u64>,
     start: Start,
     /// What was under the mutex, for an operation that goes on when it has unlocked.
     found: Option<Found>,
+}
+
+impl Agent {
+    /// What it does, once it has chosen.
+    fn op(&self, choices: &[Choice]) -> Option<Op> {
+        let (chosen, done) = self.chosen?;
+        Some(choices[self.over][chosen][done])
+    }
+
+    /// That is over.
+    fn go_on(&mut self, choices: &[Choice]) {
+        let Some((chosen, done)) = &mut self.chosen else {
+            return;
+        };
+        *done += 1;
+        if *done == choices[self.over][*chosen].len() {
+            self.over += 1;
+            self.chosen = None;
+        }
+    }
 }
 
 /// A state of a script.
@@ -36,8 +58,11 @@ pub struct State {
 /// What can happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// An agent's next access.
-    Agent(usize),
+    /// An agent's next access. If it has to choose, what it chooses.
+    Agent {
+        number: usize,
+        choice: usize,
+    },
     /// An agent's oldest store becomes visible.
     Drain(usize),
     /// The CPU fetches a line, or gives one up.
@@ -73,9 +98,13 @@ impl Model for Exploration {
         }
         let mut working = false;
         for (number, agent) in state.agents.iter().enumerate() {
-            if agent.done < script.agents[number].len() {
+            if let Some(choice) = script.agents[number].get(agent.over) {
                 working = true;
-                actions.push(Action::Agent(number));
+                let choices = match agent.chosen {
+                    Some((chosen, _)) => chosen..chosen + 1,
+                    None => 0..choice.len(),
+                };
+                actions.extend(choices.map(|choice| Action::Agent { number, choice }));
             }
             if !state.world.is_drained(number) {
                 actions.push(Action::Drain(number));
@@ -95,7 +124,10 @@ impl Model for Exploration {
         let script = &self.scripts[last.script];
         let mut state = last.clone();
         match action {
-            Action::Agent(agent) => state.advance(script, self.rules, agent)?,
+            Action::Agent { number, choice } => {
+                state.agents[number].chosen.get_or_insert((choice, 0));
+                state.advance(script, self.rules, number)?;
+            }
             Action::Drain(agent) => {
                 if state.world.drain(agent) {
                     state.oracle.drained();
@@ -118,7 +150,7 @@ impl Model for Exploration {
 impl State {
     /// An agent's next access; nothing if it has to wait.
     fn advance(&mut self, script: &Script, rules: Rules, number: usize) -> Option<()> {
-        let op = script.agents[number][self.agents[number].done];
+        let op = self.agents[number].op(&script.agents[number])?;
         let own = !self.world.is_drained(number);
         let touched = match op {
             Op::Load { byte } | Op::Store { byte, .. } => Some(byte),
@@ -164,7 +196,7 @@ impl State {
                 return self.operate(script, rules, number, op);
             }
         }
-        self.agents[number].done += 1;
+        self.agents[number].go_on(&script.agents[number]);
         Some(())
     }
 
@@ -201,11 +233,14 @@ impl State {
     fn finish(&mut self, script: &Script, number: usize, op: Op) {
         let agent = &mut self.agents[number];
         self.oracle.end(script, op, agent.start);
-        let is_done = !matches!(op, Op::Load { .. } | Op::Store { .. });
         *agent = Agent {
-            done: agent.done + usize::from(is_done),
+            over: agent.over,
+            chosen: agent.chosen,
             ..Agent::default()
         };
+        if !matches!(op, Op::Load { .. } | Op::Store { .. }) {
+            agent.go_on(&script.agents[number]);
+        }
     }
 
     fn next(&self, script: &Script, rules: Rules, number: usize, op: Op) -> Next {
@@ -239,7 +274,7 @@ impl State {
 pub struct Explored {
     /// Different states.
     pub states: usize,
-    /// The script and the actions that lead to a wrong read, if any does.
+    /// The machine and what leads to a wrong read, if anything does.
     pub wrong: Option<String>,
 }
 
@@ -248,13 +283,33 @@ pub fn explore(scripts: Vec<Script>, rules: Rules) -> Explored {
     let checker = Exploration { scripts, rules }.checker();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let checker = checker.threads(threads).spawn_bfs().join();
-    let wrong = checker.discoveries().into_iter().next().map(|(_, path)| {
-        let first = path.last_state().script;
-        let script = &checker.model().scripts[first];
-        format!("{script:?}: {:?}", path.into_actions())
-    });
+    let wrong = checker
+        .discoveries()
+        .into_values()
+        .next()
+        .map(|path| told(checker.model(), path));
     Explored {
         states: checker.unique_state_count(),
         wrong,
     }
+}
+
+/// What happens on the way, with each agent's operations, of which some are of many accesses.
+fn told(model: &Exploration, path: Path<State, Action>) -> String {
+    let machine = &model.scripts[path.last_state().script];
+    let steps = path.into_vec().into_iter().filter_map(|(state, action)| {
+        let action = action?;
+        let Action::Agent { number, choice } = action else {
+            return Some(format!("{action:?}"));
+        };
+        let mut agent = state.agents[number].clone();
+        agent.chosen.get_or_insert((choice, 0));
+        let op = agent.op(&machine.agents[number])?;
+        Some(format!("{number}: {op:?}"))
+    });
+    let steps = steps.collect::<Vec<_>>().join(", ");
+    let Script {
+        classes, automatic, ..
+    } = machine;
+    format!("{classes:?}, automatic {automatic:?}: {steps}")
 }

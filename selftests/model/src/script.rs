@@ -127,11 +127,15 @@ pub enum Op {
     },
 }
 
-/// The agents' operations, one after the other each.
+/// Operations of which an agent does one list, whichever.
+pub type Choice = Vec<Vec<Op>>;
+
+/// What the agents do, one choice after the other each. All that can be chosen is explored at once, so
+/// that what comes to the same state is one state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Script {
     pub classes: [Class; DEVICES],
-    pub agents: Vec<Vec<Op>>,
+    pub agents: Vec<Vec<Choice>>,
     /// Whether stores of the CPU stay in a store buffer for a while.
     pub buffered: bool,
     /// If the buffer hands itself over, how it lies.
@@ -142,5 +146,10 @@ impl Script {
     /// Whether anything depends on what is in the CPU's cache.
     pub fn has_cache(&self) -> bool {
         self.classes.contains(&Class::Cache)
+    }
+
+    /// In how many ways the agents can choose.
+    pub fn ways(&self) -> usize {
+        self.agents.iter().flatten().map(Vec::len).product()
     }
 }

@@ -25,20 +25,20 @@ fn in_turns() -> Vec<Script> {
         device_store(0, A),
         device_load(0, A),
     ];
-    let mut scripts = Vec::new();
-    for class in Class::ALL {
-        for middle in sequences(&alphabet, 5) {
-            let ops = [vec![map(0, ReadWrite)], middle, vec![unmap(0), load(A)]].concat();
-            scripts.push(script([class, Class::Coherent], vec![ops]));
-        }
-    }
-    scripts
+    let choices = [
+        these([map(0, ReadWrite)]),
+        any(&alphabet, 6),
+        these([unmap(0), load(A)]),
+    ]
+    .concat();
+    Class::ALL
+        .map(|class| script([class, Class::Coherent], vec![choices.clone()]))
+        .into()
 }
 
 /// Devices that come, go and come back, and one that is imported twice, for one byte.
 fn mappings() -> Vec<Script> {
-    let mut scripts = Vec::new();
-    let steps = [
+    let steps = vec![
         vec![store(A)],
         vec![load(A)],
         vec![Op::Begin(Write), Op::End(Read)],
@@ -47,30 +47,25 @@ fn mappings() -> Vec<Script> {
         vec![map(1, ReadWrite), device_store(1, A), unmap(1)],
         vec![map(1, Read), device_load(1, A), unmap(1)],
     ];
+    let choices = [
+        // The second mapping may write, the first only reads.
+        these([map(0, Read), store(A), map(0, ReadWrite)]),
+        vec![steps.clone(), steps.clone()],
+        these([unmap(0)]),
+        vec![steps],
+        these([
+            unmap(0),
+            load(A),
+            map(0, ReadWrite),
+            device_load(0, A),
+            unmap(0),
+        ]),
+    ]
+    .concat();
+    let mut scripts = Vec::new();
     for one in Class::ALL {
         for other in Class::ALL {
-            for first in &steps {
-                for second in &steps {
-                    for third in &steps {
-                        // The second mapping may write, the first only reads.
-                        let ops = [
-                            &[map(0, Read), store(A), map(0, ReadWrite)][..],
-                            first,
-                            second,
-                            &[unmap(0)],
-                            third,
-                            &[
-                                unmap(0),
-                                load(A),
-                                map(0, ReadWrite),
-                                device_load(0, A),
-                                unmap(0),
-                            ],
-                        ];
-                        scripts.push(script([one, other], vec![ops.concat()]));
-                    }
-                }
-            }
+            scripts.push(script([one, other], vec![choices.clone()]));
         }
     }
     scripts
@@ -90,15 +85,13 @@ fn at_once() -> Vec<Script> {
             load(A),
             load(theirs),
         ];
-        for cpu in sequences(&alphabet, 4) {
-            let device = vec![
-                map(0, ReadWrite),
-                device_store(0, theirs),
-                device_load(0, A),
-                unmap(0),
-            ];
-            scripts.push(script(classes, vec![cpu, device]));
-        }
+        let device = these([
+            map(0, ReadWrite),
+            device_store(0, theirs),
+            device_load(0, A),
+            unmap(0),
+        ]);
+        scripts.push(script(classes, vec![any(&alphabet, 5), device]));
     }
     scripts
 }
@@ -109,21 +102,19 @@ fn two_threads() -> Vec<Script> {
     for class in Class::ALL {
         let classes = [class, Class::Coherent];
         let theirs = beside(classes);
-        let writer = [
+        let writer = vec![
             vec![Op::Begin(ReadWrite), store(A), Op::End(ReadWrite)],
             vec![Op::Begin(Write), store(A)],
             vec![store(A), Op::End(Write)],
             vec![Op::Begin(ReadWrite), store(A), Op::End(Read)],
         ];
-        let reader = vec![Op::Begin(Read), load(theirs), Op::End(Read)];
-        for writer in writer {
-            let first = [
-                vec![map(0, ReadWrite), device_store(0, theirs)],
-                writer,
-                vec![device_load(0, A), unmap(0), load(theirs)],
-            ];
-            scripts.push(script(classes, vec![first.concat(), reader.clone()]));
-        }
+        let first = [
+            these([map(0, ReadWrite), device_store(0, theirs)]),
+            vec![writer],
+            these([device_load(0, A), unmap(0), load(theirs)]),
+        ];
+        let reader = these([Op::Begin(Read), load(theirs), Op::End(Read)]);
+        scripts.push(script(classes, vec![first.concat(), reader]));
     }
     scripts
 }
@@ -135,30 +126,30 @@ fn two_devices() -> Vec<Script> {
         for other in Class::ALL {
             let classes = [one, other];
             let theirs = beside(classes);
-            for cpu in [
-                vec![Op::Begin(ReadWrite), Op::End(ReadWrite)],
-                vec![Op::End(Read)],
-            ] {
-                let first = vec![
-                    map(0, ReadWrite),
-                    device_store(0, A),
-                    device_load(0, theirs),
+            let alone = these([
+                map(0, ReadWrite),
+                device_store(0, A),
+                device_load(0, theirs),
+                unmap(0),
+            ]);
+            let with_the_other = [
+                these([map(0, ReadWrite), map(1, ReadWrite), device_store(0, A)]),
+                vec![vec![
+                    vec![Op::Begin(ReadWrite), Op::End(ReadWrite)],
+                    vec![Op::End(Read)],
+                ]],
+                these([
+                    device_load(1, A),
                     unmap(0),
-                ];
-                let second = vec![map(1, ReadWrite), device_store(1, theirs), unmap(1)];
-                scripts.push(script(classes, vec![first, second.clone()]));
-                let all = [
-                    vec![map(0, ReadWrite), map(1, ReadWrite), device_store(0, A)],
-                    cpu,
-                    vec![
-                        device_load(1, A),
-                        unmap(0),
-                        device_load(1, A),
-                        load(A),
-                        unmap(1),
-                    ],
-                ];
-                scripts.push(script(classes, vec![all.concat(), second.clone()]));
+                    device_load(1, A),
+                    load(A),
+                    unmap(1),
+                ]),
+            ]
+            .concat();
+            for first in [alone, with_the_other] {
+                let second = these([map(1, ReadWrite), device_store(1, theirs), unmap(1)]);
+                scripts.push(script(classes, vec![first, second]));
             }
         }
     }
@@ -169,14 +160,12 @@ fn two_devices() -> Vec<Script> {
 fn dekker() -> Vec<Script> {
     let mut scripts = Vec::new();
     for class in Class::ALL {
-        for end in [Read, Write] {
-            let cpu = vec![store(A), Op::End(end)];
-            let device = vec![map(0, Read), device_load(0, A), unmap(0)];
-            scripts.push(Script {
-                buffered: true,
-                ..script([class, Class::Coherent], vec![cpu, device])
-            });
-        }
+        let cpu = [these([store(A)]), any(&[Op::End(Read), Op::End(Write)], 1)];
+        let device = these([map(0, Read), device_load(0, A), unmap(0)]);
+        scripts.push(Script {
+            buffered: true,
+            ..script([class, Class::Coherent], vec![cpu.concat(), device])
+        });
     }
     scripts
 }

@@ -5,7 +5,7 @@
 use model::{
     explore::explore,
     run::Rules,
-    script::{Access, Class, Op, Script, DEVICES},
+    script::{Access, Choice, Class, Op, Script, DEVICES},
 };
 
 /// Two bytes of one word, and one of another.
@@ -13,44 +13,34 @@ pub const A: usize = 0;
 pub const B: usize = 1;
 pub const C: usize = 8;
 
-/// Every sequence of `length` of the alphabet.
-pub fn sequences<T: Clone>(alphabet: &[T], length: usize) -> Vec<Vec<T>> {
-    let mut all = vec![Vec::new()];
-    for _ in 0..length {
-        all = all
-            .iter()
-            .flat_map(|sequence: &Vec<T>| {
-                alphabet
-                    .iter()
-                    .map(move |next| [sequence.as_slice(), std::slice::from_ref(next)].concat())
-            })
-            .collect();
-    }
-    all
+/// No choice: these.
+pub fn these(ops: impl Into<Vec<Op>>) -> Vec<Choice> {
+    vec![vec![ops.into()]]
 }
 
-/// Gives each write a value of its own.
-fn numbered(agents: Vec<Vec<Op>>) -> Vec<Vec<Op>> {
+/// One operation of the alphabet after the other.
+pub fn any(alphabet: &[Op], times: usize) -> Vec<Choice> {
+    vec![alphabet.iter().map(|op| vec![*op]).collect(); times]
+}
+
+/// Gives each write a value of its own, unless they are alternatives.
+fn numbered(mut agents: Vec<Vec<Choice>>) -> Vec<Vec<Choice>> {
     let mut last = 0;
-    let mut number = |op| {
-        last += 1;
-        match op {
-            Op::Store { byte, .. } => Op::Store { byte, value: last },
-            Op::DeviceStore { device, byte, .. } => Op::DeviceStore {
-                device,
-                byte,
-                value: last,
-            },
-            other => other,
+    for choice in agents.iter_mut().flatten() {
+        let first = last;
+        for ops in choice {
+            for (op, number) in ops.iter_mut().zip(first + 1..) {
+                if let Op::Store { value, .. } | Op::DeviceStore { value, .. } = op {
+                    *value = number;
+                }
+                last = last.max(number);
+            }
         }
-    };
-    let agents = agents.into_iter();
+    }
     agents
-        .map(|ops| ops.into_iter().map(&mut number).collect())
-        .collect()
 }
 
-pub fn script(classes: [Class; DEVICES], agents: Vec<Vec<Op>>) -> Script {
+pub fn script(classes: [Class; DEVICES], agents: Vec<Vec<Choice>>) -> Script {
     Script {
         classes,
         agents: numbered(agents),
@@ -99,11 +89,11 @@ pub fn beside(classes: [Class; DEVICES]) -> usize {
 pub fn hold(families: Vec<(&'static str, Vec<Script>)>) {
     let mut all = 0;
     for (name, scripts) in families {
-        let number = scripts.len();
+        let ways: usize = scripts.iter().map(Script::ways).sum();
         let began = std::time::Instant::now();
         let explored = explore(scripts, Rules::Real);
         println!(
-            "{name:18} {number:6} scripts {:9} states {:5.1} s",
+            "{name:18} {ways:6} scripts {:9} states {:5.1} s",
             explored.states,
             began.elapsed().as_secs_f64()
         );
