@@ -23,12 +23,12 @@ use crate::{
         Item,
         FLAGS_CLOEXEC, //
     },
-    buffer::Builder,
     exporter::{
         Traits,
         Udmabuf, //
     },
     ffi::{
+        builder::Builder,
         memfd::Memfd,
         user::LockedPages, //
     },

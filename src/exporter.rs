@@ -39,8 +39,10 @@ use crate::{
         dma::Mapping,
         dma_buf::{
             self,
+            DmaBuf, //
+        },
+        dma_buf_ops::{
             operations,
-            DmaBuf,
             Exporter,
             NewMapping, //
         },

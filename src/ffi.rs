@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "this is where C is called")]
 
 pub(crate) mod atomic;
+pub(crate) mod builder;
 mod cache;
 pub(crate) mod compat;
 pub(crate) mod debugfs;
@@ -15,6 +16,7 @@ pub(crate) mod device;
 pub(crate) mod device_memory;
 pub(crate) mod dma;
 pub(crate) mod dma_buf;
+pub(crate) mod dma_buf_ops;
 pub(crate) mod dma_resv;
 pub(crate) mod folio;
 mod helpers;

@@ -8,7 +8,7 @@
 //!   [`merge`], [`mode`], [`moved`], [`quota`], [`report`], [`span`], [`stats`], [`touched`] are plain arithmetic. Of
 //!   what is below, [`extent`] uses [`ffi::memory`] and [`ffi::sort`], which know nothing of the driver;
 //! - the FFI boundary: [`ffi`] is the only place with `unsafe` and `kernel::bindings`;
-//! - mechanisms: [`pending`], [`turns`], [`attach`], [`shadow`], [`buffer`], [`mmap`], [`automatic`], [`checker`] do
+//! - mechanisms: [`pending`], [`turns`], [`attach`], [`shadow`], [`mmap`], [`automatic`], [`checker`] do
 //!   one thing each, in safe Rust;
 //! - assembly: [`exporter`] joins the mechanisms, [`create`] makes a buffer out of a request,
 //!   [`query`] tells of one;
@@ -23,7 +23,6 @@ mod accesses;
 mod atomics;
 mod attach;
 mod automatic;
-mod buffer;
 mod census;
 mod checker;
 mod coherency;

@@ -8,7 +8,7 @@ use super::{
     cache,
     device::Device,
     device_memory::DeviceMemory,
-    dma_buf::Mapped,
+    dma_buf_ops::Mapped,
     helpers,
     memory::Boxed,
     scatterlist::SgTable,

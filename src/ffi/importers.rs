@@ -7,9 +7,9 @@
 use super::{
     compat::eopnotsupp,
     device::Device,
-    dma_buf::{
+    dma_buf::Buffer,
+    dma_buf_ops::{
         errno,
-        Buffer,
         Exported,
         Exporter,
         Operations, //

@@ -84,10 +84,12 @@ impl PinnedPages {
 #[cfg(CONFIG_MEMORY_FAILURE)]
 #[kernel::prelude::kunit_tests(udmabuf_page)]
 mod tests {
-    use super::*;
-    use crate::{
-        buffer::test::pinned,
-        ffi::memfd::test::memfd, //
+    use super::{
+        super::{
+            builder::test::pinned,
+            memfd::test::memfd, //
+        },
+        *, //
     };
     use kernel::prelude::*;
 

@@ -6,9 +6,9 @@
 
 use super::{
     device::Device,
-    dma_buf::{
+    dma_buf::Buffer,
+    dma_buf_ops::{
         operations,
-        Buffer,
         Exporter,
         Mapped, //
     },

@@ -5,9 +5,11 @@
 use super::{
     dma_buf::{
         Buffer,
+        Kept, //
+    },
+    dma_buf_ops::{
         Exported,
         Exporter,
-        Kept,
         NewMapping,
         Private,
         Vmapped, //

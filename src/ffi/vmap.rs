@@ -125,10 +125,12 @@ impl Drop for Vmap<'_> {
 
 #[kunit_tests(udmabuf_vmap)]
 mod tests {
-    use super::*;
-    use crate::{
-        buffer,
-        ffi::memfd, //
+    use super::{
+        super::{
+            builder::test::pinned,
+            memfd::test::memfd, //
+        },
+        *, //
     };
     use kernel::page::PAGE_SIZE;
 
@@ -156,8 +158,8 @@ mod tests {
 
     #[test]
     fn one_extent_is_in_the_linear_map() -> Result {
-        let memfd = memfd::test::memfd(1)?;
-        let pages = buffer::test::pinned(&memfd, &[(0, 1)])?;
+        let memfd = memfd(1)?;
+        let pages = pinned(&memfd, &[(0, 1)])?;
         let is_area = Vmap::new(&pages)?.is_area();
         let seen = seen_through_another(&pages)?;
         assert_eq!((is_area, seen), (false, 1));
@@ -167,23 +169,23 @@ mod tests {
     #[test]
     fn more_pages_than_there_are_get_none() -> Result {
         const PAGES: u64 = 16 << 10;
-        let memfd = memfd::test::memfd(PAGES as usize)?;
+        let memfd = memfd(PAGES as usize)?;
         // SAFETY: It may be called at any time.
         let times = unsafe { helpers::totalram_pages() } / PAGES as usize + 1;
         let mut items = KVec::new();
         for _ in 0..times {
             items.push((0, PAGES), GFP_KERNEL)?;
         }
-        let pages = buffer::test::pinned(&memfd, &items)?;
+        let pages = pinned(&memfd, &items)?;
         assert_eq!(Vmap::new(&pages).err(), Some(ENOMEM));
         Ok(())
     }
 
     #[test]
     fn several_extents_get_an_area() -> Result {
-        let memfd = memfd::test::memfd(100)?;
+        let memfd = memfd(100)?;
         // Items are extents of their own, so there are three at least.
-        let pages = buffer::test::pinned(&memfd, &[(90, 10), (50, 20), (0, 30)])?;
+        let pages = pinned(&memfd, &[(90, 10), (50, 20), (0, 30)])?;
         let is_area = Vmap::new(&pages)?.is_area();
         let seen = seen_through_another(&pages)?;
         assert_eq!((is_area, seen), (true, 60));
