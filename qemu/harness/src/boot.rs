@@ -433,7 +433,9 @@ impl<'a> Boot<'a> {
     fn exporter(&self, backing: &Backing, archive: &mut Initramfs) -> Result<Exporter> {
         let (name, file) = match backing {
             Backing::Driver(Driver::C) => return Ok(Exporter::C),
-            Backing::Driver(Driver::Rust) if self.disk.is_some() => return Ok(Exporter::Installed),
+            Backing::Driver(Driver::Rust) if self.has_the_driver()? => {
+                return Ok(Exporter::Installed);
+            }
             Backing::Driver(Driver::Rust) => (DRIVER_MODULE, self.kernel.module(DRIVER_MODULE)?),
             Backing::Variant { name, file } => (name.as_str(), file.clone()),
         };
@@ -444,6 +446,11 @@ impl<'a> Boot<'a> {
         };
         archive.add(&guest_path(&module), &file);
         Ok(Exporter::Module(module))
+    }
+
+    /// Whether the driver needs no loading: on a disk the system does it, and the series has it built in.
+    fn has_the_driver(&self) -> Result<bool> {
+        Ok(self.disk.is_some() || self.kernel.has("CONFIG_UDMABUF_RUST")?)
     }
 
     /// The bounds on the run.

@@ -66,7 +66,8 @@ pub enum Exporter {
     C,
     /// This module, which is loaded for it.
     Module(Module),
-    /// This project's module, which an installed system has loaded when it started.
+    /// This project's driver, already there: an installed system loads it as it starts, and a kernel
+    /// with the series has it built in.
     Installed,
 }
 
