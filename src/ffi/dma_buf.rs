@@ -172,8 +172,10 @@ impl DmaBuf {
     ///
     /// `EBADF` if there is none, `EINVAL` if it is of something else.
     pub(crate) fn get(fd: i32) -> Result<Self> {
-        // SAFETY: Any number may be asked for, and the reference that is returned is our own.
-        unsafe { Self::from_raw(bindings::dma_buf_get(fd)) }
+        // SAFETY: Any number may be asked for.
+        let buf = unsafe { bindings::dma_buf_get(fd) };
+        // SAFETY: The reference that is returned is our own.
+        unsafe { Self::from_raw(buf) }
     }
 
     /// Publishes the buffer as the reserved descriptor, and returns its number. Cannot fail.

@@ -241,8 +241,10 @@ impl DmaBuf {
             resv: ptr::null_mut(),
             priv_: private.cast(),
         };
-        // SAFETY: All fields are set; name and operations are static. The first reference is ours.
-        unsafe { Self::from_raw(bindings::dma_buf_export(&info)) }.inspect_err(|_| {
+        // SAFETY: All fields are set; name and operations are static.
+        let buf = unsafe { bindings::dma_buf_export(&info) };
+        // SAFETY: The first reference is ours.
+        unsafe { Self::from_raw(buf) }.inspect_err(|_| {
             // SAFETY: It came from `into_foreign()`, and nobody has it: the export failed.
             drop(unsafe { Pin::<Boxed<Private<T>>>::from_foreign(private) });
         })

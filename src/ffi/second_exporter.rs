@@ -2,7 +2,7 @@
 
 //! A second exporter, for tests: its buffers are one page, of its own, and whoever maps gets a table of that,
 //! at an address made up. It has nothing of what this driver does with pages and devices, and of
-//! [`dma_buf`](super::dma_buf) only what core asks for.
+//! [`dma_buf_ops`](super::dma_buf_ops) only what core asks for.
 
 use super::{
     device::Device,

@@ -86,7 +86,7 @@ impl fmt::Display for Exporter {
         match self {
             Exporter::C => f.write_str("the driver in the kernel"),
             Exporter::Module(module) => write!(f, "module {}", module.file),
-            Exporter::Installed => f.write_str("the installed module"),
+            Exporter::Installed => f.write_str("the driver that is there"),
         }
     }
 }

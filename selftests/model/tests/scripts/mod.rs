@@ -41,6 +41,9 @@ fn numbered(mut agents: Vec<Vec<Choice>>) -> Vec<Vec<Choice>> {
 }
 
 pub fn script(classes: [Class; DEVICES], agents: Vec<Vec<Choice>>) -> Script {
+    // Behind a choice of nothing, nothing would be explored.
+    let mut choices = agents.iter().flatten();
+    assert!(choices.all(|choice| !choice.is_empty() && choice.iter().all(|ops| !ops.is_empty())));
     Script {
         classes,
         agents: numbered(agents),
