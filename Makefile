@@ -47,7 +47,7 @@ help: ## This list
 	@echo '                            ours, or the one in the kernel tree'
 	@echo 'MACHINE=name                for run, shell, vm, trace: one of'
 	@echo '                            $(wordlist 1,4,$(MACHINES))'
-	@echo '                            $(wordlist 5,8,$(MACHINES))'
+	@echo '                            $(wordlist 5,$(words $(MACHINES)),$(MACHINES))'
 	@echo 'ARGS="--machine M --flow F"  for matrix: a part of it, see ci/harness matrix --help'
 	@echo 'ARGS="--machine M --case C"  for bench: the same, see ci/harness bench --help'
 	@echo 'CHECK=1                     for trace: looks for wrong accesses as well'

@@ -13,7 +13,8 @@ use kernel::{
     prelude::*,
 };
 
-/// The new descriptor is closed on exec (`UDMABUF_FLAGS_CLOEXEC`). Other bits are ignored.
+/// The new descriptor is closed on exec (`UDMABUF_FLAGS_CLOEXEC`). [`CREATE`] and [`CREATE_LIST`]
+/// ignore all other bits, [`CREATE_EXT`] refuses those that it does not know.
 pub(crate) const FLAGS_CLOEXEC: u32 = 0x01;
 
 /// What programs do wrong with the buffer is told (`UDMABUF_FLAGS_CHECK`).

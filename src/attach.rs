@@ -24,7 +24,8 @@
 //!    the end of its access.
 //! 3. Where page and shadow both changed a byte, the device's stands at begin, and at an end of
 //!    reading, for a program that says it only reads has not written on purpose; the page's at an end
-//!    that may have written, and at map and unmap, which come when they like: whoever writes then
+//!    that may have written, and at map, unmap, device access and the touch of an automatic buffer,
+//!    which come when they like: whoever writes then
 //!    without a bracket, as a virtual CPU does, finds it again.
 //! 4. Mapping for whatever device hands over what the others have; so does unmapping.
 //! 5. A device has one shadow, however many importers attach it and map: from the first mapping to
@@ -100,22 +101,22 @@ struct Attached<D, S> {
     /// One of them has said that it takes part in atomic operations.
     has_atomics: bool,
     /// How many mappings of the shadow there are.
-    mappings: usize,
+    shadow_mappings: usize,
     shadow: Option<S>,
 }
 
 impl<D, S> Attached<D, S> {
     /// The shadow, if it is to be kept up to date.
-    fn mapped(&self) -> Option<&S> {
-        self.shadow.as_ref().filter(|_| self.mappings > 0)
+    fn mapped_shadow(&self) -> Option<&S> {
+        self.shadow.as_ref().filter(|_| self.shadow_mappings > 0)
     }
 
-    fn mapped_mut(&mut self) -> Option<&mut S> {
-        self.shadow.as_mut().filter(|_| self.mappings > 0)
+    fn mapped_shadow_mut(&mut self) -> Option<&mut S> {
+        self.shadow.as_mut().filter(|_| self.shadow_mappings > 0)
     }
 }
 
-/// The devices of a buffer.
+/// The devices of a buffer (`D`), their mappings of class `Cache` (`M`), and shadows (`S`).
 pub(crate) struct Attachments<D, M, S> {
     attached: Array<Attached<D, S>>,
     /// How many mappings of class [`Coherent`](crate::coherency::Coherency::Coherent) there are.
@@ -157,13 +158,13 @@ impl Passes {
     }
 }
 
-/// What a list has to know of a device to take a [`Census`].
-pub(crate) trait Importer: PartialEq {
+/// What a [`Census`] asks of a device.
+pub(crate) trait Counted: PartialEq {
     /// Whether it has DMA operations of its own.
     fn has_own_operations(&self) -> bool;
 }
 
-impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
+impl<D: Counted, M: Cached, S: Shadow> Attachments<D, M, S> {
     /// Of a buffer of so many pages.
     pub(crate) const fn new(pages: usize) -> Self {
         Self {
@@ -197,7 +198,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
             attachments: 1,
             is_coherent,
             has_atomics: false,
-            mappings: 0,
+            shadow_mappings: 0,
             shadow: None,
         };
         self.attached
@@ -213,7 +214,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
             attached.attachments -= 1;
         }
         self.attached
-            .retain(|attached| attached.attachments > 0 || attached.mappings > 0);
+            .retain(|attached| attached.attachments > 0 || attached.shadow_mappings > 0);
         self.generation += 1;
     }
 
@@ -244,16 +245,18 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     }
 
     fn has_shadows(&self) -> bool {
-        self.attached.iter().any(|attached| attached.mappings > 0)
+        self.attached
+            .iter()
+            .any(|attached| attached.shadow_mappings > 0)
     }
 
-    /// Counts.
+    /// What [`Census`] has, now.
     pub(crate) fn census(&self) -> Census {
         let shadows = |own: bool| -> usize {
             let all = self.attached.iter();
-            all.filter(|attached| attached.mappings > 0)
+            all.filter(|attached| attached.shadow_mappings > 0)
                 .filter(|attached| attached.device.has_own_operations() == own)
-                .map(|attached| attached.mappings)
+                .map(|attached| attached.shadow_mappings)
                 .sum()
         };
         let syncs = self.is_pending();
@@ -315,7 +318,9 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     ) -> Result<R> {
         // Whatever may fail does before any data moves. A twin that is left behind does no harm.
         let attached = self.find(device).ok_or(EINVAL)?;
-        if attached.mappings == 0 && attached.shadow.as_ref().is_some_and(|s| !s.is_in_reach()) {
+        if attached.shadow_mappings == 0
+            && attached.shadow.as_ref().is_some_and(|s| !s.is_in_reach())
+        {
             // Everything has been collected.
             attached.shadow = None;
         }
@@ -330,17 +335,17 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         let mapping = map(shadow)?;
 
         let whole = self.whole();
-        // As in `map_cached()`, everybody gets what was written before.
+        // Also a device of class `Cache` that only reads gets what the CPU wrote before.
         self.hand_over(Purpose::Exchange, Stands::Page, whole);
         pending.set();
         self.generation += 1;
         let attached = self.find(device).ok_or(EINVAL)?;
         attached.is_coherent = false;
-        attached.mappings += 1;
+        attached.shadow_mappings += 1;
         match (fresh, &mut attached.shadow) {
             (Some(fresh), shadow) => shadow.insert(fresh).fill(),
             // Nobody has kept it up to date.
-            (None, Some(shadow)) if attached.mappings == 1 => {
+            (None, Some(shadow)) if attached.shadow_mappings == 1 => {
                 shadow.publish(whole);
             }
             (None, _) => {}
@@ -366,9 +371,9 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     pub(crate) fn unmap_shadow(&mut self, pending: &Pending, device: &D) {
         self.hand_over(Purpose::Receive, Stands::Page, self.whole());
         if let Some(attached) = self.find(device) {
-            attached.mappings -= 1;
+            attached.shadow_mappings -= 1;
             // Everything has been collected.
-            if attached.mappings == 0 && attached.shadow.as_ref().is_some_and(S::is_scarce) {
+            if attached.shadow_mappings == 0 && attached.shadow.as_ref().is_some_and(S::is_scarce) {
                 attached.shadow = None;
             }
         }
@@ -420,7 +425,11 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
     }
 
     fn mappings(&self) -> usize {
-        let shadows: usize = self.attached.iter().map(|attached| attached.mappings).sum();
+        let shadows: usize = self
+            .attached
+            .iter()
+            .map(|attached| attached.shadow_mappings)
+            .sum();
         self.coherent + self.cached.len() + shadows
     }
 
@@ -434,7 +443,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
         // Rule 2. Cache maintenance is done to pages, not to devices: one mapping stands for all.
         let may_write = self.cached.iter().any(|mapping| mapping.may_write());
         let invalidate = may_write && (purpose != Purpose::Give || self.has_shadows());
-        let shadows = self.attached.iter().filter_map(Attached::mapped);
+        let shadows = self.attached.iter().filter_map(Attached::mapped_shadow);
         Passes {
             invalidate,
             clean: !self.cached.is_empty() && purpose != Purpose::Receive && !invalidate,
@@ -466,7 +475,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
             writer.clean_and_invalidate(span);
             moved.invalidated = span.len();
         }
-        for shadow in attached.iter_mut().filter_map(Attached::mapped_mut) {
+        for shadow in attached.iter_mut().filter_map(Attached::mapped_shadow_mut) {
             moved.collected += shadow.collect(span, stands);
         }
         if let Some(one) = one.filter(|_| passes.clean || moved.collected > 0) {
@@ -474,7 +483,7 @@ impl<D: Importer, M: Cached, S: Shadow> Attachments<D, M, S> {
             moved.cleaned = span.len();
         }
         // Rule 1: behind all collects.
-        for shadow in attached.iter_mut().filter_map(Attached::mapped_mut) {
+        for shadow in attached.iter_mut().filter_map(Attached::mapped_shadow_mut) {
             moved.published += shadow.publish(span);
         }
         (passes.count() > 0).then_some(moved)
@@ -591,7 +600,7 @@ mod tests {
 
     const OWN: u32 = 200;
 
-    impl Importer for Number {
+    impl Counted for Number {
         fn has_own_operations(&self) -> bool {
             self.0 >= OWN
         }
@@ -670,7 +679,7 @@ mod tests {
         }
 
         fn is_pending(&self) -> bool {
-            self.pending.at_begin() && self.pending.at_end()
+            self.pending.has_devices_at_begin() && self.pending.has_devices_at_end()
         }
     }
 

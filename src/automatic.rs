@@ -88,8 +88,8 @@ impl Automatic {
 pub(crate) struct Entries<'a>(Guard<'a, Touched>);
 
 impl Entries<'_> {
-    /// Those of `pages` are about to be made, for they are at home.
-    pub(crate) fn make(&mut self, pages: &Range<usize>) {
+    /// `pages` are at home, and about to get entries.
+    pub(crate) fn note(&mut self, pages: &Range<usize>) {
         self.0.add(pages);
     }
 

@@ -6,7 +6,7 @@
 //!
 //! 1. What can be judged by arithmetic alone is, before anything is touched; with it what the user
 //!    may have locked, where that counts.
-//! 2. The descriptor is reserved: after the last step nothing may fail.
+//! 2. The descriptor is reserved, so that publishing it, in step 5, cannot fail.
 //! 3. For each item, and those behind it that name the same descriptor, the file is looked up and its
 //!    inode locked; with the lock held, the seals and how it was opened are checked and the pages
 //!    pinned. A seal that would forbid the buffer cannot come in between: seals are added under the
@@ -46,7 +46,7 @@ use kernel::{
 const TOGETHER: u64 = 1 << 20;
 
 /// Makes a buffer of `items`, one behind the other, with these traits, and returns its descriptor. Of
-/// `flags`, one is looked at.
+/// `flags`, [`FLAGS_CLOEXEC`] alone is looked at; `traits` has the rest.
 ///
 /// C counterpart: `udmabuf_create()` in `drivers/dma-buf/udmabuf.c`.
 ///
@@ -58,7 +58,8 @@ const TOGETHER: u64 = 1 << 20;
 /// - `EINTR` if the process is being killed;
 /// - `EMFILE`, `ENFILE`, `ENOMEM`, the last one also for more than the user may lock.
 ///
-/// In this order for one item, and items in theirs.
+/// The first of these is returned: sizes and limits; what the user may lock; a free descriptor; then, item
+/// by item, what the descriptor is of, seals, how it was opened, the end of the file.
 pub(crate) fn create(items: &[Item], flags: u32, traits: Traits, limits: Limits) -> Result<u32> {
     let pages = limits.check_items(items)?;
     let mut locked = match limits.memlock {
@@ -84,8 +85,8 @@ pub(crate) fn create(items: &[Item], flags: u32, traits: Traits, limits: Limits)
         item.memfd == next.memfd && size < TOGETHER
     }) {
         let memfd = Memfd::get(items[0].memfd)?;
-        let kept = memfd.lock()?;
-        let sealed = kept.check_seals()?;
+        let file = memfd.lock()?;
+        let sealed = file.check_seals()?;
         for item in items {
             builder.append(&sealed, item.offset, item.size)?;
         }

@@ -23,7 +23,7 @@ use crate::{
     attach::{
         Attachments,
         Cached,
-        Importer, //
+        Counted, //
     },
     automatic::Automatic,
     census::Census,
@@ -235,7 +235,7 @@ impl Udmabuf {
     fn around(&self, fault: &Fault<'_>) -> Range<usize> {
         match self.automatic {
             // It has to be brought home.
-            Some(_) if self.pending.at_begin() => fault.around(CHUNK_ORDER),
+            Some(_) if self.pending.has_devices_at_begin() => fault.around(CHUNK_ORDER),
             _ => mmap::around(fault),
         }
     }
@@ -250,7 +250,7 @@ impl Udmabuf {
             return Ok(touch());
         };
         let mut entries = automatic.hold()?;
-        if self.pending.at_begin() {
+        if self.pending.has_devices_at_begin() {
             let mut attachments = self.attachments.lock_killable()?;
             let whole = attachments.whole();
             let span = match automatic.repeats() {
@@ -261,7 +261,7 @@ impl Udmabuf {
                 STATS.synced_for_cpu.add(1);
             }
             drop(attachments);
-            entries.make(pages);
+            entries.note(pages);
         }
         Ok(touch())
     }
@@ -361,12 +361,12 @@ impl Exporter for Udmabuf {
 
     #[inline]
     fn needs_begin(&self) -> bool {
-        self.pending.is_any_at_begin() || trace::wants_begin()
+        self.pending.has_work_at_begin() || trace::wants_begin()
     }
 
     #[inline]
     fn needs_end(&self) -> bool {
-        self.pending.is_any_at_end() || trace::wants_end()
+        self.pending.has_work_at_end() || trace::wants_end()
     }
 
     fn begin_cpu_access(&self, buffer: Buffer<'_>, access: Direction, span: Span) -> Result {
@@ -375,7 +375,7 @@ impl Exporter for Udmabuf {
             let mut moved = Moved::default();
             for _ in 0..2 {
                 // Somebody may only want to hear of it.
-                if !self.pending.at_begin() {
+                if !self.pending.has_devices_at_begin() {
                     break;
                 }
                 fences.wait(access)?;
@@ -416,7 +416,7 @@ impl Exporter for Udmabuf {
         };
         trace::end(pages, access, span, || {
             let mut moved = Moved::default();
-            if self.pending.at_end() {
+            if self.pending.has_devices_at_end() {
                 self.once_for_all(buffer, span, turn, Signals::Fatal, |lead| {
                     let mut attachments = self.attachments.lock_killable()?;
                     if let Some(lead) = lead {
@@ -460,7 +460,7 @@ impl KeptMappings for Udmabuf {
         trace::begin_device(buffer.pages(), device, || {
             let mut moved = Moved::default();
             // As an end: what the CPU has written goes to the device.
-            if !self.pending.at_end() {
+            if !self.pending.has_devices_at_end() {
                 return Ok(moved);
             }
             let mut entries = match &self.automatic {
@@ -494,7 +494,7 @@ impl KeptMappings for Udmabuf {
     ) -> Result {
         trace::end_device(buffer.pages(), device, || {
             let mut moved = Moved::default();
-            if !direction.has_from_device() || !self.pending.at_begin() {
+            if !direction.has_from_device() || !self.pending.has_devices_at_begin() {
                 return Ok(moved);
             }
             let entries = match &self.automatic {
@@ -587,7 +587,7 @@ impl Cached for ARef<Mapping> {
     }
 }
 
-impl Importer for Device {
+impl Counted for Device {
     fn has_own_operations(&self) -> bool {
         self.has_own_operations()
     }

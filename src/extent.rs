@@ -26,7 +26,7 @@ struct Extent {
     end: usize,
 }
 
-/// A piece of an extent.
+/// An extent, a part of one, or several that follow each other in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     /// Page index in the buffer.
@@ -37,7 +37,7 @@ pub(crate) struct Run {
     pub(crate) pages: usize,
 }
 
-/// All pages of a buffer, in order; 16 bytes per physically contiguous run.
+/// All pages of a buffer, in order; 16 bytes for each extent.
 ///
 /// # Invariants
 ///

@@ -102,11 +102,11 @@ impl MiscDevice for NodeFile {
     fn ioctl(_state: (), _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let arg = UserPtr::from_addr(arg);
         match cmd {
-            abi::CREATE => create_one(arg),
+            abi::CREATE => create_single(arg),
             abi::CREATE_LIST => create_list(arg),
-            _ => match size_of_argument(cmd) {
-                (abi::CREATE_EXT, size) => create_in_mode(read_argument(arg, size)?),
-                (abi::QUERY, size) => tell(arg, size),
+            _ => match known_call(cmd) {
+                (abi::CREATE_EXT, size) => create_ext(read_argument(arg, size)?),
+                (abi::QUERY, size) => query_buffer(arg, size),
                 (abi::SYNC_RANGE, size) => sync_range(read_argument(arg, size)?),
                 _ => Err(ENOTTY),
             },
@@ -116,7 +116,7 @@ impl MiscDevice for NodeFile {
 
 /// An ioctl whose argument may be another version's: what it is called here, and how many bytes the
 /// program has.
-fn size_of_argument(cmd: u32) -> (u32, usize) {
+fn known_call(cmd: u32) -> (u32, usize) {
     let name = |cmd| (_IOC_DIR(cmd), _IOC_TYPE(cmd), _IOC_NR(cmd));
     let known = [abi::CREATE_EXT, abi::QUERY, abi::SYNC_RANGE];
     let known = known.into_iter().find(|&known| name(known) == name(cmd));
@@ -127,7 +127,7 @@ fn size_of_argument(cmd: u32) -> (u32, usize) {
 ///
 /// `EINVAL` for less than the first version had, and those of [`read_struct`].
 fn read_argument<T: FromBytes + Default>(arg: UserPtr, size: usize) -> Result<T> {
-    // All are of the first version.
+    // `T` is still the first version.
     if size < size_of::<T>() {
         return Err(EINVAL);
     }
@@ -140,15 +140,16 @@ fn descriptor(fd: u32) -> isize {
     fd as isize
 }
 
-fn create_one(arg: UserPtr) -> Result<isize> {
+/// `UDMABUF_CREATE`
+fn create_single(arg: UserPtr) -> Result<isize> {
     let request: Create = UserSlice::new(arg, size_of::<Create>()).reader().read()?;
     let limits = params::limits();
     let traits = traits(Mode::DmaApi, 0);
     create(&[request.into()], request.flags, traits, limits).map(descriptor)
 }
 
-/// Strict: what is not known is refused.
-fn create_in_mode(request: CreateExt) -> Result<isize> {
+/// `UDMABUF_CREATE_EXT`, which refuses what it does not know.
+fn create_ext(request: CreateExt) -> Result<isize> {
     let limits = params::limits();
     if request.flags & !abi::FLAGS_EXT != 0 || request.reserved != 0 || request.count == 0 {
         return Err(EINVAL);
@@ -183,7 +184,7 @@ fn traits(mode: Mode, flags: u32) -> Traits {
 }
 
 /// `UDMABUF_QUERY`
-fn tell(arg: UserPtr, size: usize) -> Result<isize> {
+fn query_buffer(arg: UserPtr, size: usize) -> Result<isize> {
     let request: Query = read_argument(arg, size)?;
     if request.flags != 0 {
         return Err(EINVAL);

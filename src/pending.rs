@@ -62,24 +62,24 @@ impl Pending {
 
     /// Before the CPU accesses the pages: whether there is anything to do.
     #[inline]
-    pub(crate) fn is_any_at_begin(&self) -> bool {
+    pub(crate) fn has_work_at_begin(&self) -> bool {
         self.word.load(Acquire) != 0
     }
 
     /// After the CPU has accessed the pages: whether there is anything to do.
     #[inline]
-    pub(crate) fn is_any_at_end(&self) -> bool {
+    pub(crate) fn has_work_at_end(&self) -> bool {
         smp_mb();
         load_relaxed(&self.word) != 0
     }
 
     /// Before the CPU accesses the pages: whether there are devices.
-    pub(crate) fn at_begin(&self) -> bool {
+    pub(crate) fn has_devices_at_begin(&self) -> bool {
         self.word.load(Acquire) & DEVICES != 0
     }
 
     /// After the CPU has accessed the pages: whether there are devices.
-    pub(crate) fn at_end(&self) -> bool {
+    pub(crate) fn has_devices_at_end(&self) -> bool {
         smp_mb();
         load_relaxed(&self.word) & DEVICES != 0
     }

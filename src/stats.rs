@@ -59,7 +59,7 @@ statistics! {
     buffers,
     /// Pages in them.
     pages,
-    /// Extents in them.
+    /// Extents in them, each of one item; `UDMABUF_QUERY` counts runs.
     extents,
     /// Buffers made so far.
     created,
@@ -67,7 +67,7 @@ statistics! {
     mappings,
     /// Times that a device was refused for a buffer's mode.
     refused,
-    /// Shadows alive: copies that devices work on which have no lossless hand-over.
+    /// Shadows alive: copies that devices work on instead of the pages.
     shadows,
     /// Pages in them.
     shadow_pages,

@@ -2,7 +2,8 @@
 
 //! `/dev/udmabuf-rs`: pages of sealed memfds as dma-bufs.
 //!
-//! The layers, each importing only from those above it in this list:
+//! The layers, each importing only from those above it in this list (the drawing in doc/ has the lowest at
+//! its foot):
 //!
 //! - values: [`abi`], [`accesses`], [`atomics`], [`census`], [`coherency`], [`direction`], [`extent`], [`limits`],
 //!   [`merge`], [`mode`], [`moved`], [`quota`], [`report`], [`span`], [`stats`], [`touched`] are plain arithmetic. Of

@@ -66,7 +66,7 @@ impl Direction {
 /// # Invariants
 ///
 /// If `coherency` is not [`Coherency::Shadow`], `table` is mapped for `device` in direction
-/// `mapped`, with [`ATTRS`]; nothing of it is bounced.
+/// `dma_direction`, with [`ATTRS`]; nothing of it is bounced.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Mapping {
     /// One is the importer's.
@@ -74,7 +74,7 @@ pub(crate) struct Mapping {
     /// What the importer asked for.
     direction: Direction,
     /// What the DMA API was told.
-    mapped: Direction,
+    dma_direction: Direction,
     coherency: Coherency,
     device: Device,
     // Dropped after it was unmapped: the table, and then the pages that it is made of.
@@ -83,9 +83,9 @@ pub(crate) struct Mapping {
     pages: SharedPages,
 }
 
-/// That several mappings lie over the same cache lines is what a dma-buf is for. Hand-overs do what
-/// there is to do for these: when the DMA API would do it, the list of attachments is not locked, and
-/// what the CPU has written since the last hand-over would be dropped.
+/// That several mappings lie over the same cache lines is what a dma-buf is for. The DMA API must not sync
+/// at map or unmap: it would do so without the lock of the attachments, and drop what the CPU has written
+/// since the last hand-over.
 ///
 /// All mappings have the same: `check_unmap()` (`kernel/dma/debug.c`) compares them with those of whatever
 /// mapping of this device has the same address, size and direction, which may be that of another buffer
@@ -118,7 +118,7 @@ impl Mapping {
         direction: Direction,
         coherency: Coherency,
     ) -> Result<ARef<Self>> {
-        let mapped = match (direction, coherency) {
+        let dma_direction = match (direction, coherency) {
             (Direction::FromDevice, Coherency::Cache) => Direction::Bidirectional,
             _ => direction,
         };
@@ -128,7 +128,7 @@ impl Mapping {
             try_pin_init!(Self {
                 references: Refcount::new(1),
                 direction,
-                mapped,
+                dma_direction,
                 coherency,
                 device,
                 pages,
@@ -139,7 +139,7 @@ impl Mapping {
                         bindings::dma_map_sgtable(
                             device.as_raw(),
                             table.as_raw(),
-                            mapped.as_raw(),
+                            dma_direction.as_raw(),
                             ATTRS,
                         )
                     })?;
@@ -171,7 +171,7 @@ impl Mapping {
             try_pin_init!(Self {
                 references: Refcount::new(1),
                 direction,
-                mapped: *direction,
+                dma_direction: *direction,
                 coherency: Coherency::Shadow,
                 device,
                 pages,
@@ -218,7 +218,7 @@ impl Mapping {
             helpers::dma_sync_sgtable_for_device(
                 self.device.as_raw(),
                 self.table.as_raw(),
-                self.mapped.as_raw(),
+                self.dma_direction.as_raw(),
             )
         };
     }
@@ -275,7 +275,7 @@ impl PinnedDrop for Mapping {
             bindings::dma_unmap_sgtable(
                 self.device.as_raw(),
                 self.table.as_raw(),
-                self.mapped.as_raw(),
+                self.dma_direction.as_raw(),
                 ATTRS,
             )
         };

@@ -49,8 +49,8 @@ use kernel::{
 /// What an exporter does (`struct dma_buf_ops`).
 ///
 /// Which methods run with the buffer's reservation lock held is said by their [`Held`] argument.
-/// The value is dropped when the last reference to the buffer is gone (`release`). An exporter need not
-/// have those methods that core does not ask for.
+/// The value is dropped when the last reference to the buffer is gone (`release`). Methods with
+/// a default may be left out.
 #[vtable]
 pub(crate) trait Exporter: HasOperations + Send + Sync + Sized + 'static {
     /// The exporter's name, which user space reads (`exp_name`).
@@ -177,7 +177,7 @@ pub(crate) unsafe trait Vmapped<'a, M>: Sized + Send {
     unsafe fn from_address(address: NonNull<c_void>, memory: &'a M) -> Self;
 }
 
-// SAFETY: There is none.
+// SAFETY: `Infallible` has no value.
 unsafe impl<'a, M> Vmapped<'a, M> for Infallible {
     fn memory(&self) -> &'a M {
         match *self {}
@@ -324,7 +324,7 @@ pub(super) fn errno(result: Result) -> c_int {
     result.map_or_else(|error| error.to_errno(), |()| 0)
 }
 
-/// What an exporter has, core calls.
+/// `callback`, if the exporter has that method.
 const fn when<F: Copy>(has: bool, callback: F) -> Option<F> {
     match has {
         true => Some(callback),

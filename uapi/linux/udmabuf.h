@@ -11,7 +11,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-/* The new descriptor is closed on exec. Unknown flag bits are ignored. */
+/* The new descriptor is closed on exec. CREATE and CREATE_LIST ignore unknown flag bits. */
 #define UDMABUF_FLAGS_CLOEXEC	0x01
 
 /**

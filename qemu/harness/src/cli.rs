@@ -56,7 +56,7 @@ enum Command {
     Trace(trace::Arguments),
     /// Opens a shell in a guest.
     Shell(Guest),
-    /// Runs every test there is.
+    /// Runs the tests that a change has to pass; with `--more` or `--attack`, others.
     Test(test::Arguments),
     /// Runs every flow on every machine, with both drivers and with broken variants of ours.
     Matrix(matrix::Arguments),

@@ -11,7 +11,7 @@ use loom::{
 };
 
 use crate::{
-    attach::{Attachments, Cached, Importer, Shadow},
+    attach::{Attachments, Cached, Counted, Shadow},
     direction::Direction,
     merge::Stands,
     pending::Pending,
@@ -22,7 +22,7 @@ use crate::{
 /// A flag that all threads know.
 fn pending() -> Arc<Pending> {
     let pending = Arc::new(Pending::new(false));
-    assert!(!pending.at_begin());
+    assert!(!pending.has_devices_at_begin());
     pending
 }
 
@@ -34,7 +34,7 @@ pub fn end_against_map() {
         let (page, pending) = (page.clone(), pending.clone());
         move || {
             page.store(1, Relaxed);
-            pending.at_end()
+            pending.has_devices_at_end()
         }
     });
     pending.set();
@@ -55,7 +55,7 @@ pub fn begin_against_unmap() {
             pending.clear();
         }
     });
-    if !pending.at_begin() {
+    if !pending.has_devices_at_begin() {
         assert_eq!(page.load(Relaxed), 1, "the CPU sees what was there before");
     }
     unmap.join().unwrap();
@@ -113,7 +113,7 @@ impl Shadow for NoShadow {
 const PAGES: usize = 1;
 const WHOLE: Span = Span::whole(PAGES);
 
-impl Importer for u32 {
+impl Counted for u32 {
     fn has_own_operations(&self) -> bool {
         false
     }
@@ -141,7 +141,7 @@ impl Buffer {
     }
 
     fn end(&self) {
-        if self.pending.at_end() {
+        if self.pending.has_devices_at_end() {
             self.attachments
                 .lock()
                 .unwrap()

@@ -42,7 +42,7 @@ impl<'a> Exporter<'a> {
         silently(|| {
             let mut entries = automatic.hold().expect("nobody is killed");
             for &page in noted {
-                entries.make(&(page..page + 1));
+                entries.note(&(page..page + 1));
             }
         });
         let layout = list.script.automatic.expect("it is automatic");
@@ -81,7 +81,7 @@ impl<'a> Exporter<'a> {
     fn fault(&mut self, byte: usize) {
         let pages = self.layout.around(byte / size_of::<u64>());
         let mut entries = self.automatic.hold().expect("nobody is killed");
-        if self.list.pending.at_begin() {
+        if self.list.pending.has_devices_at_begin() {
             access(Step::Lock);
             if rules() != Rules::NotBroughtHome {
                 let span = Span::of_pages(&pages).within(WHOLE);
@@ -89,7 +89,7 @@ impl<'a> Exporter<'a> {
             }
             access(Step::Unlock);
             if rules() != Rules::NotNoted {
-                entries.make(&pages);
+                entries.note(&pages);
             }
         }
         if rules() == Rules::EnteredLate {
@@ -132,7 +132,7 @@ impl<'a> Exporter<'a> {
 
     /// `Udmabuf::begin_device_access()`.
     fn begin_device(&mut self) -> Option<Change> {
-        if !self.list.pending.at_end() {
+        if !self.list.pending.has_devices_at_end() {
             return None;
         }
         let users = UserMappings::default();
@@ -170,7 +170,7 @@ impl<'a> Exporter<'a> {
 
     /// `Udmabuf::end_device_access()`.
     fn end_device(&mut self, did: Access) {
-        if !did.of_device().has_from_device() || !self.list.pending.at_begin() {
+        if !did.of_device().has_from_device() || !self.list.pending.has_devices_at_begin() {
             return;
         }
         let entries = self.automatic.hold().expect("nobody is killed");

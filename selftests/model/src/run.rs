@@ -18,7 +18,7 @@ use kernel::{
 };
 
 use crate::{
-    attach::{Attachments, Cached, Importer, Shadow},
+    attach::{Attachments, Cached, Counted, Shadow},
     exporter::Exporter,
     merge::{self, Memory, Stands, Word},
     pending::Pending,
@@ -358,7 +358,7 @@ pub(crate) const PAGES: usize = WORDS << CHUNK_ORDER;
 /// All that there is, which is what hand-overs are of unless the buffer is automatic.
 pub(crate) const WHOLE: Span = Span::whole(PAGES);
 
-impl Importer for usize {
+impl Counted for usize {
     fn has_own_operations(&self) -> bool {
         false
     }
@@ -506,12 +506,12 @@ pub fn next(
                 change = exporter.operate(op);
                 noted = exporter.noted();
             }
-            Op::Begin(_) if list.pending.at_begin() => {
+            Op::Begin(_) if list.pending.has_devices_at_begin() => {
                 access(Step::Lock);
                 list.attachments.begin(WHOLE);
                 access(Step::Unlock);
             }
-            Op::End(bracket) if list.pending.at_end() => {
+            Op::End(bracket) if list.pending.has_devices_at_end() => {
                 access(Step::Lock);
                 list.attachments.end(bracket.of_cpu(), WHOLE);
                 access(Step::Unlock);

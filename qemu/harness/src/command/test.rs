@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `test`: every test there is.
+//! `test`: the tests that a change has to pass, and others that take longer.
 
 use std::{collections::BTreeMap, fs, process::ExitCode, sync::mpsc, time::Duration};
 
