@@ -53,6 +53,10 @@ else
 	MODULES=$BUILD/modules
 fi
 
+# The kernel for x86-64 that most tests boot: Debian's, unless there is a tree of the user's own.
+USUAL_X86_64=x86_64-debian
+[ -z "${KSRC:-}" ] || USUAL_X86_64=x86_64
+
 RUST_LIB_SRC=$(rust_library)
 LIBCLANG_PATH=/usr/lib/llvm-$LLVM_MAJOR/lib
 PATH=$BUILD/tools/bin:$PATH

@@ -17,6 +17,11 @@ impl Deadline {
         Deadline(seconds.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
     }
 
+    /// Whether there is one.
+    pub fn is_set(self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether it is over.
     pub fn is_over(self) -> bool {
         self.0.is_some_and(|time| time <= SystemTime::now())
@@ -46,6 +51,14 @@ pub fn left_out(name: &str) -> Test {
     }
 }
 
+/// A test in a kernel that was not built, for want of time.
+pub fn not_built(name: &str) -> Test {
+    Test {
+        path: vec![name.to_owned()],
+        verdict: Verdict::Skipped("UNTIL= leaves its kernel out: without UNTIL= it runs".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +73,7 @@ mod tests {
         assert!(in_seconds(-1).is_over());
         assert!(!in_seconds(1000).is_over());
         assert!(!Deadline::new(None).is_over());
+        assert!(in_seconds(-1).is_set() && !Deadline::new(None).is_set());
     }
 
     #[test]

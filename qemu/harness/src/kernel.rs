@@ -116,6 +116,12 @@ impl Flavour {
         }
     }
 
+    /// Whether a run with a time limit does without it where nobody has built it: it checks most, and
+    /// building it takes longest.
+    pub fn is_left_out(self, layout: &Layout, machine: &dyn Machine) -> bool {
+        self == Flavour::Check && Kernel::find(layout, machine, self).is_err()
+    }
+
     /// Whether it was built elsewhere, by the distribution.
     pub fn is_fetched(self) -> bool {
         !matches!(

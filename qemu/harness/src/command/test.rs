@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long)]
     coverage: bool,
     /// Begins nothing after that time, in seconds since 1970, but the host's tests and all programs in the
-    /// usual kernel, and says what is left out.
+    /// usual kernel, does without the checking kernel if it is not there, and says what is left out.
     #[arg(long, conflicts_with_all = ["attack", "more"], value_name = "SECONDS")]
     until: Option<u64>,
 }
@@ -239,9 +239,14 @@ impl<'a> Run<'a> {
                 if guest::interrupted() {
                     return;
                 }
-                if deadline.is_over() {
+                let is_left_out =
+                    deadline.is_set() && planned.flavour.is_left_out(self.layout, planned.machine);
+                if deadline.is_over() || is_left_out {
                     let programs = planned.programs.iter().map(|program| &program.area);
-                    let left_out = || deadline::left_out("run");
+                    let left_out = || match is_left_out {
+                        true => deadline::not_built("run"),
+                        false => deadline::left_out("run"),
+                    };
                     programs
                         .chain([&planned.own])
                         .for_each(|area| caller.instead(area, left_out()));
