@@ -38,12 +38,14 @@ rust_library() {
 }
 
 # SOURCE is the kernel tree in use. The user's own one keeps its products apart from those of the usual one.
+# USUAL_X86_64 is the kernel for x86-64 that most tests boot.
 if [ -n "${KSRC:-}" ]; then
 	SOURCE=$(cd "$KSRC" 2>/dev/null && pwd -P) || die "no directory KSRC=$KSRC"
 	own=$BUILD/ksrc/$(printf '%s' "$SOURCE" | cksum | cut -d' ' -f1)
 	KERNELS=$own/kernel
 	MODULES=$own/modules
 	export UDMABUF_KERNEL=plain
+	USUAL_X86_64=x86_64
 else
 	for series in $KERNEL_SERIES; do
 		SOURCE=$(unpacked_source "$series")
@@ -51,11 +53,8 @@ else
 	done
 	KERNELS=$BUILD/kernel
 	MODULES=$BUILD/modules
+	USUAL_X86_64=x86_64-debian
 fi
-
-# The kernel for x86-64 that most tests boot: Debian's, unless there is a tree of the user's own.
-USUAL_X86_64=x86_64-debian
-[ -z "${KSRC:-}" ] || USUAL_X86_64=x86_64
 
 RUST_LIB_SRC=$(rust_library)
 LIBCLANG_PATH=/usr/lib/llvm-$LLVM_MAJOR/lib

@@ -18,8 +18,8 @@ use crate::{
 /// the plan has.
 const ATTACKS_BY_NAME: [&str; 2] = ["failures", "users"];
 
-/// Options that choose what is run; each has a value.
-const CHOICES: [&str; 4] = ["--only", "--machine", "--flow", "--case"];
+/// Options that choose what is run, or when it ends; each has a value.
+const CHOICES: [&str; 5] = ["--only", "--machine", "--flow", "--case", "--until"];
 
 /// What this run of the harness was told.
 pub struct Run {
@@ -241,6 +241,15 @@ mod tests {
                 "all"
             ),
             "ci/harness test --attack --only 'x86_64-direct kcsan pairs'"
+        );
+        // That time is over then, and nothing would be repeated.
+        assert_eq!(
+            again(
+                "test --until 1700000000",
+                ["arm64-coherent", "plain", "fuzz"],
+                "calls"
+            ),
+            "ci/harness test --only 'arm64-coherent plain fuzz'"
         );
     }
 

@@ -646,6 +646,32 @@ mod tests {
     }
 
     #[test]
+    fn a_run_with_a_time_limit_does_without_the_checking_kernel_alone() {
+        let text = "\
+# expect: errors:seals on arm64-coherent
+# expect: lifetime:charged on x86_64-direct check
+--- a/src/x.rs
+";
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::for_tests(root.path());
+        let left = || {
+            let mut all = expectations(&Patch::for_tests("x", text)).unwrap();
+            drop_left_out(&layout, &mut all).unwrap();
+            all.len()
+        };
+        assert_eq!(
+            left(),
+            1,
+            "no kernel is there, and the other one's is missed"
+        );
+
+        let image = layout.kernels().join("x86_64-check/arch/x86/boot/bzImage");
+        std::fs::create_dir_all(image.parent().unwrap()).unwrap();
+        std::fs::write(image, "").unwrap();
+        assert_eq!(left(), 2);
+    }
+
+    #[test]
     fn what_takes_a_kernel_of_attacks_is_kept_apart() {
         let text = "\
 # expect: pairs:sync on swiotlb kcsan
